@@ -1,0 +1,69 @@
+//! The only place that reads a clock.
+//!
+//! Three clocks, never mixed: the *database's* `now()` plus an offset decides about leases, due times and budgets;
+//! the *boot* clock measures durations, counts suspension, and guards deadlines right before a request is sent; the
+//! *wall* clock only labels things for people.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+/// What is added to the database's `now()`: zero in production, moved by tests instead of waiting.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    offset_ms: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The offset as SQL takes it, in milliseconds.
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
+    }
+
+    /// Moves time forward. Only tests and simulations call this.
+    pub fn advance(&self, by: Duration) {
+        self.offset_ms.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    /// Wall clock plus offset: for labels and for the signature time of a request, never for leases.
+    pub fn wall(&self) -> DateTime<Utc> {
+        Utc::now() + chrono::Duration::milliseconds(self.offset_ms())
+    }
+}
+
+/// An instant on a clock that goes on while the machine is suspended or the process is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BootInstant(Duration);
+
+impl BootInstant {
+    pub fn now() -> Self {
+        #[cfg(target_os = "linux")]
+        let id = rustix::time::ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let id = rustix::time::ClockId::Monotonic;
+        let t = rustix::time::clock_gettime(id);
+        Self(Duration::new(t.tv_sec as u64, t.tv_nsec as u32))
+    }
+
+    /// Time left until this instant; zero when it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_sub(Self::now().0)
+    }
+
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+impl std::ops::Add<Duration> for BootInstant {
+    type Output = Self;
+    fn add(self, by: Duration) -> Self {
+        Self(self.0 + by)
+    }
+}

@@ -1,0 +1,3 @@
+//! Orders, versions, money, deliveries and their states. No I/O, no clock, no SQL.
+
+pub mod ids;

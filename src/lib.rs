@@ -1,0 +1,8 @@
+//! `scoffable-sync` keeps other systems in step with Scoffable orders.
+
+pub mod clock;
+pub mod config;
+pub mod database;
+pub mod domain;
+pub mod simulator;
+pub mod source;
