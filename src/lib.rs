@@ -6,3 +6,4 @@ pub mod database;
 pub mod domain;
 pub mod simulator;
 pub mod source;
+pub mod store;

@@ -1,3 +1,4 @@
 //! Orders, versions, money, deliveries and their states. No I/O, no clock, no SQL.
 
+pub mod delivery;
 pub mod ids;

@@ -1,0 +1,114 @@
+//! When a lane is left in peace: after a row of transient failures, or at once when nothing is accepted until a person
+//! acts. The state is a row (`sink_lanes`), shared by all processes; only the counting is each process' own.
+
+use std::{collections::HashMap, time::Duration};
+
+/// A sink's `breaker` setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Consecutive transient failures that open it.
+    pub failures: u32,
+    /// Wait before the first probe; doubles while probes fail, up to [`LONGEST_PROBE`].
+    pub probe: Duration,
+}
+
+/// Longest wait between probes of an open lane.
+pub const LONGEST_PROBE: Duration = Duration::from_secs(15 * 60);
+
+/// What an outcome says about the lane, not the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// The destination answered for itself.
+    Well,
+    /// A transient fault.
+    Faulty,
+    /// Nothing is accepted until a person acts.
+    Blocked,
+    /// Tells nothing: no call was made, or we were asked to slow down.
+    Silent,
+}
+
+/// What to do about the lane's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    Nothing,
+    Open,
+    Close,
+}
+
+/// Consecutive failures per lane.
+#[derive(Debug, Default)]
+pub struct Counter {
+    failures: HashMap<String, u32>,
+    /// Lanes we know to be open.
+    open: std::collections::HashSet<String>,
+}
+
+impl Counter {
+    /// Takes note of a lane's row that is not closed.
+    pub fn note_open(&mut self, lane: &str) {
+        self.open.insert(lane.to_owned());
+    }
+
+    pub fn observe(&mut self, policy: &BreakerPolicy, lane: &str, signal: Signal) -> Turn {
+        match signal {
+            Signal::Silent => Turn::Nothing,
+            Signal::Well => {
+                self.failures.remove(lane);
+                if self.open.remove(lane) { Turn::Close } else { Turn::Nothing }
+            }
+            Signal::Blocked => {
+                self.failures.remove(lane);
+                self.open.insert(lane.to_owned());
+                Turn::Open
+            }
+            Signal::Faulty if self.open.contains(lane) => Turn::Open,
+            Signal::Faulty => {
+                let failures = self.failures.entry(lane.to_owned()).or_default();
+                *failures += 1;
+                if *failures < policy.failures {
+                    return Turn::Nothing;
+                }
+                self.failures.remove(lane);
+                self.open.insert(lane.to_owned());
+                Turn::Open
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: BreakerPolicy = BreakerPolicy { failures: 3, probe: Duration::from_secs(30) };
+
+    fn turns(signals: &[Signal]) -> Vec<Turn> {
+        let mut counter = Counter::default();
+        signals.iter().map(|signal| counter.observe(&POLICY, "", *signal)).collect()
+    }
+
+    #[test]
+    fn opens_at_the_configured_number_of_failures_in_a_row_and_not_before() {
+        use Signal::{Faulty, Well};
+
+        assert_eq!(turns(&[Faulty, Faulty, Faulty]), [Turn::Nothing, Turn::Nothing, Turn::Open]);
+        assert_eq!(turns(&[Faulty, Faulty, Well, Faulty, Faulty]), [Turn::Nothing; 5]);
+    }
+
+    #[test]
+    fn a_blocked_lane_opens_at_once_and_a_probe_that_goes_through_closes_it() {
+        use Signal::{Blocked, Silent, Well};
+
+        assert_eq!(turns(&[Blocked, Silent, Well, Well]), [Turn::Open, Turn::Nothing, Turn::Close, Turn::Nothing]);
+    }
+
+    #[test]
+    fn one_lane_does_not_count_for_another() {
+        let mut counter = Counter::default();
+        for lane in ["a", "b", "a", "b"] {
+            assert_eq!(counter.observe(&POLICY, lane, Signal::Faulty), Turn::Nothing);
+        }
+        assert_eq!(counter.observe(&POLICY, "a", Signal::Faulty), Turn::Open);
+    }
+}

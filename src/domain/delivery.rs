@@ -1,0 +1,248 @@
+//! The states of a delivery, and what a plan or an attempt can lead to.
+//!
+//! A delivery is the duty to bring one order to one sink, up to `wanted_version`: one row per (sink, source, order).
+//!
+//! ```text
+//!            newer version ┌───────────────────────────────────────────┐
+//!                          ▼                                           │
+//!   ingest ──▶ pending ──claim──▶ in_flight ──settle──▶ applied ───────┤
+//!                ▲  ▲                 │ │ │                            │
+//!                │  └──── retry ──────┘ │ ├──────────▶ skipped ────────┤
+//!                │                      │ └──────────▶ parked ── cured ┘
+//!                └─ proven absent ── in_doubt ◀── no answer, lost lease
+//! ```
+//!
+//! Ingest raises `wanted_version`; the claim leases; settle moves on; a person retries, discards or adopts. Nothing
+//! else writes a delivery, and no state is left silently: `skipped` and `parked` carry a reason.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{OrderKey, SinkName, Version};
+
+macro_rules! codes {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $text)] $variant),+
+        }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The code as it stands in SQL.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use codes;
+
+codes! {
+    /// Where a delivery stands.
+    State {
+        /// Due at `next_attempt_at`; `waiting_for` says for what. Left by a claim.
+        Pending = "pending",
+        /// Leased until `lease_expires_at`. Left by settle, or by the next claim once the lease ran out.
+        InFlight = "in_flight",
+        /// A step was sent and no answer came. Left when a look-up or a person settles it.
+        InDoubt = "in_doubt",
+        /// The destination holds `wanted_version`. Left by a newer version.
+        Applied = "applied",
+        /// Nothing is owed for `wanted_version`; `reason` says why. Left by a newer version or a replay.
+        Skipped = "skipped",
+        /// Not tried again by itself; `reason` and `hint` say what to do. Left by a person, or by a newer version where
+        /// the reason allows it.
+        Parked = "parked",
+    }
+}
+
+codes! {
+    /// What a pending delivery waits for; none: it is simply due.
+    WaitingFor {
+        /// The next try after a failed one.
+        Retry = "retry",
+        /// No new version for the sink's `stable_for`.
+        Stability = "stability",
+        /// Another sink's receipt (`after`).
+        Dependency = "dependency",
+        /// The destination's own record of the order, which does not exist there yet.
+        Counterpart = "counterpart",
+        /// A call budget.
+        Budget = "budget",
+        /// A closed breaker.
+        Breaker = "breaker",
+    }
+}
+
+codes! {
+    /// Why nothing is owed.
+    SkipReason {
+        /// Placed or rejected: nothing to bring, until it is accepted.
+        NeverAccepted = "never_accepted",
+        /// Cancelled, and nothing was sent, nor possibly sent, before.
+        CancelledBeforeSent = "cancelled_before_sent",
+        /// Too old to act on.
+        Stale = "stale",
+        /// No mapping names this vendor.
+        UnmappedVendor = "unmapped_vendor",
+        /// The destination never showed its own record of the order.
+        NoCounterpart = "no_counterpart",
+        /// The sink's filters leave it out.
+        Filtered = "filtered",
+        /// A status this version of the program does not know: neither posted nor reversed.
+        UnknownStatus = "unknown_status",
+        /// A person closed it.
+        Discarded = "discarded",
+    }
+}
+
+codes! {
+    /// How urgent: a new order goes before a correction, a correction before backfill.
+    Priority { New = "new", Correction = "correction", Backfill = "backfill" }
+}
+
+/// One delivery's identity.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct DeliveryKey {
+    pub sink: SinkName,
+    #[serde(flatten)]
+    pub order: OrderKey,
+}
+
+impl fmt::Display for DeliveryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}", self.order, self.sink)
+    }
+}
+
+/// Whether a foreign effect may be sent again when its answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// The same key and bytes again lead to one effect.
+    Safe,
+    /// Written down before it is sent; a lost answer is settled by a look-up, else by a person.
+    Never,
+}
+
+/// One foreign effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What it does, for people: `post`, `submit`, `cancel`, … Appears in `attempts.step`.
+    pub name: String,
+    /// Idempotency key or reference. The same for every try of this step, never used for another.
+    pub key: String,
+    /// The exact body.
+    pub body: String,
+    pub repeat: Repeat,
+    /// Whether the version is applied once this step is delivered; otherwise plan runs again on the new receipt.
+    pub completes: bool,
+    /// The receipt once this step is confirmed, unless the answer says more.
+    pub receipt: Option<serde_json::Value>,
+}
+
+/// What plan decided for one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// Send this step next.
+    Send(Step),
+    /// The destination already holds what this version says: it counts as applied, without a call.
+    Unchanged,
+    /// Nothing is owed.
+    Skip(SkipReason),
+    /// Not yet: look again after the wait.
+    Wait { wait: Duration, waiting_for: WaitingFor },
+    /// Cannot be sent until a person or a newer version changes something.
+    Park { reason: &'static str, hint: String, curable: bool },
+}
+
+/// What is known to stand in the destination after a step, merged into the delivery's receipt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// What the destination calls the order.
+    pub external_id: Option<String>,
+    /// The whole new receipt; none keeps the old one.
+    pub receipt: Option<serde_json::Value>,
+    /// Something a person should know about a delivery that stands as well as it can.
+    pub notice: Option<String>,
+}
+
+/// What one attempt told us. A sink reports; only `delivery::decide` chooses what happens next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The destination holds this step's effect.
+    Delivered(Receipt),
+    /// Trying again may help. `not_before` carries the destination's own wish (`Retry-After`).
+    Retry { reason: Reason, sent: Sent, not_before: Option<Duration> },
+    /// The destination asked us to slow down (429): not a fault of the delivery, costs no attempt.
+    Throttled { not_before: Option<Duration> },
+    /// This version will never be accepted as it is; a person must change data or mapping.
+    Reject { reason: Reason },
+    /// Nothing will be accepted by this sink or lane until a person acts, for instance on credentials.
+    Blocked { reason: Reason },
+    /// Sent, but no answer came back: it may or may not have been applied.
+    Unknown { reason: Reason },
+}
+
+/// Whether a failed attempt can have reached the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// Certainly not: refused, not resolved, no TLS.
+    No,
+    /// Perhaps.
+    Possibly,
+}
+
+codes! {
+    /// Why an attempt failed: short fixed codes, never free text.
+    Reason {
+        ConnectFailed = "connect_failed",
+        Timeout = "timeout",
+        ConnectionLost = "connection_lost",
+        ServerError = "server_error",
+        RequestTimeout = "request_timeout",
+        TooEarly = "too_early",
+        Unauthorized = "unauthorized",
+        Forbidden = "forbidden",
+        Redirected = "redirected",
+        NotFound = "not_found",
+        Conflict = "conflict",
+        Gone = "gone",
+        Unprocessable = "unprocessable",
+        Refused = "refused",
+        UnreadableAnswer = "unreadable_answer",
+        UndecodableOrder = "undecodable_order",
+        PayloadRemoved = "payload_removed",
+        Panicked = "panicked",
+    }
+}
+
+/// Versions as a delivery counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What the destination is known to hold.
+    pub applied: Option<Version>,
+    /// What a request went out for, or may have: always at or above `applied`.
+    pub sent: Option<Version>,
+}
+
+impl Progress {
+    /// Whether something stands in the destination, or may stand there: then a cancellation is owed.
+    pub fn possibly_stands(self) -> bool {
+        self.applied.is_some() || self.sent.is_some()
+    }
+}

@@ -1,0 +1,178 @@
+//! What all sinks share over HTTP: status → outcome, `Retry-After`, masked excerpts.
+//!
+//! The common table; a sink whose contract says otherwise for a status looks at that status first.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::{Response, StatusCode, header::HeaderMap};
+
+use crate::domain::delivery::{Outcome, Reason, Sent};
+
+/// Longest answer that is read; the rest is not looked at.
+pub const MAX_ANSWER: usize = 256 * 1024;
+/// Longest excerpt kept in `attempts`, in characters.
+const MAX_EXCERPT: usize = 200;
+
+/// An answer that was read to its end.
+#[derive(Debug)]
+pub struct Read {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+/// Reads an answer up to [`MAX_ANSWER`] bytes. An error means that the body was cut short.
+pub async fn read(mut response: Response) -> Result<Read, (StatusCode, reqwest::Error)> {
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_ANSWER => body.extend_from_slice(&chunk),
+            Ok(_) => return Ok(Read { status, headers, body }),
+            Err(error) => return Err((status, error)),
+        }
+    }
+}
+
+/// What a request that got no answer tells.
+pub fn failed(error: &reqwest::Error) -> Outcome {
+    if error.is_connect() || error.is_builder() {
+        return Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None };
+    }
+    Outcome::Unknown { reason: if error.is_timeout() { Reason::Timeout } else { Reason::ConnectionLost } }
+}
+
+/// What a status without success tells; none for 2xx.
+pub fn refused(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Outcome> {
+    let asked = retry_after(headers, now);
+    let unknown_unless_asked = |reason| match asked {
+        // The destination names a time: it is there, and says when to come back.
+        Some(_) => Outcome::Retry { reason, sent: Sent::Possibly, not_before: asked },
+        None => Outcome::Unknown { reason },
+    };
+    Some(match status.as_u16() {
+        200..=299 => return None,
+        300..=399 => Outcome::Reject { reason: Reason::Redirected },
+        401 => Outcome::Blocked { reason: Reason::Unauthorized },
+        403 => Outcome::Blocked { reason: Reason::Forbidden },
+        404 => Outcome::Reject { reason: Reason::NotFound },
+        408 => unknown_unless_asked(Reason::RequestTimeout),
+        409 => Outcome::Reject { reason: Reason::Conflict },
+        410 => Outcome::Reject { reason: Reason::Gone },
+        422 => Outcome::Reject { reason: Reason::Unprocessable },
+        425 => unknown_unless_asked(Reason::TooEarly),
+        429 => Outcome::Throttled { not_before: asked },
+        500.. => unknown_unless_asked(Reason::ServerError),
+        _ => Outcome::Reject { reason: Reason::Refused },
+    })
+}
+
+/// `Retry-After` as a wait: whole seconds or an HTTP date; anything else counts as absent. At most a day.
+/// Source: RFC 9110, section 10.2.3.
+pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(24 * 3600);
+    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at: DateTime<Utc> = httpdate::parse_http_date(text).ok()?.into();
+            (at - now).to_std().unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST))
+}
+
+/// The beginning of an answer, for people: digits runs, addresses and anything quoted are masked, because a foreign
+/// system may echo a customer. Words outside quotes, punctuation and short codes remain.
+pub fn excerpt(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_EXCERPT)]);
+    let mut masked = String::with_capacity(MAX_EXCERPT);
+    let mut length = 0;
+    for word in text.split_inclusive(|c: char| c.is_whitespace() || ",:;{}[]()".contains(c)) {
+        let core = word.trim_matches(|c: char| c.is_whitespace() || ",:;{}[]()\"'".contains(c));
+        let keeps = core.len() <= 40 && core.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-')
+            || is_short_number(core);
+        let shown = if core.is_empty() || keeps { word.to_owned() } else { word.replacen(core, "…", 1) };
+        length += shown.chars().count();
+        if length > MAX_EXCERPT {
+            break;
+        }
+        masked.push_str(&shown);
+    }
+    let masked = masked.trim();
+    (!masked.is_empty()).then(|| masked.to_owned())
+}
+
+/// Status codes and the like; nothing as long as a telephone number.
+fn is_short_number(text: &str) -> bool {
+    text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: u16, retry_after: Option<&str>) -> Option<Outcome> {
+        let mut headers = HeaderMap::new();
+        if let Some(text) = retry_after {
+            headers.insert("retry-after", text.parse().unwrap());
+        }
+        refused(StatusCode::from_u16(status).unwrap(), &headers, DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn each_status_leads_to_the_outcome_of_the_common_table() {
+        use Outcome::{Blocked, Reject, Throttled, Unknown};
+        let reject = |reason| Some(Reject { reason });
+
+        assert_eq!(outcome(204, None), None);
+        assert_eq!(outcome(302, None), reject(Reason::Redirected));
+        assert_eq!(outcome(400, None), reject(Reason::Refused));
+        assert_eq!(outcome(401, None), Some(Blocked { reason: Reason::Unauthorized }));
+        assert_eq!(outcome(403, None), Some(Blocked { reason: Reason::Forbidden }));
+        assert_eq!(outcome(404, None), reject(Reason::NotFound));
+        assert_eq!(outcome(408, None), Some(Unknown { reason: Reason::RequestTimeout }));
+        assert_eq!(outcome(409, None), reject(Reason::Conflict));
+        assert_eq!(outcome(410, None), reject(Reason::Gone));
+        assert_eq!(outcome(422, None), reject(Reason::Unprocessable));
+        assert_eq!(outcome(425, None), Some(Unknown { reason: Reason::TooEarly }));
+        assert_eq!(outcome(429, None), Some(Throttled { not_before: None }));
+        assert_eq!(outcome(500, None), Some(Unknown { reason: Reason::ServerError }));
+        assert_eq!(outcome(599, None), Some(Unknown { reason: Reason::ServerError }));
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_or_as_a_date_and_garbage_counts_as_absent() {
+        let asked = |text| match outcome(429, Some(text)) {
+            Some(Outcome::Throttled { not_before }) => not_before,
+            other => panic!("{other:?}"),
+        };
+
+        assert_eq!(asked("90"), Some(Duration::from_secs(90)));
+        assert_eq!(asked("Thu, 01 Jan 1970 00:02:00 GMT"), Some(Duration::from_secs(120)));
+        assert_eq!(asked("Wed, 31 Dec 1969 00:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(asked("soon"), None);
+        assert_eq!(asked("-5"), None);
+        assert_eq!(asked("99999999999"), Some(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn an_excerpt_keeps_codes_and_words_and_masks_what_may_be_personal() {
+        let body = br#"{"error": "invalid_phone", "status": 422, "echo": "Jane Miller, +44 20 7946 0958, jane@example.org"}"#;
+
+        let kept = excerpt(body).unwrap();
+
+        assert!(kept.contains("invalid_phone") && kept.contains("422"), "{kept}");
+        for personal in ["Jane", "Miller", "7946", "0958", "example.org"] {
+            assert!(!kept.contains(personal), "{personal} in {kept}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_an_empty_answer_has_none() {
+        assert_eq!(excerpt(b"  \n"), None);
+        assert!(excerpt(&b"word ".repeat(10_000)).unwrap().chars().count() <= MAX_EXCERPT);
+    }
+}

@@ -1,0 +1,75 @@
+//! Adapters to foreign systems: one folder each, with the same files (`config`, `client`, `wire`, `mapping`, `plan`).
+//!
+//! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
+//! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
+
+pub mod http;
+pub mod webhook;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+
+use crate::domain::{
+    delivery::{DeliveryKey, Outcome, Plan, Progress, Receipt, Step},
+    ids::Version,
+    money::Breakdown,
+    order::Order,
+};
+
+/// What a plan may look at: the version to bring, and what is known to stand in the destination.
+#[derive(Debug)]
+pub struct View<'a> {
+    pub key: &'a DeliveryKey,
+    pub version: Version,
+    pub progress: Progress,
+    pub receipt: Option<&'a serde_json::Value>,
+    pub external_id: Option<&'a str>,
+    pub order: &'a Order,
+    pub money: &'a Breakdown,
+    /// The order as received, JSON text.
+    pub payload: &'a str,
+    /// Digest of everything a destination could see of this version.
+    pub content_hash: &'a [u8],
+    /// Whether every version is brought, also one that changes nothing visible.
+    pub every_version: bool,
+    /// Receipt of the sink named by `after`.
+    pub dependency: Option<&'a serde_json::Value>,
+}
+
+/// What came back from one call.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub outcome: Outcome,
+    pub http_status: Option<u16>,
+    /// Beginning of the answer, masked: no personal data, no secrets.
+    pub excerpt: Option<String>,
+}
+
+/// What a look-up found about a step in doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The effect stands.
+    Stands(Receipt),
+    /// Proven absent.
+    Absent,
+    /// Cannot be told now, or not at all.
+    Unclear,
+}
+
+/// One destination.
+pub trait Sink: Send + Sync + 'static {
+    /// Its `kind` in the configuration.
+    fn kind(&self) -> &'static str;
+
+    /// Decides what to do for one version. Pure: the same view leads to the same plan, bytes included.
+    fn plan(&self, view: &View<'_>) -> Plan;
+
+    /// Sends one step. `now` only labels the request (signature time).
+    fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer>;
+
+    /// Asks the destination what became of a step whose answer was lost. A sink whose steps are all safe to repeat is
+    /// never asked.
+    fn look_up<'a>(&'a self, _step: &'a Step) -> BoxFuture<'a, Finding> {
+        Box::pin(std::future::ready(Finding::Unclear))
+    }
+}

@@ -1,0 +1,624 @@
+//! `deliveries` and `attempts`: claim, write intent, extend, settle.
+//!
+//! A claim leases rows and counts the attempt; every later write names the lease token, so a process that lost its lease
+//! can change nothing. Settling is batched, and one statement records the attempts and moves the rows.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::{Result, StoreError, millis};
+use crate::domain::{
+    delivery::{DeliveryKey, Progress, State},
+    ids::{OrderId, OrderKey, SinkName, SourceName, Version},
+};
+
+/// What to claim: up to `limit` due deliveries of these lanes, new orders before corrections before backfill.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    pub sink: &'a SinkName,
+    pub lanes: &'a [String],
+    pub limit: u32,
+    pub owner: &'a str,
+    pub lease: Duration,
+    /// The sink whose receipt is needed (`after`).
+    pub after: Option<&'a SinkName>,
+}
+
+/// A leased delivery with the version that is next for it.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub key: DeliveryKey,
+    pub lane: String,
+    pub token: Uuid,
+    /// Counted from 1, this one included.
+    pub attempt: u32,
+    pub wanted: Version,
+    /// Before this claim.
+    pub progress: Progress,
+    pub receipt: Option<serde_json::Value>,
+    pub external_id: Option<String>,
+    pub pending_step: Option<serde_json::Value>,
+    /// How long this delivery has been failing.
+    pub failing_for: Option<Duration>,
+    /// The version to bring now; none when no version above the decided one is stored.
+    pub snapshot: Option<Snapshot>,
+    /// The delivery of the `after` sink, where one is configured and exists.
+    pub dependency: Option<Dependency>,
+}
+
+/// One stored order version.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub version: Version,
+    pub status: String,
+    pub vendor_id: Option<String>,
+    pub order_type: Option<String>,
+    /// How long ago it was received.
+    pub age: Duration,
+    pub source_kind: String,
+    pub content_hash: Vec<u8>,
+    /// None once retention removed it.
+    pub payload: Option<String>,
+}
+
+/// Where the delivery of the sink we wait for stands.
+#[derive(Debug, Clone)]
+pub struct Dependency {
+    pub state: String,
+    pub external_id: Option<String>,
+    pub receipt: Option<serde_json::Value>,
+}
+
+/// Leases due deliveries. A row whose lease ran out is due as well; that its attempt was lost is recorded.
+pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -> Result<Vec<Claimed>> {
+    let token = Uuid::new_v4();
+    let rows = sqlx::query!(
+        r#"-- deliveries.claim
+        WITH clock AS MATERIALIZED (
+            SELECT now() + $7 * interval '1 millisecond' AS now
+        ), due AS MATERIALIZED (
+            -- The inner query walks the partial index in its own order and stops at the limit; nothing here depends on
+            -- what the planner knows about the table.
+            SELECT d.*
+            FROM clock
+            CROSS JOIN generate_series(0, 2) AS p (priority)
+            CROSS JOIN unnest($2::text[]) AS l (lane)
+            CROSS JOIN LATERAL (
+                SELECT q.source, q.order_id, q.sent_version, q.lease_token, q.attempts, q.wanted_version, q.lease_expires_at
+                FROM deliveries q
+                WHERE q.open AND q.sink = $1 AND q.lane = l.lane AND q.priority = p.priority
+                  AND q.next_attempt_at <= clock.now
+                  AND (q.lease_expires_at IS NULL OR q.lease_expires_at <= clock.now)
+                ORDER BY q.next_attempt_at, q.source, q.order_id
+                LIMIT $3
+                FOR UPDATE SKIP LOCKED
+            ) d
+            LIMIT $3
+        ), lost AS (
+            INSERT INTO attempts (sink, source, order_id, version, attempt, started_at, finished_at, outcome, reason)
+            SELECT $1, due.source, due.order_id, due.wanted_version, due.attempts, due.lease_expires_at, clock.now,
+                   'lease_expired', 'worker_lost'
+            FROM due, clock
+            WHERE due.lease_token IS NOT NULL
+        ), claimed AS (
+            UPDATE deliveries d
+            SET state = 'in_flight',
+                lease_token = $4,
+                lease_owner = $5,
+                lease_expires_at = clock.now + $6 * interval '1 millisecond',
+                attempts = d.attempts + 1,
+                sent_version = d.wanted_version,
+                waiting_for = NULL,
+                updated_at = clock.now
+            FROM due, clock
+            WHERE d.sink = $1 AND d.source = due.source AND d.order_id = due.order_id
+            RETURNING d.source, d.order_id, d.lane, d.attempts, d.wanted_version, d.applied_version, d.decided_version,
+                      d.floor_version, due.sent_version, d.receipt, d.external_id, d.pending_step, d.first_failed_at
+        )
+        SELECT c.source AS "source!",
+               c.order_id AS "order_id!",
+               c.lane AS "lane!",
+               c.attempts AS "attempts!",
+               c.wanted_version AS "wanted_version!",
+               c.applied_version,
+               c.sent_version,
+               c.receipt,
+               c.external_id,
+               c.pending_step,
+               (extract(epoch FROM clock.now - c.first_failed_at) * 1000)::bigint AS failing_ms,
+               v.version AS "version?",
+               v.status AS "status?",
+               v.vendor_id,
+               v.order_type,
+               (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
+               v.content_hash AS "content_hash?",
+               v.payload,
+               s.kind AS "source_kind?",
+               dep.state AS "dep_state?",
+               dep.external_id AS dep_external_id,
+               dep.receipt AS dep_receipt
+        FROM claimed c
+        CROSS JOIN clock
+        CROSS JOIN sinks k
+        LEFT JOIN sources s ON s.name = c.source
+        LEFT JOIN LATERAL (
+            SELECT v.version, v.status, v.vendor_id, v.order_type, v.received_at, v.content_hash, v.payload
+            FROM order_versions v
+            WHERE v.source = c.source AND v.order_id = c.order_id
+              AND v.version >= CASE k.versions_mode
+                                    WHEN 'every' THEN greatest(c.decided_version + 1, c.floor_version)
+                                    ELSE c.wanted_version END
+            ORDER BY v.version
+            LIMIT 1
+        ) v ON true
+        LEFT JOIN LATERAL (
+            SELECT o.state, o.external_id, o.receipt
+            FROM deliveries o
+            WHERE o.sink = $8 AND o.source = c.source AND o.order_id = c.order_id
+        ) dep ON true
+        WHERE k.name = $1
+        "#,
+        claim.sink.as_str(),
+        claim.lanes,
+        i64::from(claim.limit),
+        token,
+        claim.owner,
+        millis(claim.lease) as f64,
+        offset_ms as f64,
+        claim.after.map(SinkName::as_str),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("deliveries.claim"))?;
+    let duration = |ms: i64| Duration::from_millis(ms.max(0) as u64);
+    rows.into_iter()
+        .map(|row| {
+            let source = SourceName::parse(&row.source)
+                .map_err(|e| StoreError { operation: "deliveries.claim", source: sqlx::Error::Decode(Box::new(e)) })?;
+            Ok(Claimed {
+                key: DeliveryKey {
+                    sink: claim.sink.clone(),
+                    order: OrderKey { source, order_id: OrderId::new(row.order_id) },
+                },
+                lane: row.lane,
+                token,
+                attempt: row.attempts.max(1) as u32,
+                wanted: Version(row.wanted_version),
+                progress: Progress { applied: row.applied_version.map(Version), sent: row.sent_version.map(Version) },
+                receipt: row.receipt,
+                external_id: row.external_id,
+                pending_step: row.pending_step,
+                failing_for: row.failing_ms.map(duration),
+                snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
+                    version: Version(version),
+                    status,
+                    vendor_id: row.vendor_id,
+                    order_type: row.order_type,
+                    age: duration(row.age_ms.unwrap_or_default()),
+                    source_kind: row.source_kind.unwrap_or_default(),
+                    content_hash: row.content_hash.unwrap_or_default(),
+                    payload: row.payload,
+                }),
+                dependency: row.dep_state.map(|state| Dependency {
+                    state,
+                    external_id: row.dep_external_id,
+                    receipt: row.dep_receipt,
+                }),
+            })
+        })
+        .collect()
+}
+
+/// How long until something of this sink is due, looking only at these lanes; none: nothing is scheduled.
+pub async fn next_due(
+    db: impl PgExecutor<'_>,
+    sink: &SinkName,
+    lanes: &[String],
+    offset_ms: i64,
+) -> Result<Option<Duration>> {
+    let wait_ms = sqlx::query_scalar!(
+        r#"-- deliveries.next_due
+        SELECT (extract(epoch FROM min(greatest(d.next_attempt_at, d.lease_expires_at)) - now()
+                - $3 * interval '1 millisecond') * 1000)::bigint
+        FROM generate_series(0, 2) AS p (priority)
+        CROSS JOIN unnest($2::text[]) AS l (lane)
+        CROSS JOIN LATERAL (
+            SELECT q.next_attempt_at, q.lease_expires_at
+            FROM deliveries q
+            WHERE q.open AND q.sink = $1 AND q.lane = l.lane AND q.priority = p.priority
+            ORDER BY q.next_attempt_at, q.source, q.order_id
+            LIMIT 50
+        ) d
+        "#,
+        sink.as_str(),
+        lanes,
+        offset_ms as f64,
+    )
+    .fetch_one(db)
+    .await
+    .map_err(StoreError::of("deliveries.next_due"))?;
+    Ok(wait_ms.map(|ms| Duration::from_millis(ms.max(0) as u64)))
+}
+
+/// Prolongs one lease, so that it outlasts a send. False: the lease was lost, and nothing may be sent.
+pub async fn extend(
+    db: impl PgExecutor<'_>,
+    key: &DeliveryKey,
+    token: Uuid,
+    lease: Duration,
+    offset_ms: i64,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        r#"-- deliveries.extend
+        UPDATE deliveries
+        SET lease_expires_at = now() + $6 * interval '1 millisecond' + $5 * interval '1 millisecond'
+        WHERE sink = $1 AND source = $2 AND order_id = $3 AND lease_token = $4
+        "#,
+        key.sink.as_str(),
+        key.order.source.as_str(),
+        key.order.order_id.as_str(),
+        token,
+        millis(lease) as f64,
+        offset_ms as f64,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("deliveries.extend"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes down a step that must not be sent twice, right before it is sent, and prolongs the lease. False: the lease
+/// was lost, and nothing may be sent.
+pub async fn write_intent(
+    db: impl PgExecutor<'_>,
+    key: &DeliveryKey,
+    token: Uuid,
+    step: &serde_json::Value,
+    lease: Duration,
+    offset_ms: i64,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        r#"-- deliveries.write_intent
+        UPDATE deliveries
+        SET pending_step = $5,
+            lease_expires_at = now() + $7 * interval '1 millisecond' + $6 * interval '1 millisecond'
+        WHERE sink = $1 AND source = $2 AND order_id = $3 AND lease_token = $4 AND pending_step IS NULL
+        "#,
+        key.sink.as_str(),
+        key.order.source.as_str(),
+        key.order.order_id.as_str(),
+        token,
+        step,
+        millis(lease) as f64,
+        offset_ms as f64,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("deliveries.write_intent"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What one claimed delivery comes to. Built by `delivery::decide`, written as it stands.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub key: DeliveryKey,
+    pub lane: String,
+    pub token: Uuid,
+    pub version: Version,
+    pub next: Next,
+    /// What stands in `sent_version` afterwards.
+    pub sent: Option<Version>,
+    /// Key of the step that was sent: its answer settles a doubt even after the lease was lost.
+    pub step_key: Option<String>,
+    pub external_id: Option<String>,
+    pub receipt: Option<serde_json::Value>,
+    pub notice: Option<String>,
+    pub last_error: Option<String>,
+    pub attempt: AttemptRecord,
+}
+
+/// Where the row goes. If something newer is wanted by then, `Applied` and `Skipped` become pending again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    Applied,
+    Skipped {
+        reason: &'static str,
+    },
+    Parked {
+        reason: String,
+        hint: String,
+        /// A newer version makes it pending again.
+        curable: bool,
+    },
+    /// Due again after `wait`. `failed` starts or goes on counting the time of failure; `refund` gives the attempt back.
+    Pending {
+        wait: Duration,
+        waiting_for: Option<&'static str>,
+        /// Not even a newer version comes earlier than this.
+        not_before: Option<Duration>,
+        failed: bool,
+        refund: bool,
+    },
+    /// No answer: looked up after the wait; none: a person must say.
+    InDoubt {
+        look_up_in: Option<Duration>,
+        hint: String,
+    },
+}
+
+impl Next {
+    pub fn state(&self) -> State {
+        match self {
+            Self::Applied => State::Applied,
+            Self::Skipped { .. } => State::Skipped,
+            Self::Parked { .. } => State::Parked,
+            Self::Pending { .. } => State::Pending,
+            Self::InDoubt { .. } => State::InDoubt,
+        }
+    }
+}
+
+/// One line of the order's history.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    pub number: u32,
+    /// None: a decision without a call.
+    pub step: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub finished_at: DateTime<Utc>,
+    /// None: nothing worth a line (a wait, a release).
+    pub outcome: Option<&'static str>,
+    pub http_status: Option<u16>,
+    pub reason: Option<String>,
+    pub request_digest: Option<[u8; 32]>,
+    /// Masked.
+    pub response_excerpt: Option<String>,
+}
+
+/// Whether a newer wanted version takes the place of one that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Superseding {
+    /// `versions = "latest"`: the newer one starts afresh, no earlier than `not_before`.
+    Newest,
+    /// `versions = "every"`: the failed one stays next.
+    InTurn,
+}
+
+/// Records attempts and moves the rows whose lease is still ours. Returns how many rows moved; the attempts are
+/// recorded in any case.
+pub async fn settle(
+    db: impl PgExecutor<'_>,
+    sink: &SinkName,
+    superseding: Superseding,
+    batch: &[Settlement],
+    offset_ms: i64,
+) -> Result<Vec<(OrderKey, State)>> {
+    let mut c = Columns::default();
+    for settlement in batch {
+        c.push(settlement);
+    }
+    let rows = sqlx::query!(
+        r#"-- deliveries.settle
+        WITH input AS MATERIALIZED (
+            SELECT *, now() + $2 * interval '1 millisecond' AS now
+            FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[],
+                        $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[], $17::text[],
+                        $18::text[], $19::jsonb[], $20::text[], $21::text[])
+                AS i (source, order_id, token, version, state, reason, hint, waiting_for,
+                      next_ms, not_before_ms, failed, refund, curable, sent_version, step_key,
+                      external_id, receipt, notice, last_error)
+        ), locked AS MATERIALIZED (
+            SELECT d.source, d.order_id
+            FROM input i
+            JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
+            WHERE d.lease_token = i.token OR d.pending_step ->> 'key' = i.step_key
+            ORDER BY d.sink, d.source, d.order_id
+            FOR UPDATE OF d
+        ), moved AS (
+            UPDATE deliveries d
+            SET state = CASE WHEN i.state IN ('applied', 'skipped') AND d.wanted_version > i.version THEN 'pending'
+                             WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN 'pending'
+                             ELSE i.state END,
+                applied_version = CASE WHEN i.state = 'applied' THEN i.version ELSE d.applied_version END,
+                decided_version = CASE WHEN i.state IN ('applied', 'skipped') THEN i.version ELSE d.decided_version END,
+                sent_version = i.sent_version,
+                priority = CASE WHEN i.state = 'applied' THEN 1 ELSE d.priority END,
+                attempts = CASE WHEN i.refund THEN d.attempts - 1
+                                WHEN i.state = 'pending' AND $34 AND d.wanted_version > i.version THEN 0
+                                WHEN i.state IN ('applied', 'skipped') OR i.state = 'pending' AND NOT i.failed THEN 0
+                                ELSE d.attempts END,
+                next_attempt_at = CASE
+                    WHEN i.state = 'pending' AND i.failed AND $34 AND d.wanted_version > i.version
+                        THEN greatest(i.now, coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before))
+                    WHEN i.state IN ('pending', 'in_doubt') THEN i.now + i.next_ms * interval '1 millisecond'
+                    WHEN d.wanted_version > i.version THEN greatest(i.now, d.not_before)
+                    ELSE d.next_attempt_at END,
+                not_before = CASE WHEN i.state IN ('applied', 'skipped') THEN NULL
+                                  ELSE coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before) END,
+                first_failed_at = CASE WHEN i.state = 'pending' AND $34 AND d.wanted_version > i.version THEN NULL
+                                       WHEN i.failed THEN coalesce(d.first_failed_at, i.now)
+                                       WHEN i.refund THEN d.first_failed_at END,
+                waiting_for = i.waiting_for,
+                reason = i.reason,
+                hint = i.hint,
+                curable = i.curable,
+                notice = CASE WHEN i.state = 'applied' THEN i.notice ELSE coalesce(i.notice, d.notice) END,
+                external_id = coalesce(i.external_id, d.external_id),
+                receipt = coalesce(i.receipt, d.receipt),
+                pending_step = CASE WHEN i.state = 'in_doubt' THEN d.pending_step END,
+                last_error = CASE WHEN i.state IN ('applied', 'skipped') THEN NULL ELSE coalesce(i.last_error, d.last_error) END,
+                lease_token = NULL,
+                lease_owner = NULL,
+                lease_expires_at = NULL,
+                updated_at = i.now
+            FROM input i
+            JOIN locked l ON l.source = i.source AND l.order_id = i.order_id
+            WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
+            RETURNING d.source, d.order_id, d.state
+        ), recorded AS (
+            INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
+                                  http_status, reason, request_digest, response_excerpt)
+            SELECT $1, *
+            FROM unnest($22::text[], $23::text[], $24::bigint[], $25::int[], $26::text[], $27::timestamptz[],
+                        $28::timestamptz[], $29::text[], $30::smallint[], $31::text[], $32::bytea[], $33::text[])
+        ), seen AS (
+            UPDATE sinks
+            SET last_success_at = now() + $2 * interval '1 millisecond'
+            WHERE name = $1
+              AND EXISTS (SELECT FROM unnest($29::text[]) AS o (outcome) WHERE o.outcome = 'delivered')
+              AND coalesce(last_success_at, '-infinity') < now() + ($2 - 1000) * interval '1 millisecond'
+        )
+        SELECT source AS "source!", order_id AS "order_id!", state AS "state!" FROM moved
+        "#,
+        sink.as_str(),
+        offset_ms as f64,
+        &c.source[..] as _,
+        &c.order_id[..] as _,
+        &c.token[..],
+        &c.version[..],
+        &c.state[..] as _,
+        &c.reason[..] as _,
+        &c.hint[..] as _,
+        &c.waiting_for[..] as _,
+        &c.next_ms[..] as _,
+        &c.not_before_ms[..] as _,
+        &c.failed[..],
+        &c.refund[..],
+        &c.curable[..],
+        &c.sent_version[..] as _,
+        &c.step_key[..] as _,
+        &c.external_id[..] as _,
+        &c.receipt[..] as _,
+        &c.notice[..] as _,
+        &c.last_error[..] as _,
+        &c.a_source[..] as _,
+        &c.a_order_id[..] as _,
+        &c.a_version[..],
+        &c.a_number[..],
+        &c.a_step[..] as _,
+        &c.a_started_at[..],
+        &c.a_finished_at[..],
+        &c.a_outcome[..] as _,
+        &c.a_http_status[..] as _,
+        &c.a_reason[..] as _,
+        &c.a_digest[..] as _,
+        &c.a_excerpt[..] as _,
+        superseding == Superseding::Newest,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("deliveries.settle"))?;
+    rows.into_iter()
+        .map(|row| {
+            let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
+                operation: "deliveries.settle",
+                source: sqlx::Error::Decode(e),
+            };
+            let source = SourceName::parse(&row.source).map_err(|e| decode(Box::new(e)))?;
+            let state = State::parse(&row.state).ok_or_else(|| decode("unknown state".into()))?;
+            Ok((OrderKey { source, order_id: OrderId::new(row.order_id) }, state))
+        })
+        .collect()
+}
+
+/// A batch of settlements as columns.
+#[derive(Debug, Default)]
+struct Columns<'a> {
+    source: Vec<&'a str>,
+    order_id: Vec<&'a str>,
+    token: Vec<Uuid>,
+    version: Vec<i64>,
+    state: Vec<&'a str>,
+    reason: Vec<Option<&'a str>>,
+    hint: Vec<Option<&'a str>>,
+    waiting_for: Vec<Option<&'a str>>,
+    next_ms: Vec<Option<i64>>,
+    not_before_ms: Vec<Option<i64>>,
+    failed: Vec<bool>,
+    refund: Vec<bool>,
+    curable: Vec<bool>,
+    sent_version: Vec<Option<i64>>,
+    step_key: Vec<Option<&'a str>>,
+    external_id: Vec<Option<&'a str>>,
+    receipt: Vec<Option<&'a serde_json::Value>>,
+    notice: Vec<Option<&'a str>>,
+    last_error: Vec<Option<&'a str>>,
+    a_source: Vec<&'a str>,
+    a_order_id: Vec<&'a str>,
+    a_version: Vec<i64>,
+    a_number: Vec<i32>,
+    a_step: Vec<Option<&'a str>>,
+    a_started_at: Vec<DateTime<Utc>>,
+    a_finished_at: Vec<DateTime<Utc>>,
+    a_outcome: Vec<&'a str>,
+    a_http_status: Vec<Option<i16>>,
+    a_reason: Vec<Option<&'a str>>,
+    a_digest: Vec<Option<&'a [u8]>>,
+    a_excerpt: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, s: &'a Settlement) {
+        let (mut reason, mut hint, mut waiting_for, mut next_ms, mut not_before_ms) = (None, None, None, None, None);
+        let (mut failed, mut refund, mut curable) = (false, false, true);
+        match &s.next {
+            Next::Applied => {}
+            Next::Skipped { reason: why } => reason = Some(*why),
+            Next::Parked { reason: why, hint: what, curable: by_version } => {
+                reason = Some(why);
+                hint = Some(what.as_str());
+                curable = *by_version;
+                failed = true;
+            }
+            Next::Pending { wait, waiting_for: what, not_before, failed: f, refund: r } => {
+                next_ms = Some(millis(*wait));
+                waiting_for = *what;
+                not_before_ms = not_before.map(millis);
+                failed = *f;
+                refund = *r;
+            }
+            Next::InDoubt { look_up_in, hint: what } => {
+                next_ms = look_up_in.map(millis);
+                hint = Some(what.as_str());
+                reason = Some("no_answer");
+                failed = true;
+            }
+        }
+        let (source, order_id) = (s.key.order.source.as_str(), s.key.order.order_id.as_str());
+        self.source.push(source);
+        self.order_id.push(order_id);
+        self.token.push(s.token);
+        self.version.push(s.version.0);
+        self.state.push(s.next.state().as_str());
+        self.reason.push(reason);
+        self.hint.push(hint);
+        self.waiting_for.push(waiting_for);
+        self.next_ms.push(next_ms);
+        self.not_before_ms.push(not_before_ms);
+        self.failed.push(failed);
+        self.refund.push(refund);
+        self.curable.push(curable);
+        self.sent_version.push(s.sent.map(|v| v.0));
+        self.step_key.push(s.step_key.as_deref());
+        self.external_id.push(s.external_id.as_deref());
+        self.receipt.push(s.receipt.as_ref());
+        self.notice.push(s.notice.as_deref());
+        self.last_error.push(s.last_error.as_deref());
+        let Some(outcome) = s.attempt.outcome else { return };
+        self.a_source.push(source);
+        self.a_order_id.push(order_id);
+        self.a_version.push(s.version.0);
+        self.a_number.push(s.attempt.number as i32);
+        self.a_step.push(s.attempt.step.as_deref());
+        self.a_started_at.push(s.attempt.started_at);
+        self.a_finished_at.push(s.attempt.finished_at);
+        self.a_outcome.push(outcome);
+        self.a_http_status.push(s.attempt.http_status.map(|code| code as i16));
+        self.a_reason.push(s.attempt.reason.as_deref());
+        self.a_digest.push(s.attempt.request_digest.as_ref().map(<[u8; 32]>::as_slice));
+        self.a_excerpt.push(s.attempt.response_excerpt.as_deref());
+    }
+}

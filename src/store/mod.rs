@@ -1,0 +1,52 @@
+//! Everything that talks to Postgres: one file per table, and the only module that contains SQL.
+//!
+//! Functions are verbs of the domain. Each statement stands alone and is atomic by itself, so nothing here needs a
+//! session: no advisory locks, no `LISTEN`, no settings that outlive a statement. Time is the database's `now()` plus
+//! the clock's offset; the caller passes the offset in milliseconds.
+//!
+//! Lock order: a statement that writes several deliveries takes them in the order (sink, source, order id); ingest
+//! takes its source's row before anything else.
+
+pub mod alerts;
+pub mod budgets;
+pub mod deliveries;
+pub mod ingest;
+pub mod orders;
+pub mod sinks;
+pub mod sources;
+pub mod status;
+
+/// A statement that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("database: {operation} failed")]
+pub struct StoreError {
+    /// Which function.
+    pub operation: &'static str,
+    #[source]
+    pub source: sqlx::Error,
+}
+
+impl StoreError {
+    pub(crate) fn of(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self { operation, source }
+    }
+
+    /// Whether this very data can never be stored: class 22 (data), 23 (constraint) or an encoding fault. Everything
+    /// else (connection, deadlock, restart, disk full) may pass.
+    pub fn is_about_the_data(&self) -> bool {
+        match &self.source {
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            }
+            sqlx::Error::Encode(_) => true,
+            _ => false,
+        }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// A duration as SQL takes it.
+pub(crate) fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}

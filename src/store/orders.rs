@@ -1,0 +1,1 @@
+//! Orders read for people.

@@ -1,0 +1,281 @@
+//! `sinks` and `sink_lanes`: which destinations are owed deliveries, whether they may be called, and their breakers.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use super::{Result, StoreError, millis};
+use crate::domain::ids::SinkName;
+
+/// What a configured sink writes into its row at start.
+#[derive(Debug, Clone)]
+pub struct Registration<'a> {
+    pub name: &'a SinkName,
+    pub kind: &'a str,
+    /// `latest` or `every`.
+    pub versions_mode: &'a str,
+    pub stable_for: Duration,
+    /// Vendor id → lane.
+    pub lanes: &'a serde_json::Value,
+    pub start: Start,
+}
+
+/// Which stored orders a sink is owed when it is activated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// None: only what arrives from now on.
+    Activation,
+    /// All.
+    Beginning,
+    /// Those placed since.
+    At(DateTime<Utc>),
+}
+
+/// Registers the sink, in the caller's transaction; true when this activated it.
+///
+/// Activation locks every source's row, so each stored version is clearly before or after it, also while another
+/// process still polls: that process' next commit waits for ours and then sees the new sink.
+pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms: i64) -> Result<bool> {
+    let known = sqlx::query_scalar!(
+        r#"-- sinks.register.known
+        UPDATE sinks
+        SET kind = $2, versions_mode = $3, stable_for = $4 * interval '1 millisecond', lanes = $5
+        WHERE name = $1
+        RETURNING name
+        "#,
+        sink.name.as_str(),
+        sink.kind,
+        sink.versions_mode,
+        millis(sink.stable_for) as f64,
+        sink.lanes,
+    )
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.known"))?;
+    if known.is_some() {
+        return Ok(false);
+    }
+    sqlx::query_scalar!(
+        r#"-- sinks.register.lock_sources
+        SELECT name FROM sources ORDER BY name FOR UPDATE
+        "#
+    )
+    .fetch_all(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.lock_sources"))?;
+    let activated = sqlx::query!(
+        r#"-- sinks.register.activate
+        INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at)
+        VALUES ($1, $2, $3, $4 * interval '1 millisecond', $5, now() + $6 * interval '1 millisecond')
+        ON CONFLICT (name) DO NOTHING
+        "#,
+        sink.name.as_str(),
+        sink.kind,
+        sink.versions_mode,
+        millis(sink.stable_for) as f64,
+        sink.lanes,
+        offset_ms as f64,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.activate"))?;
+    if activated.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let since = match sink.start {
+        Start::Activation => return Ok(true),
+        Start::Beginning => None,
+        Start::At(since) => Some(since),
+    };
+    sqlx::query!(
+        r#"-- sinks.register.owe_stored
+        INSERT INTO deliveries (sink, source, order_id, lane, priority, state, wanted_version, floor_version, next_attempt_at)
+        SELECT k.name, o.source, o.order_id, coalesce(k.lanes ->> o.vendor_id, ''), 2, 'pending', o.version,
+               CASE k.versions_mode WHEN 'every' THEN 0 END,
+               greatest(now() + $3 * interval '1 millisecond', o.updated_at + k.stable_for)
+        FROM sinks k
+        CROSS JOIN orders o
+        WHERE k.name = $1 AND ($2::timestamptz IS NULL OR o.placed_at >= $2)
+        ORDER BY o.source, o.order_id
+        ON CONFLICT (sink, source, order_id) DO NOTHING
+        "#,
+        sink.name.as_str(),
+        since,
+        offset_ms as f64,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.owe_stored"))?;
+    Ok(true)
+}
+
+/// A breaker that is not closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenLane {
+    pub lane: String,
+    /// Until the next probe may be tried.
+    pub probe_in: Duration,
+}
+
+/// Whether a sink may be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    pub paused: bool,
+    pub open_lanes: Vec<OpenLane>,
+}
+
+/// Reads a sink's gate.
+pub async fn gate(db: impl PgExecutor<'_>, sink: &SinkName, offset_ms: i64) -> Result<Gate> {
+    let rows = sqlx::query!(
+        r#"-- sinks.gate
+        SELECT k.state = 'paused' AS "paused!",
+               l.lane AS "lane?",
+               (extract(epoch FROM l.probe_at - now() - $2 * interval '1 millisecond') * 1000)::bigint AS probe_ms
+        FROM sinks k
+        LEFT JOIN sink_lanes l ON l.sink = k.name AND l.breaker <> 'closed'
+        WHERE k.name = $1
+        "#,
+        sink.as_str(),
+        offset_ms as f64,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("sinks.gate"))?;
+    Ok(Gate {
+        paused: rows.first().is_none_or(|row| row.paused),
+        open_lanes: rows
+            .into_iter()
+            .filter_map(|row| {
+                let probe_in = Duration::from_millis(row.probe_ms.unwrap_or_default().max(0) as u64);
+                row.lane.map(|lane| OpenLane { lane, probe_in })
+            })
+            .collect(),
+    })
+}
+
+/// Tries to win the one probe of an open lane that is due. Whoever moves the row has won; the others wait on.
+pub async fn win_probe(
+    db: impl PgExecutor<'_>,
+    sink: &SinkName,
+    lane: &str,
+    lease: Duration,
+    offset_ms: i64,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        r#"-- sinks.win_probe
+        UPDATE sink_lanes
+        SET breaker = 'half_open',
+            probe_at = now() + $4 * interval '1 millisecond' + $3 * interval '1 millisecond'
+        WHERE sink = $1 AND lane = $2 AND breaker <> 'closed' AND probe_at <= now() + $4 * interval '1 millisecond'
+        "#,
+        sink.as_str(),
+        lane,
+        millis(lease) as f64,
+        offset_ms as f64,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sinks.win_probe"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Opens a lane's breaker, or keeps it open after a failed probe: the wait doubles up to `longest`.
+/// `blocked` marks the whole sink as waiting for a person.
+pub async fn open_breaker(
+    db: &mut PgConnection,
+    sink: &SinkName,
+    lane: &str,
+    opening: &Opening<'_>,
+    offset_ms: i64,
+) -> Result<()> {
+    sqlx::query!(
+        r#"-- sinks.open_breaker
+        INSERT INTO sink_lanes AS l (sink, lane, breaker, reason, opened_at, probe_at, probe_ms)
+        VALUES ($1, $2, 'open', $3, now() + $6 * interval '1 millisecond',
+                now() + $6 * interval '1 millisecond' + $4 * interval '1 millisecond', $4)
+        ON CONFLICT (sink, lane) DO UPDATE
+        SET breaker = 'open',
+            reason = EXCLUDED.reason,
+            opened_at = CASE l.breaker WHEN 'closed' THEN EXCLUDED.opened_at ELSE l.opened_at END,
+            probe_ms = CASE l.breaker WHEN 'closed' THEN EXCLUDED.probe_ms
+                                      WHEN 'open' THEN l.probe_ms
+                                      ELSE least(l.probe_ms * 2, $5) END,
+            probe_at = now() + $6 * interval '1 millisecond' + CASE l.breaker
+                WHEN 'closed' THEN EXCLUDED.probe_ms
+                WHEN 'open' THEN l.probe_ms
+                ELSE least(l.probe_ms * 2, $5) END * interval '1 millisecond'
+        "#,
+        sink.as_str(),
+        lane,
+        opening.reason,
+        millis(opening.probe) as f64 as i64,
+        millis(opening.longest) as f64 as i64,
+        offset_ms as f64,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.open_breaker"))?;
+    sqlx::query!(
+        r#"-- sinks.open_breaker.sink
+        UPDATE sinks
+        SET breaker = 'open',
+            state = CASE WHEN $2 AND state = 'active' THEN 'blocked' ELSE state END,
+            reason = CASE WHEN $2 AND state = 'active' THEN $3 ELSE reason END,
+            hint = CASE WHEN $2 AND state = 'active' THEN $4 ELSE hint END
+        WHERE name = $1
+        "#,
+        sink.as_str(),
+        opening.blocked_hint.is_some(),
+        opening.reason,
+        opening.blocked_hint,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.open_breaker.sink"))?;
+    Ok(())
+}
+
+/// Why and for how long a breaker opens.
+#[derive(Debug, Clone)]
+pub struct Opening<'a> {
+    pub reason: &'a str,
+    /// Wait before the first probe.
+    pub probe: Duration,
+    /// Longest wait between probes.
+    pub longest: Duration,
+    /// Set when a person must act: what to do.
+    pub blocked_hint: Option<&'a str>,
+}
+
+/// Closes a lane's breaker after a probe that went through.
+pub async fn close_breaker(db: &mut PgConnection, sink: &SinkName, lane: &str) -> Result<()> {
+    sqlx::query!(
+        r#"-- sinks.close_breaker
+        UPDATE sink_lanes
+        SET breaker = 'closed', reason = NULL, opened_at = NULL, probe_at = NULL, probe_ms = NULL
+        WHERE sink = $1 AND lane = $2
+        "#,
+        sink.as_str(),
+        lane,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.close_breaker"))?;
+    sqlx::query!(
+        r#"-- sinks.close_breaker.sink
+        UPDATE sinks k
+        SET breaker = CASE WHEN EXISTS (SELECT FROM sink_lanes l WHERE l.sink = k.name AND l.breaker <> 'closed')
+                           THEN 'open' ELSE 'closed' END,
+            state = CASE state WHEN 'blocked' THEN 'active' ELSE state END,
+            reason = CASE state WHEN 'blocked' THEN NULL ELSE reason END,
+            hint = CASE state WHEN 'blocked' THEN NULL ELSE hint END
+        WHERE name = $1
+        "#,
+        sink.as_str(),
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.close_breaker.sink"))?;
+    Ok(())
+}

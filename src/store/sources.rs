@@ -1,0 +1,254 @@
+//! `sources`: the cursor, the row lease that says who reads a stream, and how the stream fares.
+//!
+//! A lease is taken for one poll and given back at its end together with the time of the next one, so between polls
+//! nothing is held and any process may take the next turn. The epoch, raised at each take, fences every page.
+
+use std::time::Duration;
+
+use sqlx::PgExecutor;
+
+use super::{Result, StoreError, millis};
+use crate::domain::ids::SourceName;
+
+/// What a configured source writes into its row at start.
+#[derive(Debug, Clone)]
+pub struct Registration<'a> {
+    pub name: &'a SourceName,
+    pub kind: &'a str,
+    pub account: &'a str,
+    pub scope: Option<&'a str>,
+}
+
+/// Makes sure that the source has a row. A source that was there keeps its cursor and state.
+pub async fn register(db: impl PgExecutor<'_>, source: &Registration<'_>) -> Result<()> {
+    sqlx::query!(
+        r#"-- sources.register
+        INSERT INTO sources (name, kind, account, scope)
+        VALUES ($1, $2, $3, $4)
+        ON CONFLICT (name) DO UPDATE
+        SET kind = EXCLUDED.kind, account = EXCLUDED.account, scope = EXCLUDED.scope
+        "#,
+        source.name.as_str(),
+        source.kind,
+        source.account,
+        source.scope,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sources.register"))?;
+    Ok(())
+}
+
+/// The right to read one stream, until it is given back, runs out or is taken by a later epoch.
+#[derive(Debug, Clone)]
+pub struct SourceLease {
+    pub source: SourceName,
+    pub owner: String,
+    pub epoch: i64,
+}
+
+/// What the row said when the lease was taken.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    pub lease: SourceLease,
+    pub cursor: Option<String>,
+    /// Seconds since the last page was stored; none: never.
+    pub since_success: Option<Duration>,
+    /// Consecutive failed polls before this one.
+    pub failures: u32,
+    pub refused_credential: Option<String>,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone)]
+pub enum Take {
+    Taken(Turn),
+    /// Not due, or another process reads it. Look again after the wait.
+    Later {
+        wait: Duration,
+        parked: bool,
+        refused_credential: Option<String>,
+    },
+}
+
+/// Takes the stream's lease if it is due and free.
+pub async fn take(
+    db: impl PgExecutor<'_>,
+    source: &SourceName,
+    owner: &str,
+    lease: Duration,
+    offset_ms: i64,
+) -> Result<Take> {
+    let row = sqlx::query!(
+        r#"-- sources.take
+        WITH clock AS (
+            SELECT now() + $4 * interval '1 millisecond' AS now
+        ), taken AS (
+            UPDATE sources
+            SET lease_owner = $2,
+                lease_epoch = lease_epoch + 1,
+                lease_expires_at = clock.now + $3 * interval '1 millisecond',
+                last_poll_at = clock.now
+            FROM clock
+            WHERE name = $1
+              AND state <> 'paused'
+              AND next_poll_at <= clock.now
+              AND coalesce(not_before, '-infinity') <= clock.now
+              AND coalesce(lease_expires_at, '-infinity') <= clock.now
+            RETURNING name, lease_epoch
+        )
+        SELECT taken.lease_epoch AS "epoch?",
+               s.cursor,
+               s.state,
+               s.failures,
+               s.refused_credential,
+               (extract(epoch FROM clock.now - s.last_success_at) * 1000)::bigint AS since_success_ms,
+               (extract(epoch FROM greatest(s.next_poll_at, s.not_before, s.lease_expires_at) - clock.now) * 1000)::bigint
+                   AS "wait_ms!"
+        FROM sources s
+        CROSS JOIN clock
+        LEFT JOIN taken ON taken.name = s.name
+        WHERE s.name = $1
+        "#,
+        source.as_str(),
+        owner,
+        millis(lease) as f64,
+        offset_ms as f64,
+    )
+    .fetch_one(db)
+    .await
+    .map_err(StoreError::of("sources.take"))?;
+    Ok(match row.epoch {
+        Some(epoch) => Take::Taken(Turn {
+            lease: SourceLease { source: source.clone(), owner: owner.to_owned(), epoch },
+            cursor: row.cursor,
+            since_success: row.since_success_ms.map(|ms| Duration::from_millis(ms.max(0) as u64)),
+            failures: row.failures.max(0) as u32,
+            refused_credential: row.refused_credential,
+        }),
+        None => Take::Later {
+            wait: Duration::from_millis(row.wait_ms.max(0) as u64),
+            parked: row.state == "parked",
+            refused_credential: row.refused_credential,
+        },
+    })
+}
+
+/// How a poll ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PollEnd {
+    /// The stream said that nothing more is ready.
+    CaughtUp,
+    /// Stopped on the way, for a drain or a full limit; the cursor stands.
+    Paused,
+    /// In trouble that may pass by itself.
+    Failing { error: String },
+    /// The stream asked us to wait; not an outage.
+    Throttled { whole_account: bool },
+    /// A person must act.
+    Parked { reason: &'static str, hint: String, error: String, refused_credential: Option<String> },
+    /// The cursor is given up for a restart from an earlier time.
+    CursorDropped { error: String },
+}
+
+/// Gives the lease back and says when the stream is read next. Returns whether the lease was still ours.
+pub async fn finish(
+    db: impl PgExecutor<'_>,
+    lease: &SourceLease,
+    end: &PollEnd,
+    next_in: Duration,
+    offset_ms: i64,
+) -> Result<bool> {
+    let (kind, reason, hint, error, credential) = match end {
+        PollEnd::CaughtUp => ("caught_up", None, None, None, None),
+        PollEnd::Paused => ("paused", None, None, None, None),
+        PollEnd::Failing { error } => ("failing", None, None, Some(error.as_str()), None),
+        PollEnd::Throttled { whole_account: false } => ("throttled", None, None, None, None),
+        PollEnd::Throttled { whole_account: true } => ("account_throttled", None, None, None, None),
+        PollEnd::Parked { reason, hint, error, refused_credential } => {
+            ("parked", Some(*reason), Some(hint.as_str()), Some(error.as_str()), refused_credential.as_deref())
+        }
+        PollEnd::CursorDropped { error } => ("cursor_dropped", None, None, Some(error.as_str()), None),
+    };
+    let done = sqlx::query!(
+        r#"-- sources.finish
+        WITH clock AS (
+            SELECT now() + $5 * interval '1 millisecond' AS now
+        ), held AS MATERIALIZED (
+            SELECT name, account
+            FROM sources
+            WHERE name = $1 AND lease_owner = $2 AND lease_epoch = $3
+            FOR UPDATE
+        ), mates AS MATERIALIZED (
+            SELECT s.name
+            FROM sources s
+            JOIN held ON held.account = s.account AND held.name <> s.name
+            WHERE $6 = 'account_throttled'
+            ORDER BY s.name
+            FOR UPDATE OF s SKIP LOCKED
+        ), slowed AS (
+            UPDATE sources s
+            SET not_before = greatest(s.not_before, clock.now + $4 * interval '1 millisecond')
+            FROM mates, clock
+            WHERE s.name = mates.name
+        )
+        UPDATE sources s
+        SET lease_owner = NULL,
+            lease_expires_at = NULL,
+            next_poll_at = clock.now + $4 * interval '1 millisecond',
+            not_before = CASE WHEN $6 IN ('throttled', 'account_throttled')
+                              THEN clock.now + $4 * interval '1 millisecond' END,
+            throttled = s.throttled + CASE WHEN $6 IN ('throttled', 'account_throttled') THEN 1 ELSE 0 END,
+            state = CASE WHEN s.state = 'paused' THEN 'paused'
+                         WHEN $6 = 'parked' THEN 'parked'
+                         WHEN $6 IN ('failing', 'cursor_dropped') THEN 'failing'
+                         WHEN $6 = 'caught_up' THEN 'active'
+                         ELSE s.state END,
+            reason = CASE WHEN s.state = 'paused' THEN s.reason WHEN $6 = 'parked' THEN $7
+                          WHEN $6 IN ('throttled', 'account_throttled', 'paused') THEN s.reason END,
+            hint = CASE WHEN s.state = 'paused' THEN s.hint WHEN $6 = 'parked' THEN $8
+                        WHEN $6 IN ('throttled', 'account_throttled', 'paused') THEN s.hint END,
+            last_error = CASE WHEN $6 = 'caught_up' THEN NULL ELSE coalesce($9, s.last_error) END,
+            failures = CASE WHEN $6 = 'caught_up' THEN 0
+                            WHEN $6 IN ('failing', 'parked', 'cursor_dropped') THEN s.failures + 1
+                            ELSE s.failures END,
+            refused_credential = CASE WHEN $6 = 'parked' THEN $10 ELSE s.refused_credential END,
+            dead_cursor = CASE WHEN $6 = 'cursor_dropped' THEN s.cursor ELSE s.dead_cursor END,
+            cursor = CASE WHEN $6 = 'cursor_dropped' THEN NULL ELSE s.cursor END,
+            caught_up_at = CASE WHEN $6 = 'caught_up' THEN clock.now ELSE s.caught_up_at END
+        FROM held, clock
+        WHERE s.name = held.name
+        "#,
+        lease.source.as_str(),
+        lease.owner,
+        lease.epoch,
+        millis(next_in) as f64,
+        offset_ms as f64,
+        kind,
+        reason,
+        hint,
+        error,
+        credential,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sources.finish"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Makes the stream due now, for instance because its credential was replaced. Touches nothing that is leased.
+pub async fn poll_now(db: impl PgExecutor<'_>, source: &SourceName, offset_ms: i64) -> Result<()> {
+    sqlx::query!(
+        r#"-- sources.poll_now
+        UPDATE sources
+        SET next_poll_at = now() + $2 * interval '1 millisecond'
+        WHERE name = $1 AND lease_owner IS NULL
+        "#,
+        source.as_str(),
+        offset_ms as f64,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sources.poll_now"))?;
+    Ok(())
+}
