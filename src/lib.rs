@@ -4,5 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod domain;
+pub mod http;
 pub mod simulator;
 pub mod source;

@@ -1,3 +1,7 @@
 //! Orders, versions, money, deliveries and their states. No I/O, no clock, no SQL.
 
 pub mod ids;
+pub mod money;
+pub mod order;
+pub mod status;
+pub mod substitution;
