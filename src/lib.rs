@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod domain;
+pub mod http;
 pub mod simulator;
 pub mod source;
 pub mod store;

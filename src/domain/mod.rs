@@ -2,3 +2,7 @@
 
 pub mod delivery;
 pub mod ids;
+pub mod money;
+pub mod order;
+pub mod status;
+pub mod substitution;

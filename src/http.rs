@@ -1,0 +1,86 @@
+//! What every HTTP client of this program has in common: TLS, no redirects, and reading `Retry-After`.
+//!
+//! Redirects are never followed, so that credentials cannot travel to another host. TLS is rustls with ring and the
+//! roots compiled in; the program links no OpenSSL and depends on no certificate store of the machine.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{self, HeaderMap};
+
+/// A wait beyond this is taken for this: no server means a longer one, and adding it to an instant must not overflow.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The start of every client. Callers add their timeouts and their user agent.
+pub fn client_builder() -> reqwest::ClientBuilder {
+    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions of TLS")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    reqwest::Client::builder().tls_backend_preconfigured(tls).redirect(reqwest::redirect::Policy::none()).referer(false)
+}
+
+/// How long the server asks us to wait: whole seconds or an HTTP date. `None` without the header and for anything
+/// else; zero for a date that has passed.
+///
+/// A date is compared with the answer's own `Date`, so that a wrong clock of ours does not matter; `now` is used where
+/// there is none.
+pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(header::RETRY_AFTER)?;
+    if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(asked.parse().unwrap_or(u64::MAX)).min(MAX_RETRY_AFTER));
+    }
+    let until = httpdate::parse_http_date(asked).ok()?;
+    let from = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now.into());
+    Some(until.duration_since(from).unwrap_or_default().min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(pairs: &[(header::HeaderName, &'static str)]) -> Option<Duration> {
+        let headers = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        retry_after(&headers, "2026-03-01T12:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn whole_seconds_are_taken_as_they_are() {
+        assert_eq!(wait(&[(header::RETRY_AFTER, "90")]), Some(Duration::from_secs(90)));
+        assert_eq!(wait(&[(header::RETRY_AFTER, " 0 ")]), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_date_is_measured_from_the_answers_own_date() {
+        let date = (header::DATE, "Sun, 01 Mar 2026 11:00:00 GMT");
+        let asked = (header::RETRY_AFTER, "Sun, 01 Mar 2026 12:02:00 GMT");
+        assert_eq!(wait(&[asked.clone()]), Some(Duration::from_secs(120)));
+        assert_eq!(wait(&[asked, date]), Some(Duration::from_secs(62 * 60)));
+    }
+
+    #[test]
+    fn a_date_that_has_passed_asks_for_no_wait() {
+        assert_eq!(wait(&[(header::RETRY_AFTER, "Sun, 01 Mar 2026 11:00:00 GMT")]), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn garbage_is_no_wish() {
+        for garbage in ["", "soon", "-5", "1.5", "12 parsecs"] {
+            assert_eq!(wait(&[(header::RETRY_AFTER, garbage)]), None, "{garbage}");
+        }
+        assert_eq!(wait(&[]), None);
+    }
+
+    #[test]
+    fn an_absurd_wait_is_bounded() {
+        for absurd in ["18446744073709551615", "99999999999999999999999", "604801"] {
+            assert_eq!(wait(&[(header::RETRY_AFTER, absurd)]), Some(MAX_RETRY_AFTER), "{absurd}");
+        }
+        assert_eq!(wait(&[(header::RETRY_AFTER, "604799")]), Some(MAX_RETRY_AFTER - Duration::from_secs(1)));
+    }
+}
