@@ -5,4 +5,5 @@ pub mod config;
 pub mod database;
 pub mod domain;
 pub mod simulator;
+pub mod sinks;
 pub mod source;

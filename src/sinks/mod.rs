@@ -1,0 +1,3 @@
+//! Adapters for destinations, a folder each.
+
+pub mod webhook;

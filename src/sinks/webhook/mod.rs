@@ -1,0 +1,3 @@
+//! The webhook sink: posts orders to any system that understands a signed request.
+
+pub mod config;
