@@ -6,5 +6,6 @@ pub mod database;
 pub mod domain;
 pub mod http;
 pub mod simulator;
+pub mod sinks;
 pub mod source;
 pub mod store;

@@ -1,1 +1,225 @@
-//! config
+//! Configuration: read → validate → build.
+//!
+//! [`load`] finds the file, merges what the environment overrides ([`read`]), and validates every table in its own file
+//! into plain settings. All problems are found in one go, each with its key, what is wrong and what to do
+//! ([`problems`]); settings that contradict each other across tables are found in [`contradictions`]. Whoever holds
+//! [`Settings`] need check nothing again. Reads the file and the files of secrets; no network, no clock.
+//!
+//! Invariants: no secret is in any message, `Debug` or [`show`] output; a key of a raw struct, its JSON Schema
+//! ([`schema`]) and its documentation in `config/default.toml` exist together, which tests prove.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    path::PathBuf,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{SinkName, SourceName};
+
+mod contradictions;
+pub mod database;
+pub mod delivery;
+pub mod duration;
+pub mod env;
+pub mod field;
+pub mod http;
+pub mod log;
+pub mod problems;
+mod read;
+pub mod retry;
+mod schema;
+pub mod secret;
+mod show;
+pub mod sink;
+pub mod source;
+pub mod url;
+
+#[cfg(test)]
+mod tests;
+
+pub use database::{DatabaseSettings, DatabaseUrl};
+pub use delivery::DeliverySettings;
+pub use env::Env;
+pub use http::HttpSettings;
+pub use log::{LogFormat, LogSettings};
+pub use problems::{Problem, Problems};
+pub use read::{FILE_VARIABLE, SEARCHED};
+pub use retry::{BreakerSettings, RetrySettings};
+pub use schema::schema;
+pub use secret::{Secret, SecretError};
+pub use show::show;
+pub use sink::{SinkCommon, SinkKind, SinkSettings, SinkStatus, Start, Versions};
+pub use source::{RateLimit, SourceKind, SourceSettings};
+pub use url::HttpUrl;
+
+/// The manual: every key with its default, unit and meaning.
+pub const MANUAL: &str = include_str!("../../config/default.toml");
+
+/// Where to read from.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// `--config`; else [`FILE_VARIABLE`], else the first of [`SEARCHED`] that exists.
+    pub file: Option<PathBuf>,
+    pub env: Env,
+    /// Key path and text, as `("http.listen", "off")`: wins over file and environment.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// Everything that is configured, valid.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    pub database: DatabaseSettings,
+    pub http: HttpSettings,
+    pub delivery: DeliverySettings,
+    pub log: LogSettings,
+    /// At least one.
+    pub sources: BTreeMap<SourceName, SourceSettings>,
+    /// May be empty: orders are stored all the same.
+    pub sinks: BTreeMap<SinkName, SinkSettings>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error(
+        "there is no configuration: name a file by --config or {FILE_VARIABLE}, or write {} or {}",
+        SEARCHED[0], SEARCHED[1]
+    )]
+    NotFound,
+    #[error("cannot read the configuration file {}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}, line {line}, column {column}: not TOML: {message}", path.display())]
+    Syntax { path: PathBuf, line: usize, column: usize, message: String },
+    #[error("the environment cannot be merged into the configuration")]
+    Merge(#[source] config::ConfigError),
+    /// The message lists every problem.
+    #[error("{0}")]
+    Invalid(Report),
+}
+
+/// What came of reading a configuration that is TOML at least.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// `None` when the environment alone configures everything.
+    pub file: Option<PathBuf>,
+    /// `None` exactly when there are problems.
+    pub settings: Option<Settings>,
+    pub found: Problems,
+}
+
+/// Problems and warnings for people, a block each.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        match &self.file {
+            Some(file) => write!(f, "{}: ", file.display())?,
+            None => f.write_str("the environment: ")?,
+        }
+        let Problems { problems, warnings } = &self.found;
+        write!(f, "{}, {}", count(problems.len(), "problem"), count(warnings.len(), "warning"))?;
+        for problem in problems {
+            write!(f, "\n  error: {problem}")?;
+        }
+        for warning in warnings {
+            write!(f, "\n  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The settings, or everything that is wrong with them.
+pub fn load(options: &LoadOptions) -> Result<Settings, ConfigError> {
+    let mut report = check(options)?;
+    report.settings.take().ok_or(ConfigError::Invalid(report))
+}
+
+/// As [`load`], for those who want the warnings too.
+pub fn check(options: &LoadOptions) -> Result<Report, ConfigError> {
+    let file = read::find(options)?;
+    let tree = read::tree(file.as_deref(), options)?;
+    let mut found = Problems::default();
+    let settings = validate(tree, &options.env, &mut found).filter(|_| found.is_empty());
+    Ok(Report { file, settings, found })
+}
+
+/// The whole document.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+struct RawSettings {
+    /// Where everything is kept.
+    database: field::Field<field::Table<database::RawDatabase>>,
+    /// Health, metrics, page and API.
+    http: field::Field<field::Table<http::RawHttp>>,
+    /// How orders are brought to sinks.
+    delivery: field::Field<field::Table<delivery::RawDelivery>>,
+    /// What is logged, and how.
+    log: field::Field<field::Table<log::RawLog>>,
+    /// Streams of orders, each under a name of your choice.
+    sources: field::Field<field::Named<source::RawSource>>,
+    /// Destinations, each under a name of your choice.
+    sinks: field::Field<field::Named<sink::RawSink>>,
+}
+
+fn validate(tree: serde_json::Map<String, serde_json::Value>, env: &Env, found: &mut Problems) -> Option<Settings> {
+    use field::RawTable as _;
+
+    let mut root = problems::Section::root(env, found);
+    root.refuse_unknown(&tree, &field::known_keys::<RawSettings>());
+    let raw = RawSettings::from_entries(tree);
+    let database = root.table("database", raw.database, database::RawDatabase::validate);
+    let http = root.table("http", raw.http, http::RawHttp::validate);
+    let delivery = root.table("delivery", raw.delivery, delivery::RawDelivery::validate);
+    let log = root.table("log", raw.log, log::RawLog::validate);
+
+    let no_sources = raw.sources.is_absent();
+    let raw_sources = root.named("sources", raw.sources);
+    let raw_sinks = root.named("sinks", raw.sinks);
+    if raw_sources.is_empty() && (no_sources || root.none_about(&["sources"])) {
+        root.problem("sources", "there is no source: nothing would ever arrive", "add a table `[sources.main]`");
+    }
+    let names = sink::Names {
+        sources: raw_sources.keys().cloned().collect::<BTreeSet<_>>(),
+        sinks: raw_sinks.keys().cloned().collect::<BTreeSet<_>>(),
+    };
+
+    let mut sources = BTreeMap::new();
+    let mut section = root.within("sources");
+    for (name, entries) in raw_sources {
+        let Ok(parsed) = SourceName::parse(&name) else {
+            bad_name(&name, &mut section);
+            continue;
+        };
+        let mut section = section.within(&name);
+        section.refuse_unknown(&entries, &field::known_keys::<source::RawSource>());
+        if let Some(source) = source::RawSource::from_entries(entries).validate(&parsed, &mut section) {
+            sources.insert(parsed, source);
+        }
+    }
+
+    let mut commons = BTreeMap::new();
+    let mut kinds = BTreeMap::new();
+    let mut section = root.within("sinks");
+    for (name, entries) in raw_sinks {
+        let Ok(parsed) = SinkName::parse(&name) else {
+            bad_name(&name, &mut section);
+            continue;
+        };
+        let (common, kind) = sink::validate(entries, &parsed, &names, &mut section.within(&name));
+        commons.insert(parsed.clone(), common);
+        kinds.extend(kind.map(|kind| (parsed, kind)));
+    }
+
+    contradictions::check(&delivery, &sources, &commons, found);
+    let sinks = kinds.into_iter().filter_map(|(name, kind)| {
+        let common = commons.remove(&name)?;
+        Some((name, SinkSettings { kind, common }))
+    });
+    Some(Settings { database: database?, http, delivery, log, sources, sinks: sinks.collect() })
+}
+
+fn bad_name(name: &str, section: &mut problems::Section<'_>) {
+    section.problem(name, "is not a name", "use 1 to 40 of a-z, 0-9 and _");
+}

@@ -4,6 +4,7 @@
 //! version and what was applied before, so a repeat after a lost answer is the same request.
 
 pub mod client;
+pub mod config;
 pub mod plan;
 pub mod sign;
 pub mod wire;

@@ -1,0 +1,137 @@
+//! Settings of different tables that cannot both be meant. Each finding names both keys and what would happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    delivery::{DeliverySettings, LEASE_MARGIN},
+    duration::shown,
+    problems::Problems,
+    sink::SinkCommon,
+    source::SourceSettings,
+};
+use crate::domain::ids::{SinkName, SourceName};
+
+type Sinks = BTreeMap<SinkName, SinkCommon>;
+type Sources = BTreeMap<SourceName, SourceSettings>;
+
+pub(super) fn check(delivery: &DeliverySettings, sources: &Sources, sinks: &Sinks, problems: &mut Problems) {
+    leases_outlast_requests(delivery, sinks, problems);
+    drains_outlast_requests(delivery, sinks, problems);
+    nothing_waits_in_a_circle(sinks, problems);
+    accounts_have_one_limit(sources, problems);
+    tokens_are_used_once(sources, problems);
+    every_source_has_a_sink(sources, sinks, problems);
+}
+
+fn leases_outlast_requests(delivery: &DeliverySettings, sinks: &Sinks, problems: &mut Problems) {
+    for (name, sink) in sinks {
+        let key = format!("sinks.{name}.request_timeout");
+        let needed = sink.request_timeout + LEASE_MARGIN;
+        if delivery.lease >= needed || !problems.none_about(&["delivery.lease", &key]) {
+            continue;
+        }
+        problems.add(
+            &key,
+            format!(
+                "is {}, but `delivery.lease` is {}: a lease could end while its request is under way, and another \
+                 process would send the same order",
+                shown(sink.request_timeout),
+                shown(delivery.lease)
+            ),
+            format!("set `delivery.lease` to {} or more, or shorten the timeout", shown(needed)),
+        );
+    }
+}
+
+fn drains_outlast_requests(delivery: &DeliverySettings, sinks: &Sinks, problems: &mut Problems) {
+    let Some((name, sink)) = sinks.iter().max_by_key(|(_, sink)| sink.request_timeout) else { return };
+    let key = format!("sinks.{name}.request_timeout");
+    if sink.request_timeout > delivery.drain && problems.none_about(&["delivery.drain", &key]) {
+        problems.warn(
+            "delivery.drain",
+            format!(
+                "is {}, shorter than `{key}` ({}): a stop can cut a request off, and its order is then in doubt",
+                shown(delivery.drain),
+                shown(sink.request_timeout)
+            ),
+            format!("use {} or more", shown(sink.request_timeout)),
+        );
+    }
+}
+
+/// A sink waits for at most one other, so a walk from each finds every circle; each is told once, at its first name.
+fn nothing_waits_in_a_circle(sinks: &Sinks, problems: &mut Problems) {
+    for first in sinks.keys() {
+        let mut circle = vec![first];
+        let mut at = first;
+        while let Some(next) = sinks.get(at).and_then(|sink| sink.after.as_ref()) {
+            if next == first && circle.iter().all(|name| *name >= first) {
+                let names: Vec<&str> = circle.iter().chain([&first]).map(|name| name.as_str()).collect();
+                problems.add(
+                    format!("sinks.{first}.after"),
+                    format!("closes a circle, in which no sink would ever begin: {}", names.join(" after ")),
+                    "remove one `after` of the circle",
+                );
+            }
+            if circle.contains(&next) {
+                break;
+            }
+            circle.push(next);
+            at = next;
+        }
+    }
+}
+
+fn accounts_have_one_limit(sources: &Sources, problems: &mut Problems) {
+    let mut first_of = BTreeMap::<&str, (&SourceName, &SourceSettings)>::new();
+    for (name, source) in sources {
+        let (first, other) = *first_of.entry(&source.account).or_insert((name, source));
+        let limits = (source.account_requests_per_minute, other.account_requests_per_minute);
+        let key = format!("sources.{name}.account_requests_per_minute");
+        let other_key = format!("sources.{first}.account_requests_per_minute");
+        if limits.0 != limits.1 && problems.none_about(&[&key, &other_key]) {
+            problems.add(
+                key,
+                format!(
+                    "is {}, but `{other_key}` is {} and both belong to account {:?}, which has one limit",
+                    limits.0, limits.1, source.account
+                ),
+                "give both the same value, or each its own `account`",
+            );
+        }
+    }
+}
+
+/// Two streams of one token are possible (with different `min_age_minutes`), but then every order comes twice.
+fn tokens_are_used_once(sources: &Sources, problems: &mut Problems) {
+    for (at, (name, source)) in sources.iter().enumerate() {
+        let earlier = sources.iter().take(at);
+        let same = |(_, other): &(&SourceName, &SourceSettings)| {
+            other.base_url == source.base_url && other.token.is_same_as(&source.token)
+        };
+        if let Some((other, _)) = earlier.into_iter().find(same) {
+            problems.warn(
+                format!("sources.{name}.token"),
+                format!("is the token of `sources.{other}`: every order arrives twice, once from each source"),
+                "remove one of the two, or tell the sinks apart by `sources`",
+            );
+        }
+    }
+}
+
+fn every_source_has_a_sink(sources: &Sources, sinks: &Sinks, problems: &mut Problems) {
+    let taken: BTreeSet<&SourceName> = sinks
+        .values()
+        .flat_map(|sink| match &sink.sources {
+            Some(listed) => listed.iter().collect::<Vec<_>>(),
+            None => sources.keys().collect(),
+        })
+        .collect();
+    for name in sources.keys().filter(|name| !taken.contains(name)) {
+        problems.warn(
+            format!("sources.{name}"),
+            "no sink takes its orders: they are stored and go nowhere",
+            "add a sink, or name this source in the `sources` of one",
+        );
+    }
+}

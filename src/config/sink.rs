@@ -1,0 +1,381 @@
+//! `[sinks.<name>]`: a destination, with what all kinds have in common. Each kind's own keys are in its sink's folder.
+
+use std::{borrow::Cow, collections::BTreeSet, fmt, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::{
+    duration::{self, RawDuration},
+    field::{Field, Parse, RawTable, Table, Wrong, choice, known_keys},
+    problems::Section,
+    retry::{BreakerSettings, RawBreaker, RawRetry, RetrySettings},
+};
+use crate::{
+    domain::ids::{SinkName, SourceName},
+    sinks::webhook::config::{RawWebhook, WebhookSettings},
+};
+
+/// What the file may say about a sink of any kind.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RawSinkCommon {
+    /// What the sink is: `"webhook"`.
+    kind: Field<Kind>,
+    /// Name of a sink that must have applied the order first.
+    after: Field<String>,
+    /// Longest wait for that sink; then the order is skipped here, with the reason.
+    dependency_wait: Field<RawDuration>,
+    /// How long an order must stay without a new version before it is sent.
+    stable_for: Field<RawDuration>,
+    /// `"latest"` sends only the newest version, `"every"` each one in turn.
+    versions: Field<Versions>,
+    /// Statuses that are sent.
+    statuses: Field<Vec<SinkStatus>>,
+    /// Permits `statuses` without `"cancelled"`: cancelled orders then go on standing in the destination.
+    allow_missing_cancellations: Field<bool>,
+    /// Only orders of these vendor locations.
+    vendors: Field<Vec<String>>,
+    /// Only orders of these types, as `"collection"` and `"delivery"`.
+    order_types: Field<Vec<String>>,
+    /// Only orders from these sources, by the names of their tables.
+    sources: Field<Vec<String>>,
+    /// Where a new sink begins: `"activation"`, `"beginning"`, or an instant.
+    start: Field<Start>,
+    /// Most requests at a time.
+    #[schemars(range(min = 1, max = 512))]
+    concurrency: Field<u32>,
+    /// Longest wait for a whole answer.
+    request_timeout: Field<RawDuration>,
+    /// Waits after failures.
+    retry: Field<Table<RawRetry>>,
+    /// When a failing destination is left alone.
+    breaker: Field<Table<RawBreaker>>,
+    /// Whether the sink begins paused. `sink resume` and `sink pause` change it later.
+    paused: Field<bool>,
+}
+
+/// A sink's table in the JSON Schema: the common keys and those of its kind.
+#[derive(Debug)]
+pub struct RawSink;
+
+impl JsonSchema for RawSink {
+    fn schema_name() -> Cow<'static, str> {
+        "Sink".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let common = RawSinkCommon::json_schema(generator);
+        let kind = |kind: Kind, own: Schema| {
+            let mut schema = common.clone().to_value();
+            let properties = own.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+            if let Some(known) = schema["properties"].as_object_mut() {
+                known.extend(properties);
+                known["kind"]["const"] = kind.as_str().into();
+            }
+            schema["additionalProperties"] = false.into();
+            schema["required"] = serde_json::json!(["kind"]);
+            schema
+        };
+        let kinds = [kind(Kind::Webhook, RawWebhook::json_schema(generator))];
+        schemars::json_schema!({ "oneOf": kinds })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Webhook,
+}
+choice!(Kind { Webhook = "webhook" });
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    /// Older versions that were never sent are passed over.
+    Latest,
+    /// Each admitted version is sent, ascending.
+    Every,
+}
+choice!(Versions { Latest = "latest", Every = "every" });
+
+/// A status whose orders a sink can be told to take. `placed` and `rejected` are missing: they owe no sink anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SinkStatus {
+    Accepted,
+    Cancelled,
+}
+
+impl SinkStatus {
+    pub const WORDS: [&str; 2] = ["accepted", "cancelled"];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for SinkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for SinkStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Parse for SinkStatus {
+    fn parse(value: Value) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("accepted") => Ok(Self::Accepted),
+            Some("cancelled") => Ok(Self::Cancelled),
+            Some(status @ ("placed" | "rejected")) => Err(Wrong::new(
+                format!("{status:?} orders are never sent to a sink"),
+                "remove it: they are kept, and sent once they become \"accepted\"",
+            )),
+            _ => Err(super::field::not_a_choice(&value, &Self::WORDS)),
+        }
+    }
+}
+
+impl JsonSchema for SinkStatus {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "SinkStatus".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "string", "enum": Self::WORDS })
+    }
+}
+
+/// Which orders a sink owes that was just added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Every version that arrives after the sink was first configured.
+    Activation,
+    /// All that is stored, too.
+    Beginning,
+    /// Stored orders placed since this instant, too.
+    At(DateTime<Utc>),
+}
+
+impl Parse for Start {
+    fn parse(value: Value) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some("activation") => Ok(Self::Activation),
+            Some("beginning") => Ok(Self::Beginning),
+            _ => DateTime::parse(value.clone()).map(Self::At).map_err(|_| {
+                let suggestion = "write \"activation\", \"beginning\" or an instant, as \"2026-01-01T00:00:00Z\"";
+                Wrong::new(format!("{} is no place to start", super::field::brief(&value)), suggestion)
+            }),
+        }
+    }
+}
+
+impl JsonSchema for Start {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Start".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "anyOf": [{ "enum": ["activation", "beginning"] }, { "type": "string", "format": "date-time" }]
+        })
+    }
+}
+
+impl Serialize for Start {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Activation => serializer.serialize_str("activation"),
+            Self::Beginning => serializer.serialize_str("beginning"),
+            Self::At(instant) => serializer.serialize_str(&instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SinkSettings {
+    #[serde(flatten)]
+    pub kind: SinkKind,
+    #[serde(flatten)]
+    pub common: SinkCommon,
+}
+
+/// The kind of a sink with what only that kind has.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum SinkKind {
+    Webhook(WebhookSettings),
+}
+
+impl SinkKind {
+    /// As in the file.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => Kind::Webhook.as_str(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SinkCommon {
+    /// A configured sink, never this one, never in a circle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<SinkName>,
+    #[serde(serialize_with = "duration::serialize")]
+    pub dependency_wait: Duration,
+    /// Zero: sent at once.
+    #[serde(serialize_with = "duration::serialize")]
+    pub stable_for: Duration,
+    pub versions: Versions,
+    /// Never empty.
+    pub statuses: BTreeSet<SinkStatus>,
+    pub allow_missing_cancellations: bool,
+    /// `None`: of every vendor. Never empty, like the two below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendors: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_types: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<SourceName>>,
+    pub start: Start,
+    /// 1 to 512.
+    pub concurrency: u32,
+    #[serde(serialize_with = "duration::serialize")]
+    pub request_timeout: Duration,
+    pub retry: RetrySettings,
+    pub breaker: BreakerSettings,
+    pub paused: bool,
+}
+
+/// The names that the file's tables have, whatever else is wrong with them.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub sources: BTreeSet<String>,
+    pub sinks: BTreeSet<String>,
+}
+
+/// Reads one sink's table. The common part is returned in any case, so that it can be held against other tables.
+pub(super) fn validate(
+    entries: Map<String, Value>,
+    name: &SinkName,
+    names: &Names,
+    section: &mut Section<'_>,
+) -> (SinkCommon, Option<SinkKind>) {
+    let mut raw = RawSinkCommon::from_entries(entries.clone());
+    let kind = section.require("kind", std::mem::take(&mut raw.kind), "kind = \"webhook\"");
+    let common = raw.validate(name, names, section);
+    let kind = match kind {
+        None => None,
+        Some(Kind::Webhook) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawWebhook>()].concat());
+            RawWebhook::from_entries(entries).validate(section).map(SinkKind::Webhook)
+        }
+    };
+    (common, kind)
+}
+
+impl RawSinkCommon {
+    fn validate(self, name: &SinkName, names: &Names, section: &mut Section<'_>) -> SinkCommon {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let allow_missing =
+            section.take("allow_missing_cancellations", self.allow_missing_cancellations).unwrap_or(false);
+        SinkCommon {
+            after: validate_after(self.after, name, names, section),
+            dependency_wait: section
+                .duration("dependency_wait", self.dependency_wait, Duration::ZERO)
+                .unwrap_or(hours(24)),
+            stable_for: section.duration("stable_for", self.stable_for, Duration::ZERO).unwrap_or_default(),
+            versions: section.take("versions", self.versions).unwrap_or(Versions::Latest),
+            statuses: validate_statuses(self.statuses, allow_missing, section),
+            allow_missing_cancellations: allow_missing,
+            vendors: section.list("vendors", self.vendors),
+            order_types: validate_order_types(self.order_types, section),
+            sources: validate_sources(self.sources, names, section),
+            start: section.take("start", self.start).unwrap_or(Start::Activation),
+            concurrency: section.number("concurrency", self.concurrency, 1..=512).unwrap_or(8),
+            request_timeout: section
+                .duration("request_timeout", self.request_timeout, Duration::from_millis(100))
+                .unwrap_or(Duration::from_secs(15)),
+            retry: section.table("retry", self.retry, RawRetry::validate),
+            breaker: section.table("breaker", self.breaker, RawBreaker::validate),
+            paused: section.take("paused", self.paused).unwrap_or(false),
+        }
+    }
+}
+
+/// Circles of several sinks are found by [`super::contradictions`].
+fn validate_after(field: Field<String>, name: &SinkName, names: &Names, section: &mut Section<'_>) -> Option<SinkName> {
+    let after = section.take("after", field)?;
+    if after == name.as_str() {
+        section.problem(
+            "after",
+            "names this sink itself: it would wait for ever",
+            "name another sink, or leave the key out",
+        );
+        return None;
+    }
+    if !names.sinks.contains(&after) {
+        section.problem("after", format!("there is no sink {after:?}"), one_of(&after, &names.sinks, "sink"));
+        return None;
+    }
+    SinkName::parse(&after).ok()
+}
+
+fn validate_sources(field: Field<Vec<String>>, names: &Names, section: &mut Section<'_>) -> Option<Vec<SourceName>> {
+    let sources = section.list("sources", field)?;
+    for source in sources.iter().filter(|source| !names.sources.contains(*source)) {
+        section.problem("sources", format!("there is no source {source:?}"), one_of(source, &names.sources, "source"));
+    }
+    Some(sources.iter().filter_map(|source| SourceName::parse(source).ok()).collect())
+}
+
+fn one_of(written: &str, names: &BTreeSet<String>, what: &str) -> String {
+    if let Some(meant) = super::problems::nearest(written, names.iter().map(String::as_str)) {
+        return format!("did you mean {meant:?}?");
+    }
+    let all = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    format!("name a configured {what}: {all}")
+}
+
+fn validate_statuses(
+    field: Field<Vec<SinkStatus>>,
+    allow_missing: bool,
+    section: &mut Section<'_>,
+) -> BTreeSet<SinkStatus> {
+    let statuses = section.list("statuses", field).unwrap_or(vec![SinkStatus::Accepted, SinkStatus::Cancelled]);
+    let statuses = BTreeSet::from_iter(statuses);
+    let open_ended = statuses.contains(&SinkStatus::Accepted) && !statuses.contains(&SinkStatus::Cancelled);
+    if open_ended && !allow_missing && section.none_about(&["statuses", "allow_missing_cancellations"]) {
+        section.problem(
+            "statuses",
+            "has \"accepted\" without \"cancelled\": an order that is cancelled later would go on standing in the destination",
+            "add \"cancelled\", or `allow_missing_cancellations = true` where that is meant",
+        );
+    }
+    statuses
+}
+
+/// Source: Scoffable developer documentation 1.0.0, "Order", field `type`.
+const ORDER_TYPES: [&str; 2] = ["collection", "delivery"];
+
+fn validate_order_types(field: Field<Vec<String>>, section: &mut Section<'_>) -> Option<Vec<String>> {
+    let types = section.list("order_types", field)?;
+    for unknown in types.iter().filter(|order_type| !ORDER_TYPES.contains(&order_type.as_str())) {
+        section.warn(
+            "order_types",
+            format!("{unknown:?} is not an order type known today: no order may ever match"),
+            "known types are \"collection\" and \"delivery\"",
+        );
+    }
+    Some(types)
+}
