@@ -82,14 +82,14 @@ pub enum ConnectError {
     InvalidUrl(#[source] sqlx::Error),
     /// Waiting longer might help.
     #[error("{target} could not be reached within {} s", .waited.as_secs())]
-    Unreachable { target: Target, waited: Duration, source: sqlx::Error },
+    Unreachable { target: Box<Target>, waited: Duration, source: sqlx::Error },
     /// The server is there and says no: waiting does not help.
     #[error("{target} refuses us")]
-    Refused { target: Target, source: sqlx::Error },
+    Refused { target: Box<Target>, source: sqlx::Error },
     #[error("{target} is PostgreSQL {major}, and {OLDEST_MAJOR} or newer is needed")]
-    TooOld { target: Target, major: u32 },
+    TooOld { target: Box<Target>, major: u32 },
     #[error("{target}: {POOLER_HINT}")]
-    StatementsNotCarried { target: Target, source: sqlx::Error },
+    StatementsNotCarried { target: Box<Target>, source: sqlx::Error },
 }
 
 /// What to do about a pooler that loses prepared statements.
@@ -123,8 +123,8 @@ pub async fn connect(url: &SecretString, options: &ConnectOptions) -> Result<PgP
     Ok(PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.connect_timeout)
-        .idle_timeout(Duration::from_secs(300))
-        .max_lifetime(Duration::from_secs(1800))
+        .idle_timeout(Duration::from_mins(5))
+        .max_lifetime(Duration::from_mins(30))
         // The default asks the server before every use, which doubles the round trips of a busy loop.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
@@ -166,10 +166,14 @@ async fn reach(parsed: &PgConnectOptions, target: &Target, patience: Duration) -
             Err(_) => sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer")),
         };
         if is_final(&source) {
-            return Err(ConnectError::Refused { target: target.clone(), source });
+            return Err(ConnectError::Refused { target: Box::new(target.clone()), source });
         }
         if Instant::now() + pause >= deadline {
-            return Err(ConnectError::Unreachable { target: target.clone(), waited: began.elapsed(), source });
+            return Err(ConnectError::Unreachable {
+                target: Box::new(target.clone()),
+                waited: began.elapsed(),
+                source,
+            });
         }
         if pause == FIRST_PAUSE {
             tracing::warn!(database = %target, error = %source, "database not reachable yet");
@@ -197,9 +201,10 @@ fn is_refusal(code: Option<&str>, message: &str) -> bool {
 
 /// Refuses a server that is too old, and a pooler that would break us later at a moment of its choosing.
 async fn check(first: &mut PgConnection, parsed: &PgConnectOptions, target: &Target) -> Result<(), ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable { target: target.clone(), waited: Duration::ZERO, source };
+    let unreachable =
+        |source| ConnectError::Unreachable { target: Box::new(target.clone()), waited: Duration::ZERO, source };
     let judge = |source: sqlx::Error| match pooler_hint(&source) {
-        Some(_) => ConnectError::StatementsNotCarried { target: target.clone(), source },
+        Some(_) => ConnectError::StatementsNotCarried { target: Box::new(target.clone()), source },
         None => unreachable(source),
     };
 
@@ -208,7 +213,7 @@ async fn check(first: &mut PgConnection, parsed: &PgConnectOptions, target: &Tar
     let number: i32 = sqlx::query_scalar(query).fetch_one(&mut *first).await.map_err(judge)?;
     let major = number as u32 / 10_000;
     if major < OLDEST_MAJOR {
-        return Err(ConnectError::TooOld { target: target.clone(), major });
+        return Err(ConnectError::TooOld { target: Box::new(target.clone()), major });
     }
 
     // A statement prepared above must be there for the same client after its server process went to somebody else. The

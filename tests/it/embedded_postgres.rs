@@ -224,7 +224,7 @@ async fn each_test_gets_a_database_of_its_own() {
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_database_fail_at_once() {
     let database = empty_database().await;
-    let options = ConnectOptions { connect_timeout: Duration::from_secs(3600), ..ConnectOptions::default() };
+    let options = ConnectOptions { connect_timeout: Duration::from_hours(1), ..ConnectOptions::default() };
     let right = database.url.expose_secret();
     let unknown = SecretString::from(right.replace(&database.name, "no_such_database"));
 

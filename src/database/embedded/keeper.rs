@@ -28,9 +28,9 @@ use super::{
 use crate::database::install::{self, Consent};
 
 /// How long another process may hold the folder without a server coming up.
-const OWNER_PATIENCE: Duration = Duration::from_secs(60);
+const OWNER_PATIENCE: Duration = Duration::from_mins(1);
 /// How long a living server may take to be ready. After a crash it first replays its log, which takes as long as it takes.
-const READY_PATIENCE: Duration = Duration::from_secs(300);
+const READY_PATIENCE: Duration = Duration::from_mins(5);
 /// How long orphans of a killed server may hold its memory, and how long a fast shutdown may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at something that happens in milliseconds.
@@ -142,15 +142,14 @@ fn start(options: &EmbeddedOptions) -> Result<Start, EmbeddedError> {
     let recipe =
         Recipe { cluster, binaries, account, max_connections: options.max_connections, durability: options.durability };
 
-    let (server, port, tenure) = match recipe.settle_occupant() {
-        Some((pid, port)) => (Server::Adopted(pid), port, Tenure::Adopted),
-        None => {
-            let (child, port) = recipe.launch(Port::Any)?;
-            (Server::Child(child), port, Tenure::Started)
-        }
+    let (server, port, tenure) = if let Some((pid, port)) = recipe.settle_occupant() {
+        (Server::Adopted(pid), port, Tenure::Adopted)
+    } else {
+        let (child, port) = recipe.launch(Port::Any)?;
+        (Server::Child(child), port, Tenure::Started)
     };
     recipe.cluster.remember_port(port);
-    let pid = Arc::new(AtomicI32::new(server.pid().map_or(0, |pid| pid.as_raw_nonzero().get())));
+    let pid = Arc::new(AtomicI32::new(server.pid().as_raw_nonzero().get()));
     Ok(Start::Owned(Keeper { recipe, password, port, tenure, server, pid, _lock: lock }))
 }
 
@@ -192,7 +191,7 @@ impl Keeper {
                 Ok((child, _)) => {
                     failures = 0;
                     self.server = Server::Child(child);
-                    self.pid.store(self.server.pid().map_or(0, |p| p.as_raw_nonzero().get()), Ordering::Relaxed);
+                    self.pid.store(self.server.pid().as_raw_nonzero().get(), Ordering::Relaxed);
                     tracing::warn!(database.port = self.port, "embedded database died and was started again");
                 }
                 Err(error) => {
@@ -317,10 +316,10 @@ enum Server {
 }
 
 impl Server {
-    fn pid(&self) -> Option<Pid> {
+    fn pid(&self) -> Pid {
         match self {
-            Self::Child(child) => Some(Pid::from_child(child)),
-            Self::Adopted(pid) => Some(*pid),
+            Self::Child(child) => Pid::from_child(child),
+            Self::Adopted(pid) => *pid,
         }
     }
 
@@ -335,11 +334,10 @@ impl Server {
     /// hang, an immediate one, after which the next start replays the log.
     fn stop(&mut self) -> Result<(), EmbeddedError> {
         for signal in [Signal::INT, Signal::QUIT] {
-            let Some(pid) = self.pid() else { return Ok(()) };
             if self.is_gone() {
                 return Ok(());
             }
-            let _ = kill_process(pid, signal);
+            let _ = kill_process(self.pid(), signal);
             let began = Instant::now();
             while began.elapsed() < STOP_PATIENCE {
                 if self.is_gone() {

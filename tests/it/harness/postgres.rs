@@ -97,16 +97,13 @@ fn unused_name() -> String {
 impl Server {
     async fn start() -> Self {
         let template = format!("{PREFIX}_{}_template", std::process::id());
-        let server = match std::env::var("TEST_DATABASE_URL") {
-            Ok(url) => {
-                let server = Self { maintenance: url.into(), template, _embedded: None, _slot: None };
-                server.drop_leftovers().await;
-                server
-            }
-            Err(_) => {
-                let (embedded, slot) = start_embedded().await;
-                Self { maintenance: embedded.url().clone(), template, _embedded: Some(embedded), _slot: Some(slot) }
-            }
+        let server = if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
+            let server = Self { maintenance: url.into(), template, _embedded: None, _slot: None };
+            server.drop_leftovers().await;
+            server
+        } else {
+            let (embedded, slot) = start_embedded().await;
+            Self { maintenance: embedded.url().clone(), template, _embedded: Some(embedded), _slot: Some(slot) }
         };
         server.create(&server.template, None).await;
         let pool = connect::connect(&server.url_of(&server.template), &ConnectOptions::default()).await;
