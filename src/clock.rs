@@ -31,6 +31,11 @@ impl Clock {
         self.offset_ms.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
     }
 
+    /// Boot clock plus offset: for waits that tests must be able to skip.
+    pub fn elapsed(&self) -> Duration {
+        BootInstant::now().0 + Duration::from_millis(self.offset_ms().max(0) as u64)
+    }
+
     /// Wall clock plus offset: for labels and for the signature time of a request, never for leases.
     pub fn wall(&self) -> DateTime<Utc> {
         Utc::now() + chrono::Duration::milliseconds(self.offset_ms())

@@ -1,16 +1,12 @@
 //! When a lane is left in peace: after a row of transient failures, or at once when nothing is accepted until a person
 //! acts. The state is a row (`sink_lanes`), shared by all processes; only the counting is each process' own.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-/// A sink's `breaker` setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BreakerPolicy {
-    /// Consecutive transient failures that open it.
-    pub failures: u32,
-    /// Wait before the first probe; doubles while probes fail, up to [`LONGEST_PROBE`].
-    pub probe: Duration,
-}
+use crate::config::BreakerSettings;
 
 /// Longest wait between probes of an open lane.
 pub const LONGEST_PROBE: Duration = Duration::from_secs(15 * 60);
@@ -41,7 +37,7 @@ pub enum Turn {
 pub struct Counter {
     failures: HashMap<String, u32>,
     /// Lanes we know to be open.
-    open: std::collections::HashSet<String>,
+    open: HashSet<String>,
 }
 
 impl Counter {
@@ -50,7 +46,7 @@ impl Counter {
         self.open.insert(lane.to_owned());
     }
 
-    pub fn observe(&mut self, policy: &BreakerPolicy, lane: &str, signal: Signal) -> Turn {
+    pub fn observe(&mut self, policy: &BreakerSettings, lane: &str, signal: Signal) -> Turn {
         match signal {
             Signal::Silent => Turn::Nothing,
             Signal::Well => {
@@ -81,7 +77,7 @@ impl Counter {
 mod tests {
     use super::*;
 
-    const POLICY: BreakerPolicy = BreakerPolicy { failures: 3, probe: Duration::from_secs(30) };
+    const POLICY: BreakerSettings = BreakerSettings { failures: 3, probe: Duration::from_secs(30) };
 
     fn turns(signals: &[Signal]) -> Vec<Turn> {
         let mut counter = Counter::default();

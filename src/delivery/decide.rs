@@ -2,25 +2,17 @@
 
 use std::time::Duration;
 
-use super::{
-    backoff::RetryPolicy,
-    breaker::Signal,
-    rules::{Reached, Versions},
-};
+use super::{backoff, breaker::Signal, rules::Reached};
 use crate::{
+    config::{SinkCommon, Versions},
     domain::delivery::{Outcome, Reason, Repeat, Sent, WaitingFor},
     store::deliveries::Next,
 };
 
 /// What is fixed for a sink.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Policy<'a> {
-    pub retry: &'a RetryPolicy,
-    pub versions: Versions,
-    /// Wait before the first probe of a blocked lane.
-    pub probe: Duration,
-    /// How long a request may still be under way at the destination after its answer was lost.
-    pub request_timeout: Duration,
+    pub rules: &'a SinkCommon,
     /// When an effect in doubt is looked up.
     pub read_back: &'a [Duration],
 }
@@ -50,7 +42,7 @@ pub struct Decision {
 }
 
 /// Decides. A wait never falls below what the destination asked for.
-pub fn decide(policy: &Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
+pub fn decide(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
     match outcome {
         Outcome::Delivered(_) => Decision {
             next: if tried.completes { Next::Applied } else { continue_plan() },
@@ -82,7 +74,7 @@ pub fn decide(policy: &Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision 
             signal: Signal::Faulty,
         },
         Outcome::Throttled { not_before } => {
-            let wait = not_before.unwrap_or_else(|| policy.retry.wait(tried.number));
+            let wait = not_before.unwrap_or_else(|| backoff::wait(&policy.rules.retry, tried.number));
             Decision {
                 next: Next::Pending {
                     wait,
@@ -99,7 +91,7 @@ pub fn decide(policy: &Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision 
         }
         Outcome::Blocked { reason } => Decision {
             next: Next::Pending {
-                wait: policy.probe, // and the open breaker may hold it back longer
+                wait: policy.rules.breaker.probe, // and the open breaker may hold it back longer
                 waiting_for: Some(WaitingFor::Breaker.as_str()),
                 not_before: None,
                 failed: false,
@@ -114,7 +106,7 @@ pub fn decide(policy: &Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision 
             next: Next::Parked {
                 reason: reason.as_str().to_owned(),
                 hint: reject_hint(*reason).to_owned(),
-                curable: policy.versions == Versions::Latest,
+                curable: policy.rules.versions == Versions::Latest,
             },
             reached: Reached::No,
             label: "reject",
@@ -129,26 +121,26 @@ fn continue_plan() -> Next {
 }
 
 fn again(
-    policy: &Policy<'_>,
+    policy: Policy<'_>,
     tried: Tried,
     reason: Reason,
     reached: Reached,
     asked: Option<Duration>,
     label: &'static str,
 ) -> Decision {
-    let gave_up = tried.failing_for.is_some_and(|failing| failing >= policy.retry.give_up_after);
+    let gave_up = tried.failing_for.is_some_and(|failing| failing >= policy.rules.retry.give_up_after);
     let next = if gave_up {
         Next::Parked {
             reason: "gave_up".to_owned(),
             hint: "it failed for as long as retry.give_up_after allows: see last_error, mend the cause, then retry it"
                 .to_owned(),
-            curable: policy.versions == Versions::Latest,
+            curable: policy.rules.versions == Versions::Latest,
         }
     } else {
         // A request whose answer was lost may still be under way: nothing newer overtakes it meanwhile.
-        let grace = (reached == Reached::Possibly).then_some(policy.request_timeout.min(policy.retry.initial));
+        let grace = (reached == Reached::Possibly).then_some(policy.rules.request_timeout.min(policy.rules.retry.initial));
         let not_before = asked.max(grace);
-        let wait = policy.retry.wait(tried.number).max(not_before.unwrap_or_default());
+        let wait = backoff::wait(&policy.rules.retry, tried.number).max(not_before.unwrap_or_default());
         Next::Pending { wait, waiting_for: Some(WaitingFor::Retry.as_str()), not_before, failed: true, refund: false }
     };
     Decision { next, reached, label, reason: Some(reason), signal: Signal::Faulty }
@@ -167,23 +159,18 @@ fn reject_hint(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::Receipt;
+    use crate::{config::RetrySettings, domain::delivery::Receipt};
 
-    const RETRY: RetryPolicy = RetryPolicy {
+    const RETRY: RetrySettings = RetrySettings {
         initial: Duration::from_secs(10),
         max: Duration::from_secs(3600),
         slow_interval: Duration::from_secs(3 * 3600),
         give_up_after: Duration::from_secs(72 * 3600),
     };
 
-    fn policy(versions: Versions) -> Policy<'static> {
-        Policy {
-            retry: &RETRY,
-            versions,
-            probe: Duration::from_secs(30),
-            request_timeout: Duration::from_secs(15),
-            read_back: &[Duration::from_secs(10)],
-        }
+    fn decide_for(versions: Versions, tried: Tried, outcome: &Outcome) -> Decision {
+        let rules = SinkCommon { versions, retry: RETRY, ..SinkCommon::default() };
+        decide(Policy { rules: &rules, read_back: &[Duration::from_secs(10)] }, tried, outcome)
     }
 
     fn first(repeat: Repeat) -> Tried {
@@ -191,7 +178,7 @@ mod tests {
     }
 
     fn decided(outcome: &Outcome) -> Decision {
-        decide(&policy(Versions::Latest), first(Repeat::Safe), outcome)
+        decide_for(Versions::Latest, first(Repeat::Safe), outcome)
     }
 
     #[test]
@@ -200,7 +187,7 @@ mod tests {
         let middle = Tried { completes: false, ..first(Repeat::Safe) };
 
         assert_eq!(decided(&delivered).next, Next::Applied);
-        assert_eq!(decide(&policy(Versions::Latest), middle, &delivered).next, continue_plan());
+        assert_eq!(decide_for(Versions::Latest, middle, &delivered).next, continue_plan());
     }
 
     #[test]
@@ -235,7 +222,7 @@ mod tests {
         let lost = Outcome::Unknown { reason: Reason::Timeout };
 
         let safe = decided(&lost);
-        let once = decide(&policy(Versions::Latest), first(Repeat::Never), &lost);
+        let once = decide_for(Versions::Latest, first(Repeat::Never), &lost);
 
         assert!(matches!(safe.next, Next::Pending { failed: true, .. }), "{safe:?}");
         assert!(matches!(once.next, Next::InDoubt { look_up_in: Some(_), .. }), "{once:?}");
@@ -252,9 +239,8 @@ mod tests {
         };
         let over = Tried { number: 2, failing_for: Some(RETRY.give_up_after), ..first(Repeat::Safe) };
 
-        let p = policy(Versions::Latest);
-        assert!(matches!(decide(&p, just_before, &outcome).next, Next::Pending { .. }));
-        let parked = decide(&p, over, &outcome).next;
+        assert!(matches!(decide_for(Versions::Latest, just_before, &outcome).next, Next::Pending { .. }));
+        let parked = decide_for(Versions::Latest, over, &outcome).next;
         assert!(matches!(&parked, Next::Parked { reason, .. } if reason == "gave_up"), "{parked:?}");
     }
 
@@ -263,7 +249,7 @@ mod tests {
         let refused = Outcome::Reject { reason: Reason::Unprocessable };
 
         for (versions, cured) in [(Versions::Latest, true), (Versions::Every, false)] {
-            let decision = decide(&policy(versions), first(Repeat::Safe), &refused);
+            let decision = decide_for(versions, first(Repeat::Safe), &refused);
             assert!(matches!(decision.next, Next::Parked { curable, .. } if curable == cured), "{decision:?}");
             assert_eq!(decision.signal, Signal::Well, "the destination is fine");
         }

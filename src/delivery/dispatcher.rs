@@ -23,17 +23,18 @@ use super::{
     backoff::exponential,
     breaker::{Counter, LONGEST_PROBE, Signal, Turn},
     decide::{Decision, Policy, Tried, decide},
-    rules::{Reached, Rules, Versions, sent_after},
+    rules::{self, Reached, sent_after},
 };
 use crate::{
     clock::{BootInstant, Clock},
+    config::{SinkCommon, Versions},
     domain::{
         delivery::{Outcome, Plan, Reason, Repeat, Sent, State, Step},
         ids::{SinkName, Version},
         money,
     },
     sinks::{Answer, Finding, Sink, View},
-    source,
+    source::{self, SourceKind},
     store::{
         self, StoreError,
         deliveries::{AttemptRecord, Claim, Claimed, Next, Settlement},
@@ -53,7 +54,7 @@ const BATCH: usize = 200;
 pub struct Driver {
     pub name: SinkName,
     pub sink: Arc<dyn Sink>,
-    pub rules: Rules,
+    pub rules: SinkCommon,
     pub pool: PgPool,
     pub clock: Clock,
     /// This process, for `lease_owner`.
@@ -109,8 +110,8 @@ pub struct Dispatcher {
     driver: Arc<Driver>,
     wake: Arc<Notify>,
     breaker: Counter,
-    /// Lanes that asked us to slow down, until when.
-    held_back: HashMap<String, Instant>,
+    /// Lanes that asked us to slow down, until when on [`Clock::elapsed`].
+    held_back: HashMap<String, Duration>,
 }
 
 impl Dispatcher {
@@ -120,7 +121,7 @@ impl Dispatcher {
 
     /// Runs until told to drain; then finishes what was sent, gives back what was not, and returns.
     pub async fn run(mut self, drain: CancellationToken) {
-        let concurrency = self.driver.rules.concurrency;
+        let concurrency = self.driver.rules.concurrency as usize;
         let prefetch = (2 * concurrency).clamp(16, BATCH);
         let mut queue: VecDeque<Held> = VecDeque::new();
         let mut sending: FuturesUnordered<JoinHandle<Option<Ended>>> = FuturesUnordered::new();
@@ -233,7 +234,7 @@ impl Dispatcher {
             async move { driver.attempt(held).await }
         });
         let ended: Vec<Ended> = futures::stream::iter(attempts)
-            .buffer_unordered(self.driver.rules.concurrency)
+            .buffer_unordered(self.driver.rules.concurrency as usize)
             .filter_map(std::future::ready)
             .collect()
             .await;
@@ -254,7 +255,7 @@ impl Dispatcher {
     async fn observe(&mut self, ended: &Ended) {
         let lane = &ended.settlement.lane;
         if let Next::Pending { refund: true, not_before: Some(wait), .. } = &ended.settlement.next {
-            let until = Instant::now() + *wait;
+            let until = self.driver.clock.elapsed() + *wait;
             let held = self.held_back.entry(lane.clone()).or_insert(until);
             *held = (*held).max(until);
         }
@@ -269,7 +270,7 @@ impl Dispatcher {
 
     fn hold_of(&mut self, lane: &str) -> Option<Duration> {
         let until = *self.held_back.get(lane)?;
-        let left = until.saturating_duration_since(Instant::now());
+        let left = until.saturating_sub(self.driver.clock.elapsed());
         if left.is_zero() {
             self.held_back.remove(lane);
             return None;
@@ -432,7 +433,7 @@ impl Driver {
             // Nothing above the decided version is stored: every version there is was walked.
             return Plan::Unchanged;
         };
-        if let Some(plan) = self.rules.judge(claimed, snapshot) {
+        if let Some(plan) = rules::judge(&self.rules, claimed, snapshot) {
             return plan;
         }
         let Some(payload) = &snapshot.payload else {
@@ -442,15 +443,13 @@ impl Driver {
                 curable: true,
             };
         };
-        let order = match source::decode_stored(&snapshot.source_kind, payload) {
-            Ok(order) => order,
-            Err(_) => {
-                return Plan::Park {
-                    reason: Reason::UndecodableOrder.as_str(),
-                    hint: "this program cannot read the stored order: update it, then retry".to_owned(),
-                    curable: true,
-                };
-            }
+        let kind = SourceKind::parse(&snapshot.source_kind);
+        let Some(Ok(order)) = kind.map(|kind| source::decode_stored(kind, payload)) else {
+            return Plan::Park {
+                reason: Reason::UndecodableOrder.as_str(),
+                hint: "this program cannot read the stored order: update it, then retry".to_owned(),
+                curable: true,
+            };
         };
         self.sink.plan(&View {
             key: &claimed.key,
@@ -556,20 +555,14 @@ impl Driver {
         answer: Answer,
     ) -> Ended {
         let claimed = &held.claimed;
-        let policy = Policy {
-            retry: &self.rules.retry,
-            versions: self.rules.versions,
-            probe: self.rules.breaker.probe,
-            request_timeout: self.rules.request_timeout,
-            read_back: &self.read_back,
-        };
+        let policy = Policy { rules: &self.rules, read_back: &self.read_back };
         let tried = Tried {
             number: claimed.attempt,
             failing_for: claimed.failing_for,
             repeat: step.map_or(Repeat::Safe, |step| step.repeat),
             completes: step.is_none_or(|step| step.completes),
         };
-        let Decision { next, reached, label, reason, signal } = decide(&policy, tried, &answer.outcome);
+        let Decision { next, reached, label, reason, signal } = decide(policy, tried, &answer.outcome);
         let receipt = match answer.outcome {
             Outcome::Delivered(receipt) => Some(receipt),
             _ => None,
@@ -692,7 +685,7 @@ impl Driver {
     }
 
     async fn settle_once(&self, batch: &[Settlement]) -> Result<(), StoreError> {
-        let superseding = self.rules.superseding();
+        let superseding = rules::superseding(self.rules.versions);
         let moved =
             store::deliveries::settle(&self.pool, &self.name, superseding, batch, self.clock.offset_ms()).await?;
         for (order, state) in &moved {

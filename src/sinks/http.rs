@@ -2,12 +2,13 @@
 //!
 //! The common table; a sink whose contract says otherwise for a status looks at that status first.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use reqwest::{Response, StatusCode, header::HeaderMap};
 
-use crate::domain::delivery::{Outcome, Reason, Sent};
+use crate::{
+    domain::delivery::{Outcome, Reason, Sent},
+    http::retry_after,
+};
 
 /// Longest answer that is read; the rest is not looked at.
 pub const MAX_ANSWER: usize = 256 * 1024;
@@ -67,21 +68,6 @@ pub fn refused(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> O
         500.. => unknown_unless_asked(Reason::ServerError),
         _ => Outcome::Reject { reason: Reason::Refused },
     })
-}
-
-/// `Retry-After` as a wait: whole seconds or an HTTP date; anything else counts as absent. At most a day.
-/// Source: RFC 9110, section 10.2.3.
-pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_secs(24 * 3600);
-    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at: DateTime<Utc> = httpdate::parse_http_date(text).ok()?.into();
-            (at - now).to_std().unwrap_or_default()
-        }
-    };
-    Some(wait.min(LONGEST))
 }
 
 /// The beginning of an answer, for people: digits runs, addresses and anything quoted are masked, because a foreign
@@ -144,18 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_as_seconds_or_as_a_date_and_garbage_counts_as_absent() {
-        let asked = |text| match outcome(429, Some(text)) {
-            Some(Outcome::Throttled { not_before }) => not_before,
-            other => panic!("{other:?}"),
-        };
+    fn a_server_that_names_a_time_is_asked_again_then_and_not_in_doubt() {
+        let asked = Some(std::time::Duration::from_secs(90));
 
-        assert_eq!(asked("90"), Some(Duration::from_secs(90)));
-        assert_eq!(asked("Thu, 01 Jan 1970 00:02:00 GMT"), Some(Duration::from_secs(120)));
-        assert_eq!(asked("Wed, 31 Dec 1969 00:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(asked("soon"), None);
-        assert_eq!(asked("-5"), None);
-        assert_eq!(asked("99999999999"), Some(Duration::from_secs(86_400)));
+        assert_eq!(outcome(429, Some("90")), Some(Outcome::Throttled { not_before: asked }));
+        let retry = Outcome::Retry { reason: Reason::ServerError, sent: Sent::Possibly, not_before: asked };
+        assert_eq!(outcome(503, Some("90")), Some(retry));
     }
 
     #[test]

@@ -16,6 +16,19 @@ pub enum SourceKind {
     Scoffable,
 }
 
+impl SourceKind {
+    /// As in the configuration and in `sources.kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scoffable => "scoffable",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == Self::Scoffable.as_str()).then_some(Self::Scoffable)
+    }
+}
+
 /// Reads a stored payload again, for planning. The same order as at ingest, without the cost of the content hash.
 pub fn decode_stored(kind: SourceKind, payload: &str) -> Result<Order, scoffable::wire::Undecodable> {
     match kind {
