@@ -1,9 +1,12 @@
 //! `scoffable-sync` keeps other systems in step with Scoffable orders.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod database;
 pub mod domain;
+pub mod lifecycle;
 pub mod simulator;
 pub mod sinks;
 pub mod source;
+pub mod telemetry;
