@@ -44,9 +44,17 @@ impl JsonSchema for RawDuration {
     }
 }
 
-/// As it would be written in the file.
+/// As a person would write it: hours up to three days, then whole days: `"1h 30m"`, `"72h"`, `"30d"`.
 pub fn shown(duration: Duration) -> String {
-    if duration.is_zero() { "0s".to_owned() } else { humantime::format_duration(duration).to_string() }
+    const DAY_MS: u128 = 24 * 3_600_000;
+
+    let ms = duration.as_millis();
+    if ms > 3 * DAY_MS && ms % DAY_MS == 0 {
+        return format!("{}d", ms / DAY_MS);
+    }
+    let parts = [(ms / 3_600_000, "h"), (ms / 60_000 % 60, "m"), (ms / 1000 % 60, "s"), (ms % 1000, "ms")];
+    let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
 pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,40 +1,34 @@
 //! The JSON Schema of the configuration file, for editors.
 
+use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::{MANUAL, RawSettings};
 
 /// Made of the raw structs, their doc comments, and the defaults that `config/default.toml` states.
 pub fn schema() -> Value {
-    let mut schema = schemars::schema_for!(RawSettings).to_value();
+    let generator = SchemaSettings::default().with(|settings| settings.inline_subschemas = true).into_generator();
+    let mut schema = generator.into_root_schema_for::<RawSettings>().to_value();
     schema["title"] = "scoffable-sync.toml".into();
     let manual: toml::Table = MANUAL.parse().expect("the manual is TOML, which a test proves");
-    let root = schema.clone();
-    for (key, value) in manual {
-        add_default(&mut schema, &root, &["properties".to_owned(), key], &value);
-    }
+    add_defaults(&mut schema, &toml::Value::Table(manual));
     schema
 }
 
-/// Writes a value of the manual beside the key it belongs to, following references into the definitions.
-fn add_default(schema: &mut Value, root: &Value, path: &[String], value: &toml::Value) {
-    let pointer = format!("/{}", path.join("/"));
-    let Some(here) = schema.pointer(&pointer) else { return };
-    let reference = here.get("$ref").and_then(Value::as_str).map(|target| target.trim_start_matches("#/"));
-    let path: Vec<String> = match reference {
-        Some(target) => target.split('/').map(str::to_owned).collect(),
-        None => path.to_vec(),
-    };
-    let at = |steps: &[&str]| [path.clone(), steps.iter().map(|&step| step.to_owned()).collect()].concat();
-    let toml::Value::Table(entries) = value else {
-        if let Some(here) = schema.pointer_mut(&pointer) {
-            here["default"] = serde_json::to_value(value).unwrap_or_default();
-        }
+/// Writes the manual's values beside the keys they belong to. The manual's example names (`sources.main`) stand for
+/// every name, and its sink for every kind that has the key.
+fn add_defaults(schema: &mut Value, stated: &toml::Value) {
+    let toml::Value::Table(entries) = stated else {
+        schema["default"] = serde_json::to_value(stated).unwrap_or_default();
         return;
     };
     for (key, value) in entries {
-        for step in [at(&["properties", key]), at(&["additionalProperties"]), at(&["oneOf", "0", "properties", key])] {
-            add_default(schema, root, &step, value);
+        if let Some(property) = schema.pointer_mut(&format!("/properties/{key}")) {
+            add_defaults(property, value);
+        } else if let Some(kinds) = schema.pointer_mut("/additionalProperties/oneOf").and_then(Value::as_array_mut) {
+            kinds.iter_mut().for_each(|kind| add_defaults(kind, value));
+        } else if let Some(named) = schema.get_mut("additionalProperties").filter(|named| named.is_object()) {
+            add_defaults(named, value);
         }
     }
 }

@@ -379,3 +379,25 @@ fn validate_order_types(field: Field<Vec<String>>, section: &mut Section<'_>) ->
     }
     Some(types)
 }
+
+impl Default for SinkCommon {
+    fn default() -> Self {
+        Self {
+            after: None,
+            dependency_wait: Duration::from_secs(24 * 3600),
+            stable_for: Duration::ZERO,
+            versions: Versions::Latest,
+            statuses: [SinkStatus::Accepted, SinkStatus::Cancelled].into(),
+            allow_missing_cancellations: false,
+            vendors: None,
+            order_types: None,
+            sources: None,
+            start: Start::Activation,
+            concurrency: 8,
+            request_timeout: Duration::from_secs(15),
+            retry: RetrySettings::default(),
+            breaker: BreakerSettings::default(),
+            paused: false,
+        }
+    }
+}

@@ -1,1 +1,778 @@
+//! What people get told about their configuration, and that the shipped files keep their promises.
 
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    duration::RawDuration,
+    field::{Parse as _, known_keys},
+    *,
+};
+
+const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
+const EXAMPLE: &str = include_str!("../../config/example.toml");
+const SIMULATOR: &str = include_str!("../../config/simulator.toml");
+
+/// The least that is a configuration, without what the tests of one table add.
+const DATABASE: &str = "[database]\nurl = \"embedded\"\n";
+const SOURCE: &str = "[sources.main]\nkind = \"scoffable\"\ntoken = { env = \"TOKEN\" }\n";
+const SINK: &str =
+    "[sinks.hook]\nkind = \"webhook\"\nurl = \"https://example.org/o\"\nsigning_secret = { env = \"HOOK\" }\n";
+
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a folder for the test's files"))
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).expect("a file of the test can be written");
+        path
+    }
+}
+
+fn env(more: &[(&str, &str)]) -> Env {
+    let usual = [("TOKEN", "token-of-main"), ("HOOK", SIGNING_SECRET)];
+    usual.iter().chain(more).copied().collect()
+}
+
+fn check_with(text: &str, env: Env) -> Report {
+    let files = Files::new();
+    let file = Some(files.write("test.toml", text));
+    let mut report = check(&LoadOptions { file, env, overrides: Vec::new() }).expect("the test's text is TOML");
+    report.file = Some("test.toml".into());
+    report
+}
+
+fn check_text(text: &str) -> Report {
+    check_with(text, env(&[]))
+}
+
+fn settings_with(text: &str, env: Env) -> Settings {
+    let report = check_with(text, env);
+    let told = report.to_string();
+    report.settings.unwrap_or_else(|| panic!("{told}"))
+}
+
+fn settings(text: &str) -> Settings {
+    settings_with(text, env(&[]))
+}
+
+fn minimal_and(more: &str) -> String {
+    [DATABASE, SOURCE, SINK, more].concat()
+}
+
+fn sink<'a>(settings: &'a Settings, name: &str) -> &'a SinkSettings {
+    &settings.sinks[&SinkName::parse(name).unwrap()]
+}
+
+/// The only problem's key and text.
+#[track_caller]
+fn only_problem(text: &str) -> (String, String) {
+    let report = check_text(text);
+    assert_eq!(report.found.problems.len(), 1, "{report}");
+    let problem = report.found.problems[0].clone();
+    assert!(problem.suggestion.is_some(), "no suggestion: {problem}");
+    (problem.key, problem.problem)
+}
+
+#[track_caller]
+fn only_warning(text: &str) -> (String, String) {
+    let report = check_text(text);
+    assert!(report.found.is_empty() && report.found.warnings.len() == 1, "{report}");
+    let warning = report.found.warnings[0].clone();
+    (warning.key, warning.problem)
+}
+
+// ---- everything at once ---------------------------------------------------------------------------------------------
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_key_and_the_fix() {
+    let text = r#"
+        colour = "blue"
+
+        [database]
+        url = "mysql://root:hunter2@db/orders"
+        max_connections = "16"
+        conect_timeout = "30s"
+
+        [http]
+        listen = "0.0.0.0:9464"
+
+        [delivery]
+        lease = "20s"
+        read_back = ["10s", "5s"]
+
+        [log]
+        format = "jsn"
+
+        [sources.main]
+        kind = "scoffable"
+        base_url = "http://partners-api.scoffable.com"
+        token = { env = "SCOFFABLE_TOKEN" }
+        poll_interval = "200ms"
+        page_size = 250
+        requests_per_minute = 0
+        start_from = 2026-01-01T00:00:00
+
+        [sources.Second]
+        kind = "scoffable"
+
+        [sinks.hook]
+        kind = "webhok"
+
+        [sinks.books]
+        kind = "webhook"
+        url = "https://user:hunter2@example.org/"
+        signing_secret = { file = "/nowhere/secret" }
+        after = "hock"
+        statuses = ["accepted", "placed"]
+        sources = ["mian"]
+        concurrency = 513
+        retry = { initial = "1h", max = "10s", tries = 3 }
+        headers = { Host = "example.org" }
+        paused = "yes"
+    "#;
+
+    let report = check_text(text);
+
+    assert!(report.settings.is_none());
+    assert!(!report.to_string().contains("hunter2"));
+    insta::assert_snapshot!(report.to_string());
+}
+
+#[test]
+fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
+    let mut text = String::new();
+    let mut expected = BTreeSet::new();
+    for (header, path, keys) in tables(&schema()) {
+        text += &format!("{header}\n");
+        for key in keys.iter().filter(|key| *key != "kind") {
+            text += &format!("{key} = 0.5\n");
+            expected.insert(format!("{path}.{key}"));
+        }
+        if keys.contains("kind") {
+            text += &format!("kind = {:?}\n", if path.starts_with("sources") { "scoffable" } else { "webhook" });
+        }
+    }
+
+    let report = check_text(&text);
+
+    let told: BTreeSet<String> = report.found.problems.iter().map(|problem| problem.key.clone()).collect();
+    assert_eq!(told, expected);
+    assert_eq!(report.found.problems.len(), expected.len(), "one problem for each key: {report}");
+}
+
+/// Every table of the file, from its schema: header, path, keys that hold no table of fixed keys.
+fn tables(schema: &Value) -> Vec<(String, String, BTreeSet<String>)> {
+    let root = schema["properties"].as_object().unwrap();
+    let mut tables = Vec::new();
+    for (name, property) in root {
+        match property.get("additionalProperties").filter(|entry| entry.is_object()) {
+            None => walk(name.clone(), property, &mut tables),
+            Some(entry) => {
+                let entry = entry.get("oneOf").map_or(entry, |kinds| &kinds[0]);
+                let name = if name == "sources" { "sources.main" } else { "sinks.hook" };
+                walk(name.to_owned(), entry, &mut tables);
+            }
+        }
+    }
+    tables
+}
+
+fn walk(path: String, table: &Value, tables: &mut Vec<(String, String, BTreeSet<String>)>) {
+    let mut keys = BTreeSet::new();
+    let mut inner = Vec::new();
+    for (key, property) in table["properties"].as_object().unwrap() {
+        match property.get("properties") {
+            Some(_) => inner.push((key, property)),
+            None => _ = keys.insert(key.clone()),
+        }
+    }
+    tables.push((format!("[{path}]"), path.clone(), keys));
+    for (key, property) in inner {
+        walk(format!("{path}.{key}"), property, tables);
+    }
+}
+
+// ---- finding and reading the file -----------------------------------------------------------------------------------
+
+#[test]
+fn a_file_that_is_not_toml_is_refused_with_its_place_and_without_its_text() {
+    let files = Files::new();
+    let file = Some(files.write("broken.toml", "[sources.main]\n  token = hunter2\n"));
+
+    let error = check(&LoadOptions { file, ..LoadOptions::default() }).unwrap_err().to_string();
+
+    assert!(error.contains("line 2, column 11"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let options = LoadOptions { file: Some("/nowhere/x.toml".into()), ..LoadOptions::default() };
+
+    let error = load(&options).unwrap_err();
+
+    assert!(matches!(&error, ConfigError::Unreadable { .. }));
+    assert!(error.to_string().contains("/nowhere/x.toml"), "{error}");
+}
+
+#[test]
+fn the_environment_can_name_the_file_and_the_command_line_wins_over_it() {
+    let files = Files::new();
+    let from_env = files.write("env.toml", &minimal_and("[http]\nlisten = \"127.0.0.1:1\"\n"));
+    let from_args = files.write("args.toml", &minimal_and("[http]\nlisten = \"127.0.0.1:2\"\n"));
+    let env = env(&[(FILE_VARIABLE, from_env.to_str().unwrap())]);
+
+    let by_env = load(&LoadOptions { file: None, env: env.clone(), ..LoadOptions::default() }).unwrap();
+    let by_args = load(&LoadOptions { file: Some(from_args), env, ..LoadOptions::default() }).unwrap();
+
+    assert_eq!(by_env.http.listen.unwrap().port(), 1);
+    assert_eq!(by_args.http.listen.unwrap().port(), 2);
+}
+
+#[test]
+fn nothing_to_read_says_where_a_file_could_be() {
+    let error = load(&LoadOptions::default()).unwrap_err();
+
+    assert!(matches!(error, ConfigError::NotFound));
+    assert!(error.to_string().contains(SEARCHED[1]), "{error}");
+}
+
+#[test]
+fn the_environment_alone_can_configure_everything() {
+    let env = env(&[
+        ("SCOFFABLE_SYNC__DATABASE__URL", "embedded"),
+        ("SCOFFABLE_SYNC__SOURCES__MAIN__KIND", "scoffable"),
+        ("SCOFFABLE_SYNC__SOURCES__MAIN__TOKEN", "token"),
+    ]);
+
+    let report = check(&LoadOptions { env, ..LoadOptions::default() }).unwrap();
+
+    assert!(report.settings.is_some(), "{report}");
+    assert!(report.found.warnings.iter().all(|warning| !warning.key.contains("token")), "{report}");
+}
+
+// ---- overriding -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_environment_overrides_the_file_at_any_depth() {
+    let env = env(&[
+        ("SCOFFABLE_SYNC__SINKS__HOOK__CONCURRENCY", "4"),
+        ("SCOFFABLE_SYNC__SINKS__HOOK__RETRY__INITIAL", "2s"),
+        ("SCOFFABLE_SYNC__SINKS__HOOK__VENDORS", r#"["17", "18"]"#),
+        ("SCOFFABLE_SYNC__SINKS__HOOK__PAUSED", "true"),
+        ("SCOFFABLE_SYNC__SINKS__HOOK__BREAKER", "{ failures = 2 }"),
+        ("SCOFFABLE_SYNC__SOURCES__MAIN__ACCOUNT", "4711"),
+        ("SCOFFABLE_SYNC__SOURCES__MAIN__START_FROM", "2026-02-01T00:00:00Z"),
+    ]);
+
+    let settings = settings_with(&minimal_and("concurrency = 9\nretry = { max = \"1m\" }\n"), env);
+
+    let common = &sink(&settings, "hook").common;
+    assert_eq!(common.concurrency, 4);
+    assert_eq!(common.retry.initial, Duration::from_secs(2));
+    assert_eq!(common.retry.max, Duration::from_secs(60));
+    assert_eq!(common.vendors, Some(vec!["17".to_owned(), "18".to_owned()]));
+    assert_eq!(common.breaker.failures, 2);
+    assert!(common.paused);
+    let source = settings.sources.values().next().unwrap();
+    assert_eq!(source.account, "4711");
+    assert_eq!(source.start_from.unwrap().to_rfc3339(), "2026-02-01T00:00:00+00:00");
+}
+
+#[test]
+fn a_secret_in_an_override_replaces_where_the_file_looks_for_it() {
+    let env = env(&[("SCOFFABLE_SYNC__SOURCES__MAIN__TOKEN", "12345")]);
+
+    let settings = settings_with(&minimal_and(""), env);
+
+    let token = &settings.sources.values().next().unwrap().token;
+    assert_eq!(token.value().expose_secret(), "12345");
+}
+
+#[test]
+fn a_bad_override_is_told_with_the_name_of_its_variable() {
+    let env = env(&[("SCOFFABLE_SYNC__SINKS__HOOK__CONCURRENCY", "many"), ("SCOFFABLE_SYNC__HTTP__LISTN", "off")]);
+
+    let report = check_with(&minimal_and(""), env).to_string();
+
+    assert!(report.contains("(set by SCOFFABLE_SYNC__SINKS__HOOK__CONCURRENCY)"), "{report}");
+    assert!(report.contains("(set by SCOFFABLE_SYNC__HTTP__LISTN)"), "{report}");
+}
+
+#[test]
+fn an_override_of_the_command_line_wins_over_the_environment() {
+    let files = Files::new();
+    let options = LoadOptions {
+        file: Some(files.write("a.toml", &minimal_and(""))),
+        env: env(&[("SCOFFABLE_SYNC__HTTP__LISTEN", "127.0.0.1:1")]),
+        overrides: vec![("http.listen".to_owned(), "off".to_owned())],
+    };
+
+    assert_eq!(load(&options).unwrap().http.listen, None);
+}
+
+// ---- contradictions -------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_lease_must_outlast_a_request_by_ten_seconds() {
+    let with = |lease: &str| minimal_and(&format!("request_timeout = \"20s\"\n[delivery]\nlease = \"{lease}\"\n"));
+
+    let (key, problem) = only_problem(&with("29s"));
+
+    assert_eq!(key, "sinks.hook.request_timeout");
+    assert!(problem.contains("delivery.lease"), "{problem}");
+    assert!(check_text(&with("30s")).found.is_empty());
+}
+
+#[test]
+fn waits_after_failures_must_fit_into_each_other() {
+    let (key, problem) = only_problem(&minimal_and("retry = { initial = \"1m\", max = \"59s\" }\n"));
+    assert_eq!(key, "sinks.hook.retry.max");
+    assert!(problem.contains("sinks.hook.retry.initial"), "{problem}");
+
+    let (key, problem) = only_problem(&minimal_and("retry = { slow_interval = \"4d\" }\n"));
+    assert_eq!(key, "sinks.hook.retry.slow_interval");
+    assert!(problem.contains("sinks.hook.retry.give_up_after"), "{problem}");
+
+    let equal = "retry = { initial = \"1m\", max = \"1m\", slow_interval = \"1h\", give_up_after = \"1h\" }\n";
+    assert!(check_text(&minimal_and(equal)).found.is_empty());
+}
+
+#[test]
+fn a_sink_cannot_wait_for_itself_for_nobody_or_in_a_circle() {
+    let other = |name: &str, after: &str| {
+        SINK.replace("sinks.hook", &format!("sinks.{name}")) + &format!("after = \"{after}\"\n")
+    };
+
+    let (key, problem) = only_problem(&minimal_and("after = \"hook\"\n"));
+    assert_eq!(key, "sinks.hook.after");
+    assert!(problem.contains("itself"), "{problem}");
+
+    let (key, problem) = only_problem(&minimal_and("after = \"pos\"\n"));
+    assert_eq!(key, "sinks.hook.after");
+    assert!(problem.contains("no sink \"pos\""), "{problem}");
+
+    let circle = minimal_and("after = \"c\"\n") + &other("b", "hook") + &other("c", "b") + &other("outside", "b");
+    let (key, problem) = only_problem(&circle);
+    assert_eq!(key, "sinks.b.after");
+    assert!(problem.contains("b after hook after c after b"), "{problem}");
+
+    let chain = minimal_and("") + &other("b", "hook") + &other("c", "b") + &other("d", "b");
+    assert!(check_text(&chain).found.is_empty());
+}
+
+#[test]
+fn a_sink_that_takes_accepted_orders_must_take_cancelled_ones() {
+    let (key, problem) = only_problem(&minimal_and("statuses = [\"accepted\"]\n"));
+    assert_eq!(key, "sinks.hook.statuses");
+    assert!(problem.contains("cancelled"), "{problem}");
+
+    let meant = minimal_and("statuses = [\"accepted\"]\nallow_missing_cancellations = true\n");
+    assert!(check_text(&meant).found.is_empty());
+    assert!(check_text(&minimal_and("statuses = [\"cancelled\"]\n")).found.is_empty());
+}
+
+#[test]
+fn statuses_that_are_never_sent_or_unknown_are_refused() {
+    let (_, problem) = only_problem(&minimal_and("statuses = [\"placed\", \"accepted\", \"cancelled\"]\n"));
+    assert!(problem.contains("never sent"), "{problem}");
+
+    let (_, problem) = only_problem(&minimal_and("statuses = [\"accepted\", \"canceled\"]\n"));
+    assert!(problem.contains("\"canceled\""), "{problem}");
+}
+
+#[test]
+fn filters_that_match_nothing_are_refused() {
+    assert_eq!(only_problem(&minimal_and("vendors = []\n")).0, "sinks.hook.vendors");
+    assert_eq!(only_problem(&minimal_and("vendors = [\"a\", \"b\", \"a\"]\n")).0, "sinks.hook.vendors");
+    assert_eq!(only_warning(&minimal_and("order_types = [\"pickup\"]\n")).0, "sinks.hook.order_types");
+
+    let report = check_text(&minimal_and("sources = [\"mian\"]\n"));
+    assert_eq!(report.found.problems[0].key, "sinks.hook.sources");
+    assert_eq!(report.found.problems[0].suggestion.as_deref(), Some("did you mean \"main\"?"));
+}
+
+#[test]
+fn listening_beyond_loopback_needs_a_token() {
+    let listen = |address: &str| minimal_and(&format!("[http]\nlisten = \"{address}\"\n"));
+
+    let (key, problem) = only_problem(&listen("0.0.0.0:80"));
+    assert_eq!(key, "http.listen");
+    assert!(problem.contains("http.admin_token"), "{problem}");
+    assert_eq!(only_problem(&listen("[::]:80")).0, "http.listen");
+
+    let with_token = listen("0.0.0.0:80") + "admin_token = { env = \"TOKEN\" }\n";
+    for fine in [listen("[::1]:80"), listen("127.0.0.2:80"), listen("off"), with_token] {
+        assert!(check_text(&fine).found.is_empty(), "{fine}");
+    }
+}
+
+#[test]
+fn sources_of_one_account_share_its_limit() {
+    let second = |account: &str, limit: u32| {
+        let table = SOURCE.replace("main", "second").replace("TOKEN", "HOOK");
+        minimal_and("") + &table + &format!("account = \"{account}\"\naccount_requests_per_minute = {limit}\n")
+    };
+
+    let (key, problem) = only_problem(&second("main", 50));
+
+    assert_eq!(key, "sources.second.account_requests_per_minute");
+    assert!(problem.contains("sources.main.account_requests_per_minute"), "{problem}");
+    assert!(check_text(&second("main", 60)).found.is_empty());
+    assert!(check_text(&second("other", 50)).found.is_empty());
+}
+
+#[test]
+fn plain_http_is_for_loopback_unless_it_is_allowed() {
+    let url = |url: &str| minimal_and("").replace("https://example.org/o", url);
+
+    assert_eq!(only_problem(&url("http://example.org/o")).0, "sinks.hook.url");
+    assert_eq!(only_problem(&url("http://10.0.0.1/o")).0, "sinks.hook.url");
+    assert_eq!(only_warning(&(url("http://example.org/o") + "allow_insecure = true\n")).0, "sinks.hook.url");
+    for fine in ["http://127.0.0.1:9472/o", "http://localhost/o", "http://[::1]:80/o", "http://sim.localhost/o"] {
+        assert!(check_text(&url(fine)).found.is_empty(), "{fine}");
+    }
+    let base_url = SOURCE.to_owned() + "base_url = \"http://api.example.org\"\n";
+    assert_eq!(only_problem(&[DATABASE, &base_url, SINK].concat()).0, "sources.main.base_url");
+}
+
+#[test]
+fn a_configuration_without_a_source_is_refused() {
+    assert_eq!(only_problem(&[DATABASE, SINK].concat()).0, "sources");
+    assert_eq!(only_problem(&[DATABASE, "[sources]\n", SINK].concat()).0, "sources");
+}
+
+#[test]
+fn what_is_required_is_missed_by_name() {
+    let report = check_text("[sources.main]\n[sinks.hook]\nkind = \"webhook\"\n");
+
+    let keys: Vec<&str> = report.found.problems.iter().map(|problem| problem.key.as_str()).collect();
+    let required =
+        ["database.url", "sources.main.kind", "sources.main.token", "sinks.hook.url", "sinks.hook.signing_secret"];
+    assert_eq!(keys, required);
+}
+
+#[test]
+fn what_is_unwise_is_warned_about() {
+    assert_eq!(
+        only_warning(&[DATABASE, SOURCE, "poll_interval = \"59s\"\n", SINK].concat()).0,
+        "sources.main.poll_interval"
+    );
+    assert_eq!(
+        only_warning(&[DATABASE, SOURCE, "requests_per_minute = 31\n", SINK].concat()).0,
+        "sources.main.requests_per_minute"
+    );
+    assert_eq!(only_warning(&[DATABASE, SOURCE].concat()).0, "sources.main");
+    assert_eq!(only_warning(&minimal_and("[delivery]\ndrain = \"14s\"\n")).0, "delivery.drain");
+    let doubled = minimal_and("") + &SOURCE.replace("main", "twin");
+    assert_eq!(only_warning(&doubled).0, "sources.twin.token");
+    let inline = minimal_and("").replace("{ env = \"TOKEN\" }", "\"hunter2\"");
+    assert_eq!(only_warning(&inline).0, "sources.main.token");
+    let password = minimal_and("").replace("\"embedded\"", "\"postgres://sync:hunter2@localhost/sync\"");
+    assert_eq!(only_warning(&password).0, "database.url");
+    assert!(check_text(&minimal_and("")).found.warnings.is_empty());
+}
+
+// ---- values ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn limits_are_inclusive_on_both_sides() {
+    let page_size = |size: u32| check_text(&[DATABASE, SOURCE, &format!("page_size = {size}\n"), SINK].concat());
+
+    assert!(page_size(1).found.is_empty() && page_size(100).found.is_empty());
+    assert!(!page_size(0).found.is_empty() && !page_size(101).found.is_empty());
+    assert!(check_text(&minimal_and("concurrency = 512\n")).found.is_empty());
+    assert_eq!(only_problem(&minimal_and("concurrency = 513\n")).0, "sinks.hook.concurrency");
+    let poll =
+        |interval: &str| check_text(&[DATABASE, SOURCE, &format!("poll_interval = \"{interval}\"\n"), SINK].concat());
+    assert!(poll("1s").found.is_empty() && !poll("999ms").found.is_empty());
+}
+
+#[test]
+fn durations_are_read_as_people_write_them() {
+    let read = |text: &str| RawDuration::parse(text.into()).map(|duration| duration.0.as_millis());
+
+    assert_eq!(read("250ms"), Ok(250));
+    assert_eq!(read("90m"), Ok(5_400_000));
+    assert_eq!(read("1h 30m"), Ok(5_400_000));
+    assert_eq!(read("0s"), Ok(0));
+    assert_eq!(read("365d"), Ok(365 * 86_400_000));
+    for wrong in ["", "30", "-5s", "5 parsecs", "366d", "1ns", "99999999999999999999s"] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+    assert!(RawDuration::parse(30.into()).is_err());
+}
+
+#[test]
+fn durations_are_shown_as_they_could_be_written() {
+    for text in ["0s", "250ms", "30s", "1m 5s", "1h 30m", "24h", "72h", "73h", "4d", "365d"] {
+        let RawDuration(duration) = RawDuration::parse(text.into()).unwrap();
+        assert_eq!(duration::shown(duration), text);
+    }
+}
+
+#[test]
+fn a_rate_may_be_switched_off_in_words_but_not_by_zero() {
+    let rate = |value: Value| RateLimit::parse(value);
+
+    assert_eq!(rate(30.into()), Ok(RateLimit::PerMinute(30)));
+    assert_eq!(rate("unlimited".into()), Ok(RateLimit::Unlimited));
+    assert!(rate(0.into()).unwrap_err().suggestion.contains("unlimited"));
+    assert!(rate(6001.into()).is_err());
+}
+
+#[test]
+fn a_start_is_a_word_or_an_instant() {
+    let start = |text: &str| {
+        settings(&minimal_and(&format!("start = {text}\n"))).sinks.into_values().next().unwrap().common.start
+    };
+
+    assert_eq!(start("\"beginning\""), Start::Beginning);
+    assert_eq!(start("\"activation\""), Start::Activation);
+    let instant = Start::At("2026-01-01T00:00:00Z".parse().unwrap());
+    assert_eq!(start("\"2026-01-01T01:00:00+01:00\""), instant);
+    assert_eq!(start("2026-01-01T00:00:00Z"), instant);
+    assert_eq!(only_problem(&minimal_and("start = \"yesterday\"\n")).0, "sinks.hook.start");
+}
+
+#[test]
+fn a_database_is_a_url_or_embedded() {
+    let with = |url: &str| minimal_and("").replace("\"embedded\"", url);
+    let embedded = |text: &str, env| match settings_with(&with(text), env).database.url {
+        DatabaseUrl::Embedded { data_dir } => data_dir,
+        DatabaseUrl::Postgres(_) => panic!("{text} is embedded"),
+    };
+
+    assert_eq!(embedded("\"embedded\"", env(&[])), None);
+    assert_eq!(embedded("\"embedded:/data/pg\"", env(&[])), Some("/data/pg".into()));
+    assert_eq!(
+        embedded("\"embedded:$STATE_DIRECTORY/pg\"", env(&[("STATE_DIRECTORY", "/var/x")])),
+        Some("/var/x/pg".into())
+    );
+    let url =
+        settings_with(&with("{ env = \"URL\" }"), env(&[("URL", "postgresql://u:hunter2@h:5433/d?sslmode=require")]))
+            .database
+            .url;
+    assert_eq!(url.text().expose_secret(), "postgresql://u:hunter2@h:5433/d?sslmode=require");
+    assert_eq!(url.to_string(), "postgres://h:5433/d");
+    for wrong in [
+        "\"embedded:\"",
+        "\"localhost/sync\"",
+        "\"mysql://h/d\"",
+        "\"postgres://h/d?sslmode=maybe\"",
+        "\"postgres://h:x/d\"",
+    ] {
+        assert_eq!(only_problem(&with(wrong)).0, "database.url", "{wrong}");
+    }
+}
+
+#[test]
+fn the_headers_of_a_webhook_are_checked() {
+    let headers = |text: &str| minimal_and(&format!("headers = {{ {text} }}\n"));
+
+    let settings = settings(&headers("X-Tenant = \"a b\", authorization = { env = \"TOKEN\" }"));
+    let SinkKind::Webhook(webhook) = &sink(&settings, "hook").kind;
+    assert_eq!(webhook.headers.keys().collect::<Vec<_>>(), ["authorization", "x-tenant"]);
+    assert_eq!(webhook.headers["authorization"].value().expose_secret(), "token-of-main");
+
+    assert_eq!(only_problem(&headers("Webhook-Id = \"1\"")).0, "sinks.hook.headers.Webhook-Id");
+    assert_eq!(only_problem(&headers("\"x y\" = \"1\"")).0, "sinks.hook.headers.\"x y\"");
+    assert_eq!(only_problem(&headers("x = \"a\\nb\"")).0, "sinks.hook.headers.x");
+    assert_eq!(only_problem(&headers("x = \"1\", X = \"2\"")).0, "sinks.hook.headers.x");
+    assert_eq!(only_warning(&headers("x-api-key = \"hunter2\"")).0, "sinks.hook.headers.x-api-key");
+}
+
+// ---- secrets --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_secret_in_a_file_is_read_without_its_newline_and_read_again() {
+    let files = Files::new();
+    let path = files.write("token", "first\r\n");
+    let text = minimal_and("").replace("{ env = \"TOKEN\" }", &format!("{{ file = {path:?} }}"));
+    let settings = settings(&text);
+    let token = &settings.sources.values().next().unwrap().token;
+
+    files.write("token", "second\n");
+
+    assert_eq!(token.value().expose_secret(), "first");
+    assert_eq!(token.read().unwrap().expose_secret(), "second");
+}
+
+#[test]
+fn a_secret_can_be_a_credential_of_the_service_manager() {
+    let files = Files::new();
+    files.write("token", "from-systemd");
+    let folder = files.0.path().to_str().unwrap();
+
+    for written in ["$CREDENTIALS_DIRECTORY/token", "${CREDENTIALS_DIRECTORY}/token"] {
+        let text = minimal_and("").replace("{ env = \"TOKEN\" }", &format!("{{ file = \"{written}\" }}"));
+        let settings = settings_with(&text, env(&[("CREDENTIALS_DIRECTORY", folder)]));
+        assert_eq!(settings.sources.values().next().unwrap().token.value().expose_secret(), "from-systemd");
+        let (_, problem) = only_problem(&text);
+        assert!(problem.contains("CREDENTIALS_DIRECTORY"), "{problem}");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_says_where_it_was_looked_for() {
+    let files = Files::new();
+    let empty = files.write("empty", "\n");
+    let large = files.write("large", &"x".repeat(65 * 1024));
+    let told = |token: &str| only_problem(&minimal_and("").replace("{ env = \"TOKEN\" }", token)).1;
+
+    assert_eq!(told("{ env = \"NOT_SET\" }"), "environment variable NOT_SET is not set");
+    assert!(told("{ file = \"/nowhere/token\" }").starts_with("cannot read the secret from /nowhere/token: "));
+    assert!(told(&format!("{{ file = {empty:?} }}")).ends_with("empty is empty"));
+    assert!(told(&format!("{{ file = {large:?} }}")).contains("64 KiB"));
+    assert_eq!(told("{ env = \"A\", file = \"b\" }"), "names both `env` and `file`");
+    assert_eq!(told("{ fil = \"b\" }"), "unknown key `fil` in a secret");
+    assert_eq!(told("{}"), "names neither `env` nor `file`");
+    assert_eq!(told("\"\""), "is empty");
+    assert_eq!(told("4711"), "is not a secret");
+}
+
+#[test]
+fn g10_no_secret_is_ever_printed() {
+    let text = minimal_and("headers = { x-api-key = \"hunter2-header\" }\n[http]\nadmin_token = \"hunter2-admin\"\n")
+        .replace("\"embedded\"", "\"postgres://hunter2-user:hunter2-password@localhost/sync?application_name=hunter2\"")
+        .replace("https://example.org/o", "https://example.org/o?key=hunter2-query")
+        .replace("{ env = \"TOKEN\" }", "\"hunter2-token\"")
+        .replace("{ env = \"HOOK\" }", "\"whsec_aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg==\"");
+    let report = check_text(&text);
+    let settings = report.settings.clone().unwrap();
+
+    for printed in
+        [format!("{settings:?}"), format!("{settings:#?}"), show(&settings), report.to_string(), format!("{report:?}")]
+    {
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(!printed.contains("aHVudGVy"), "{printed}");
+    }
+    let raw = RawSettings { http: field::Field::default(), ..RawSettings::default() };
+    assert!(format!("{raw:?} {:?}", env(&[])).find("token-of-main").is_none());
+}
+
+// ---- the shipped files ----------------------------------------------------------------------------------------------
+
+/// The manual with every value that has no default switched on.
+fn manual_in_full() -> String {
+    let uncommented = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    MANUAL.lines().map(|line| uncommented(line) + "\n").collect()
+}
+
+fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
+    let path = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
+    let inner = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(table) if !["token", "signing_secret", "admin_token", "headers"].contains(&key.as_str()) => {
+            paths(&path(key), table)
+        }
+        value => vec![(path(key), value.clone())],
+    };
+    table.iter().flat_map(inner).collect()
+}
+
+#[test]
+fn the_values_in_the_manual_are_the_defaults() {
+    let least = settings(&minimal_and(""));
+    let effective: toml::Table = show(&least).parse().unwrap();
+    let effective = paths("", &effective);
+    let stated: toml::Table = MANUAL.parse().unwrap();
+
+    for (path, value) in paths("", &stated) {
+        let in_effect = effective.iter().find(|(key, _)| *key == path).map(|(_, value)| value);
+        assert_eq!(in_effect, Some(&value), "{path}: the default is not what the manual says");
+    }
+}
+
+#[test]
+fn every_default_is_in_the_manual() {
+    let stated: BTreeSet<String> = paths("", &MANUAL.parse().unwrap()).into_iter().map(|(path, _)| path).collect();
+    let effective: toml::Table = show(&settings(&minimal_and(""))).parse().unwrap();
+    let given = ["database.url", "sources.main.kind", "sources.main.token", "sources.main.account"];
+    let given_too = ["sinks.hook.kind", "sinks.hook.url", "sinks.hook.signing_secret"];
+
+    for (path, _) in paths("", &effective) {
+        let is_given = given.contains(&path.as_str()) || given_too.contains(&path.as_str());
+        assert_eq!(stated.contains(&path), !is_given, "{path}");
+    }
+}
+
+#[test]
+fn the_manual_documents_every_key_and_nothing_else() {
+    let manual: toml::Table = manual_in_full().parse().expect("the manual is TOML with every key switched on");
+    let documented: BTreeSet<String> = paths("", &manual).into_iter().map(|(path, _)| path).collect();
+    let exist = tables(&schema())
+        .into_iter()
+        .flat_map(|(_, path, keys)| keys.into_iter().map(move |key| format!("{path}.{key}")));
+
+    assert_eq!(documented, exist.collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn the_shipped_files_load() {
+    let files = Files::new();
+    let secret = files.write("hook", SIGNING_SECRET);
+    let names = ["ADMIN_TOKEN", "SCOFFABLE_TOKEN", "HOOK_AUTHORIZATION"];
+    let made_up = names.into_iter().chain(["HOOK_SECRET", "LEDGER_SECRET"]).map(|name| (name, SIGNING_SECRET));
+    let env: Env = made_up.collect();
+    let manual = manual_in_full().replace("/run/secrets/hook", secret.to_str().unwrap()).replace("after = \"pos\"", "");
+
+    let manual = check_with(&manual, env.clone());
+    let example = check_with(EXAMPLE, env);
+    let simulator = check_with(SIMULATOR, Env::default());
+
+    assert!(manual.found.is_empty(), "{manual}");
+    assert!(example.found.is_empty() && example.found.warnings.is_empty(), "{example}");
+    assert!(simulator.found.is_empty(), "{simulator}");
+    let warned: Vec<&str> = simulator.found.warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(warned, ["sources.main.token", "sinks.hook.signing_secret"], "only its made-up secrets: {simulator}");
+}
+
+#[test]
+fn the_simulators_file_polls_quickly_and_without_limits() {
+    let settings = settings_with(SIMULATOR, Env::default());
+    let source = settings.sources.values().next().unwrap();
+
+    assert_eq!(source.base_url.as_str(), "http://127.0.0.1:9471");
+    assert_eq!(source.poll_interval, Duration::from_secs(1));
+    assert_eq!(source.requests_per_minute.per_minute(), None);
+    assert_eq!(sink(&settings, "hook").common.retry.initial, Duration::from_millis(200));
+}
+
+#[test]
+fn what_is_shown_can_be_read_again() {
+    let shown = show(&settings(&minimal_and("vendors = [\"a\"]\nstable_for = \"90m\"\n")));
+
+    let again = settings(&shown);
+
+    assert_eq!(show(&again), shown);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn the_schema_describes_each_key_and_states_defaults() {
+    let schema = schema();
+    let hook = &schema["properties"]["sinks"]["additionalProperties"]["oneOf"][0];
+
+    assert_eq!(hook["properties"]["concurrency"]["default"], 8);
+    assert_eq!(hook["properties"]["concurrency"]["maximum"], 512);
+    assert_eq!(hook["properties"]["kind"]["const"], "webhook");
+    assert_eq!(hook["additionalProperties"], false);
+    let source = &schema["properties"]["sources"]["additionalProperties"];
+    assert_eq!(source["properties"]["poll_interval"]["default"], "5m");
+    assert_eq!(source["additionalProperties"], false);
+    assert_eq!(known_keys::<source::RawSource>().len(), source["properties"].as_object().unwrap().len());
+    for (name, property) in source["properties"].as_object().unwrap() {
+        assert!(property.get("description").is_some(), "{name} has no description");
+    }
+}

@@ -64,9 +64,10 @@ pub fn decide(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
         Outcome::Unknown { reason } => Decision {
             next: Next::InDoubt {
                 look_up_in: policy.read_back.first().copied(),
-                hint: "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \
+                hint:
+                    "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \
                        there, or retry when it certainly does not stand there"
-                    .to_owned(),
+                        .to_owned(),
             },
             reached: Reached::Possibly,
             label: "unknown",
@@ -138,7 +139,8 @@ fn again(
         }
     } else {
         // A request whose answer was lost may still be under way: nothing newer overtakes it meanwhile.
-        let grace = (reached == Reached::Possibly).then_some(policy.rules.request_timeout.min(policy.rules.retry.initial));
+        let grace =
+            (reached == Reached::Possibly).then_some(policy.rules.request_timeout.min(policy.rules.retry.initial));
         let not_before = asked.max(grace);
         let wait = backoff::wait(&policy.rules.retry, tried.number).max(not_before.unwrap_or_default());
         Next::Pending { wait, waiting_for: Some(WaitingFor::Retry.as_str()), not_before, failed: true, refund: false }
@@ -150,7 +152,9 @@ fn reject_hint(reason: Reason) -> &'static str {
     match reason {
         Reason::Redirected => "the address answers with a redirect: set the final address in the sink's table",
         Reason::NotFound => "the address does not exist there: check the sink's url, then retry it",
-        Reason::Conflict => "the destination says that this contradicts what it holds: look there, then retry or discard it",
+        Reason::Conflict => {
+            "the destination says that this contradicts what it holds: look there, then retry or discard it"
+        }
         Reason::Gone => "the destination does not take this any more: discard it, or correct the url and retry it",
         _ => "the destination refused it: see the answer in attempts, mend data or mapping, then retry or discard it",
     }
@@ -195,7 +199,9 @@ mod tests {
         let asked = Duration::from_secs(900);
         let outcome = Outcome::Retry { reason: Reason::ServerError, sent: Sent::Possibly, not_before: Some(asked) };
 
-        let Next::Pending { wait, not_before, failed, refund, .. } = decided(&outcome).next else { panic!("not pending") };
+        let Next::Pending { wait, not_before, failed, refund, .. } = decided(&outcome).next else {
+            panic!("not pending")
+        };
 
         assert!(wait >= asked, "{wait:?}");
         assert_eq!((not_before, failed, refund), (Some(asked), true, false));

@@ -221,7 +221,8 @@ impl Dispatcher {
 
     /// One round: claims what is due, sends it, settles it.
     pub async fn tick(&mut self) -> Result<Tick, StoreError> {
-        let taken = self.driver.claim(BATCH, &self.lanes_not_held_back()).await?;
+        let lanes = self.lanes_not_held_back();
+        let taken = self.driver.claim(BATCH, &lanes).await?;
         for lane in &taken.open_lanes {
             self.breaker.note_open(lane);
         }
@@ -399,11 +400,9 @@ impl Driver {
         let limit = self.rules.request_timeout + Duration::from_secs(2);
         let answer = match tokio::time::timeout(limit, self.sink.send(&step, started)).await {
             Ok(answer) => answer,
-            Err(_) => Answer {
-                outcome: Outcome::Unknown { reason: Reason::Timeout },
-                http_status: None,
-                excerpt: None,
-            },
+            Err(_) => {
+                Answer { outcome: Outcome::Unknown { reason: Reason::Timeout }, http_status: None, excerpt: None }
+            }
         };
         Some(self.ended(held, version_of(claimed), Some(&step), started, answer))
     }
@@ -415,9 +414,7 @@ impl Driver {
         let kept = match step.repeat {
             Repeat::Safe => store::deliveries::extend(&self.pool, key, token, self.lease, offset).await,
             Repeat::Never => match serde_json::to_value(step) {
-                Ok(step) => {
-                    store::deliveries::write_intent(&self.pool, key, token, &step, self.lease, offset).await
-                }
+                Ok(step) => store::deliveries::write_intent(&self.pool, key, token, &step, self.lease, offset).await,
                 Err(_) => Ok(false),
             },
         };

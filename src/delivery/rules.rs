@@ -43,8 +43,7 @@ fn leaves_out(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status
     let among = |allowed: &Option<Vec<String>>, value: Option<&str>| {
         allowed.as_ref().is_none_or(|allowed| value.is_some_and(|value| allowed.iter().any(|a| a == value)))
     };
-    let of_a_wanted_source =
-        rules.sources.as_ref().is_none_or(|wanted| wanted.contains(&claimed.key.order.source));
+    let of_a_wanted_source = rules.sources.as_ref().is_none_or(|wanted| wanted.contains(&claimed.key.order.source));
     let admitted = rules.statuses.iter().any(|wanted| wanted.as_str() == status.as_str())
         && among(&rules.vendors, snapshot.vendor_id.as_deref())
         && among(&rules.order_types, snapshot.order_type.as_deref())

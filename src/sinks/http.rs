@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn an_excerpt_keeps_codes_and_words_and_masks_what_may_be_personal() {
-        let body = br#"{"error": "invalid_phone", "status": 422, "echo": "Jane Miller, +44 20 7946 0958, jane@example.org"}"#;
+        let body =
+            br#"{"error": "invalid_phone", "status": 422, "echo": "Jane Miller, +44 20 7946 0958, jane@example.org"}"#;
 
         let kept = excerpt(body).unwrap();
 

@@ -31,12 +31,12 @@ impl StoreError {
         move |source| Self { operation, source }
     }
 
-    /// Whether this very data can never be stored: class 22 (data), 23 (constraint) or an encoding fault. Everything
-    /// else (connection, deadlock, restart, disk full) may pass.
+    /// Whether this very data can never be stored: class 22 (data), 23 (constraint), 54 (a limit of the server's) or an
+    /// encoding fault. Everything else (connection, deadlock, restart, disk full) may pass.
     pub fn is_about_the_data(&self) -> bool {
         match &self.source {
             sqlx::Error::Database(error) => {
-                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+                error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
             }
             sqlx::Error::Encode(_) => true,
             _ => false,

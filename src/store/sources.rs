@@ -52,8 +52,10 @@ pub struct SourceLease {
 pub struct Turn {
     pub lease: SourceLease,
     pub cursor: Option<String>,
-    /// Seconds since the last page was stored; none: never.
+    /// Time since the last page was stored; none: never.
     pub since_success: Option<Duration>,
+    /// The cursor was given up, and no page was stored since.
+    pub cursor_was_dropped: bool,
     /// Consecutive failed polls before this one.
     pub failures: u32,
     pub refused_credential: Option<String>,
@@ -102,6 +104,7 @@ pub async fn take(
                s.state,
                s.failures,
                s.refused_credential,
+               (s.cursor IS NULL AND s.dead_cursor IS NOT NULL) AS "cursor_was_dropped!",
                (extract(epoch FROM clock.now - s.last_success_at) * 1000)::bigint AS since_success_ms,
                (extract(epoch FROM greatest(s.next_poll_at, s.not_before, s.lease_expires_at) - clock.now) * 1000)::bigint
                    AS "wait_ms!"
@@ -123,6 +126,7 @@ pub async fn take(
             lease: SourceLease { source: source.clone(), owner: owner.to_owned(), epoch },
             cursor: row.cursor,
             since_success: row.since_success_ms.map(|ms| Duration::from_millis(ms.max(0) as u64)),
+            cursor_was_dropped: row.cursor_was_dropped,
             failures: row.failures.max(0) as u32,
             refused_credential: row.refused_credential,
         }),
@@ -132,6 +136,26 @@ pub async fn take(
             refused_credential: row.refused_credential,
         },
     })
+}
+
+/// Prolongs the lease while an answer takes its time. False: another process reads the stream now.
+pub async fn renew(db: impl PgExecutor<'_>, lease: &SourceLease, lease_for: Duration, offset_ms: i64) -> Result<bool> {
+    let done = sqlx::query!(
+        r#"-- sources.renew
+        UPDATE sources
+        SET lease_expires_at = now() + $5 * interval '1 millisecond' + $4 * interval '1 millisecond'
+        WHERE name = $1 AND lease_owner = $2 AND lease_epoch = $3
+        "#,
+        lease.source.as_str(),
+        lease.owner,
+        lease.epoch,
+        millis(lease_for) as f64,
+        offset_ms as f64,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sources.renew"))?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// How a poll ended.

@@ -22,8 +22,7 @@ impl SigningKey {
 
     /// The `webhook-signature` header of a message.
     pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("HMAC takes a key of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("HMAC takes a key of any length");
         for part in [id, ".", timestamp.to_string().as_str(), ".", body] {
             mac.update(part.as_bytes());
         }
@@ -42,7 +41,10 @@ mod tests {
         let body = r#"{"type":"order.accepted","name":"Crème brûlée"}"#;
         let timestamp = chrono::Utc::now().timestamp();
         let mut headers = http_headers("msg-1", timestamp);
-        headers.insert("webhook-signature", SigningKey::of(&SECRET.into()).unwrap().sign("msg-1", timestamp, body).parse().unwrap());
+        headers.insert(
+            "webhook-signature",
+            SigningKey::of(&SECRET.into()).unwrap().sign("msg-1", timestamp, body).parse().unwrap(),
+        );
 
         let verifier = standardwebhooks::Webhook::new(SECRET).unwrap();
 

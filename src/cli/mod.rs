@@ -1,0 +1,3 @@
+//! The command line, a file for each subcommand.
+
+pub mod config;

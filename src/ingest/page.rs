@@ -1,0 +1,179 @@
+//! One page, decoded: the versions to store and the orders that cannot be. CPU only.
+
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    domain::{
+        money,
+        order::Status,
+    },
+    source::scoffable::wire::{self, Decoded, Page, RawOrder},
+    store::ingest::{Undecodable, Versions},
+};
+
+/// A version ready to be stored.
+#[derive(Debug)]
+pub struct Row {
+    decoded: Decoded,
+    verdict: &'static str,
+    breakdown: String,
+}
+
+/// An order that goes to the quarantine.
+#[derive(Debug)]
+pub struct Refused {
+    order_id: Option<String>,
+    version: Option<i64>,
+    raw: bytes::Bytes,
+    raw_hash: [u8; 32],
+    reason: &'static str,
+    detail: String,
+}
+
+/// A page taken apart.
+#[derive(Debug)]
+pub struct DecodedPage {
+    pub rows: Vec<Row>,
+    pub refused: Vec<Refused>,
+    pub next_page_id: Option<String>,
+    /// How many elements the page had.
+    pub received: usize,
+}
+
+/// Decodes a page. A bad order never costs another one its place.
+pub fn decode(page: Page) -> DecodedPage {
+    let received = page.orders.len();
+    let mut rows = Vec::with_capacity(received);
+    let mut refused = Vec::new();
+    for raw in page.orders {
+        match row(&raw) {
+            Ok(row) => rows.push(row),
+            Err(bad) => refused.push(bad),
+        }
+    }
+    DecodedPage { rows, refused, next_page_id: page.next_page_id, received }
+}
+
+fn row(raw: &RawOrder) -> Result<Row, Refused> {
+    let decoded = wire::decode(raw).map_err(|bad| {
+        let order_id = bad.order_id.map(|id| id.to_string()).filter(|id| storable(id));
+        Refused::new(raw.clone(), order_id, bad.version, bad.reason.as_str(), bad.detail)
+    })?;
+    let order = &decoded.order;
+    let texts = [
+        Some(order.id.as_str()),
+        Some(order.status.as_str()),
+        order.vendor_id.as_ref().map(|id| id.as_str()),
+        order.order_type.as_ref().map(|kind| kind.as_str()),
+    ];
+    if !texts.into_iter().flatten().all(storable) {
+        let detail = "an id, status, vendor or type holds a NUL or is longer than 500 bytes".to_owned();
+        return Err(Refused::new(raw.clone(), None, Some(order.version.0), "unstorable_text", detail));
+    }
+    let money = money::breakdown(order);
+    let breakdown = serde_json::to_string(&money).map_err(|_| {
+        let detail = "the money of this order cannot be written as JSON".to_owned();
+        Refused::new(raw.clone(), Some(order.id.to_string()), Some(order.version.0), "unwritable_money", detail)
+    })?;
+    let verdict = money.verdict.as_str();
+    Ok(Row { decoded, verdict, breakdown })
+}
+
+/// Postgres keeps no NUL in text, and an index entry must stay small.
+fn storable(text: &str) -> bool {
+    text.len() <= 500 && !text.contains('\0')
+}
+
+impl Refused {
+    fn new(
+        raw: RawOrder,
+        order_id: Option<String>,
+        version: Option<i64>,
+        reason: &'static str,
+        detail: String,
+    ) -> Self {
+        let raw = raw.into_bytes();
+        let raw_hash = Sha256::digest(&raw).into();
+        Self { order_id, version, raw, raw_hash, reason, detail }
+    }
+}
+
+impl Row {
+    /// The same order as one for the quarantine: the database would not take it.
+    pub fn refuse(&self, reason: &'static str, detail: String) -> Refused {
+        let raw = RawOrder::new(bytes::Bytes::copy_from_slice(self.decoded.payload.as_str().as_bytes()));
+        let order = &self.decoded.order;
+        Refused::new(raw, Some(order.id.to_string()), Some(order.version.0), reason, detail)
+    }
+}
+
+/// Status texts that nobody documented, for an alert each.
+pub fn unknown_statuses(pages: &[DecodedPage]) -> impl Iterator<Item = &str> {
+    pages.iter().flat_map(|page| &page.rows).filter_map(|row| match &row.decoded.order.status {
+        Status::Other(text) => Some(text.as_ref()),
+        Status::Placed | Status::Accepted | Status::Rejected | Status::Cancelled => None,
+    })
+}
+
+/// How often each verdict occurs.
+pub fn verdicts(pages: &[DecodedPage]) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for row in pages.iter().flat_map(|page| &page.rows) {
+        *counts.entry(row.verdict).or_default() += 1;
+    }
+    counts
+}
+
+/// Rows as columns. Of one (order, version) that comes twice only the first is kept; if the second says something else,
+/// it is returned for the quarantine.
+pub fn columns<'a>(rows: impl Iterator<Item = &'a Row>) -> (Versions<'a>, Vec<Refused>) {
+    let mut v = Versions::default();
+    let mut seen: HashMap<(&str, i64), &[u8; 32]> = HashMap::new();
+    let mut conflicts = Vec::new();
+    for row in rows {
+        let order = &row.decoded.order;
+        let hash = &row.decoded.content_hash.0;
+        match seen.entry((order.id.as_str(), order.version.0)) {
+            Entry::Occupied(first) => {
+                if *first.get() != hash {
+                    let detail = "this version was received before with another content".to_owned();
+                    conflicts.push(row.refuse("version_conflict", detail));
+                }
+                continue;
+            }
+            Entry::Vacant(free) => {
+                free.insert(hash);
+            }
+        }
+        v.order_ids.push(order.id.as_str());
+        v.versions.push(order.version.0);
+        v.statuses.push(order.status.as_str());
+        v.vendor_ids.push(order.vendor_id.as_ref().map(|id| id.as_str()));
+        v.order_types.push(order.order_type.as_ref().map(|kind| kind.as_str()));
+        v.placed_at.push(order.placed_at);
+        v.totals_minor.push(order.total.map(|total| total.amount));
+        v.currencies.push(order.total.as_ref().map(|total| total.currency.as_str()));
+        v.content_hashes.push(hash.as_slice());
+        v.verdicts.push(row.verdict);
+        v.breakdowns.push(&row.breakdown);
+        v.payloads.push(row.decoded.payload.as_str());
+        v.castable.push(row.decoded.castable_to_jsonb);
+    }
+    (v, conflicts)
+}
+
+/// Refused orders as columns.
+pub fn refused_columns<'a>(refused: impl Iterator<Item = &'a Refused>) -> Undecodable<'a> {
+    let mut u = Undecodable::default();
+    for bad in refused {
+        u.order_ids.push(bad.order_id.as_deref());
+        u.versions.push(bad.version);
+        u.raw.push(&bad.raw);
+        u.raw_hashes.push(bad.raw_hash.to_vec());
+        u.reasons.push(bad.reason);
+        u.details.push(&bad.detail);
+    }
+    u
+}
