@@ -300,7 +300,7 @@ mod tests {
 
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     /// Says when it is dropped.
     struct Held(Option<oneshot::Sender<()>>);
@@ -337,7 +337,7 @@ mod tests {
         let held = Held(Some(dropped));
         lifecycle.spawn("dispatcher", async move {
             let _held = held;
-            pending().await
+            pending::<()>().await;
         });
 
         lifecycle.request_abort();

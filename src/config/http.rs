@@ -61,6 +61,7 @@ pub struct HttpSettings {
     pub admin_token: Option<Secret>,
 }
 
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
 fn serialize_listen<S: Serializer>(listen: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
     match listen {
         Some(address) => serializer.collect_str(address),

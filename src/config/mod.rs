@@ -96,7 +96,7 @@ pub enum ConfigError {
     Merge(#[source] config::ConfigError),
     /// The message lists every problem.
     #[error("{0}")]
-    Invalid(Report),
+    Invalid(Box<Report>),
 }
 
 /// What came of reading a configuration that is TOML at least.
@@ -132,7 +132,7 @@ impl fmt::Display for Report {
 /// The settings, or everything that is wrong with them.
 pub fn load(options: &LoadOptions) -> Result<Settings, ConfigError> {
     let mut report = check(options)?;
-    report.settings.take().ok_or(ConfigError::Invalid(report))
+    report.settings.take().ok_or_else(|| ConfigError::Invalid(Box::new(report)))
 }
 
 /// As [`load`], for those who want the warnings too.

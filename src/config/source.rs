@@ -26,7 +26,7 @@ pub const TOKEN_LIMIT: u32 = 30;
 pub const ACCOUNT_LIMIT: u32 = 60;
 /// A shorter `poll_interval` earns a warning: 5 to 10 minutes are recommended.
 /// Source: Scoffable developer documentation 1.0.0, "Order Sync".
-pub const QUICK_POLL: Duration = Duration::from_secs(60);
+pub const QUICK_POLL: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -191,7 +191,7 @@ impl RawSource {
         let account = section.take("account", self.account).unwrap_or_else(|| name.to_string());
 
         let poll_interval = section.duration("poll_interval", self.poll_interval, second);
-        let poll_interval = poll_interval.unwrap_or(Duration::from_secs(300));
+        let poll_interval = poll_interval.unwrap_or(Duration::from_mins(5));
         let elsewhere = base_url.as_ref().is_some_and(|url| !url.is_loopback());
         if poll_interval < QUICK_POLL && elsewhere {
             section.warn(
