@@ -31,7 +31,7 @@ pub(super) fn find(options: &LoadOptions) -> Result<Option<PathBuf>, ConfigError
     if let Some(file) = options.env.get(FILE_VARIABLE).filter(|file| !file.is_empty()) {
         return Ok(Some(file.into()));
     }
-    let found = SEARCHED.iter().map(PathBuf::from).find(|file| file.exists());
+    let found = options.searched.iter().find(|file| file.exists()).cloned();
     match found {
         None if overrides(options).next().is_none() => Err(ConfigError::NotFound),
         found => Ok(found),

@@ -3,7 +3,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, Utc};
+use reqwest::header::HeaderValue;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -188,6 +190,14 @@ impl RawSource {
         }
         let allow_insecure = check_transport("base_url", base_url.as_ref(), self.allow_insecure, section);
         let token = section.require_secret("token", self.token, "token = { env = \"SCOFFABLE_TOKEN\" }");
+        let fits_a_header = |token: &Secret| HeaderValue::from_str(token.value().expose_secret()).is_ok();
+        if token.as_ref().is_some_and(|token| !fits_a_header(token)) {
+            section.problem(
+                "token",
+                "holds a line break or another character that no token has",
+                "keep the token alone, on one line",
+            );
+        }
         let account = section.take("account", self.account).unwrap_or_else(|| name.to_string());
 
         let poll_interval = section.duration("poll_interval", self.poll_interval, second);

@@ -44,7 +44,7 @@ fn env(more: &[(&str, &str)]) -> Env {
 fn check_with(text: &str, env: Env) -> Report {
     let files = Files::new();
     let file = Some(files.write("test.toml", text));
-    let mut report = check(&LoadOptions { file, env, overrides: Vec::new() }).expect("the test's text is TOML");
+    let mut report = check(&LoadOptions { file, env, ..LoadOptions::default() }).expect("the test's text is TOML");
     report.file = Some("test.toml".into());
     report
 }
@@ -228,8 +228,22 @@ fn the_environment_can_name_the_file_and_the_command_line_wins_over_it() {
     let by_env = load(&LoadOptions { file: None, env: env.clone(), ..LoadOptions::default() }).unwrap();
     let by_args = load(&LoadOptions { file: Some(from_args), env, ..LoadOptions::default() }).unwrap();
 
+    let searched = vec!["/nowhere/x.toml".into(), from_env];
+    let by_search = load(&LoadOptions { searched, env: self::env(&[]), ..LoadOptions::default() }).unwrap();
+
+    assert_eq!(by_search.http.listen.unwrap().port(), 1);
     assert_eq!(by_env.http.listen.unwrap().port(), 1);
     assert_eq!(by_args.http.listen.unwrap().port(), 2);
+}
+
+#[test]
+fn a_number_that_is_no_number_here_is_refused_like_any_other_mistake() {
+    let files = Files::new();
+    let file = Some(files.write("test.toml", "[delivery]\nlease = 99999999999999999999\n"));
+
+    assert!(check(&LoadOptions { file, ..LoadOptions::default() }).is_err());
+    assert_eq!(only_problem(&minimal_and("concurrency = 4294967296\n")).0, "sinks.hook.concurrency");
+    assert_eq!(only_problem(&minimal_and("concurrency = nan\n")).0, "sinks.hook.concurrency");
 }
 
 #[test]
@@ -309,6 +323,7 @@ fn an_override_of_the_command_line_wins_over_the_environment() {
         file: Some(files.write("a.toml", &minimal_and(""))),
         env: env(&[("SCOFFABLE_SYNC__HTTP__LISTEN", "127.0.0.1:1")]),
         overrides: vec![("http.listen".to_owned(), "off".to_owned())],
+        ..LoadOptions::default()
     };
 
     assert_eq!(load(&options).unwrap().http.listen, None);
@@ -473,6 +488,9 @@ fn what_is_unwise_is_warned_about() {
     assert_eq!(only_warning(&inline).0, "sources.main.token");
     let password = minimal_and("").replace("\"embedded\"", "\"postgres://sync:hunter2@localhost/sync\"");
     assert_eq!(only_warning(&password).0, "database.url");
+    let guessable = minimal_and("[http]\nadmin_token = { env = \"PIN\" }\n");
+    let report = check_with(&guessable, env(&[("PIN", "123456789012345")]));
+    assert_eq!(report.found.warnings[0].key, "http.admin_token");
     assert!(check_text(&minimal_and("")).found.warnings.is_empty());
 }
 
@@ -632,6 +650,8 @@ fn a_secret_that_cannot_be_read_says_where_it_was_looked_for() {
     assert_eq!(told("{}"), "names neither `env` nor `file`");
     assert_eq!(told("\"\""), "is empty");
     assert_eq!(told("4711"), "is not a secret");
+    let two_lines = files.write("two-lines", "first\nsecond\n");
+    assert!(told(&format!("{{ file = {two_lines:?} }}")).contains("no token has"));
 }
 
 #[test]
@@ -737,7 +757,7 @@ fn the_simulators_file_polls_quickly_and_without_limits() {
     let settings = settings_with(SIMULATOR, Env::default());
     let source = settings.sources.values().next().unwrap();
 
-    assert_eq!(source.base_url.as_str(), "http://127.0.0.1:9471");
+    assert_eq!(source.base_url.base(), "http://127.0.0.1:9471");
     assert_eq!(source.poll_interval, Duration::from_secs(1));
     assert_eq!(source.requests_per_minute.per_minute(), None);
     assert_eq!(sink(&settings, "hook").common.retry.initial, Duration::from_millis(200));
