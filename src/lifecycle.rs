@@ -18,8 +18,9 @@ use std::{
 use futures::FutureExt as _;
 use sd_notify::NotifyState;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
+    task::JoinHandle,
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -159,8 +160,9 @@ impl Lifecycle {
         self.drain.cancelled().await;
         self.tasks.close();
         let drained = tokio::select! {
-            () = self.tasks.wait() => true,
+            biased;
             () = self.abort.cancelled() => false,
+            () = self.tasks.wait() => true,
             () = tokio::time::sleep(limit) => {
                 warn!(stop.reason = "drain_limit", "drain cut off");
                 false
@@ -177,46 +179,32 @@ impl Lifecycle {
         }
     }
 
-    /// Takes over SIGTERM, SIGINT and SIGHUP from now on. They act while [`Signals::obey`] runs.
-    pub fn signals(&self) -> io::Result<Signals> {
-        Ok(Signals {
-            lifecycle: self.clone(),
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// The signals of this process.
-#[derive(Debug)]
-pub struct Signals {
-    lifecycle: Lifecycle,
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    /// Turns signals into requests until the second stop signal, which aborts.
-    pub async fn obey(mut self) {
-        loop {
-            let reason = tokio::select! {
-                _ = self.terminate.recv() => "sigterm",
-                _ = self.interrupt.recv() => "sigint",
-                _ = self.hangup.recv() => {
-                    info!("reload requested");
-                    self.lifecycle.request_reload();
-                    continue;
+    /// Takes over SIGTERM, SIGINT and SIGHUP from now on, and turns them into requests until the second stop signal. Not
+    /// one of the tasks that a drain waits for.
+    pub fn obey_signals(&self) -> io::Result<JoinHandle<()>> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let lifecycle = self.clone();
+        Ok(tokio::spawn(async move {
+            loop {
+                let reason = tokio::select! {
+                    _ = terminate.recv() => "sigterm",
+                    _ = interrupt.recv() => "sigint",
+                    _ = hangup.recv() => {
+                        info!("reload requested");
+                        lifecycle.request_reload();
+                        continue;
+                    }
+                };
+                if lifecycle.drain.is_cancelled() {
+                    warn!(stop.reason = reason, "abort requested");
+                    return lifecycle.request_abort();
                 }
-            };
-            if self.lifecycle.drain.is_cancelled() {
-                warn!(stop.reason = reason, "abort requested");
-                return self.lifecycle.request_abort();
+                info!(stop.reason = reason, "drain requested");
+                lifecycle.request_drain();
             }
-            info!(stop.reason = reason, "drain requested");
-            self.lifecycle.request_drain();
-        }
+        }))
     }
 }
 
@@ -248,7 +236,8 @@ pub mod service_manager {
     }
 
     /// Pings the watchdog, where there is one, for as long as `alive` says so. A process that is not alive goes unpinged
-    /// and is restarted. Ends only with `stop`, so that it can be spawned like any other task.
+    /// and is restarted. Ends only with `stop`; give it the abort token and spawn it apart from [`super::Lifecycle`], so
+    /// that a drain is watched too but does not wait for the watchdog.
     pub async fn watchdog(alive: impl Fn() -> bool, stop: CancellationToken) {
         match sd_notify::watchdog_enabled() {
             Some(limit) => ping_while(alive, || tell(&[NotifyState::Watchdog]), limit / 2, stop).await,
@@ -300,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     /// Says when it is dropped.
     struct Held(Option<oneshot::Sender<()>>);
@@ -337,7 +326,7 @@ mod tests {
         let held = Held(Some(dropped));
         lifecycle.spawn("dispatcher", async move {
             let _held = held;
-            pending().await
+            pending::<()>().await;
         });
 
         lifecycle.request_abort();
@@ -400,7 +389,7 @@ mod tests {
     async fn signals_reload_then_drain_then_abort() {
         let lifecycle = Lifecycle::new();
         let mut reloads = lifecycle.reloads();
-        let signals = tokio::spawn(lifecycle.signals().unwrap().obey());
+        let signals = lifecycle.obey_signals().unwrap();
         let send = |signal| rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
 
         send(rustix::process::Signal::HUP);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::config::{self, ConfigError, LoadOptions};
+use crate::config::{self, ConfigError, LoadOptions, Problems, Report};
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,20 +22,8 @@ pub fn check(options: &LoadOptions, form: Form, out: &mut impl Write) -> io::Res
         Ok(report) => report,
         Err(error) => return refuse(&error, form, out),
     };
-    let fine = report.found.is_empty();
-    match form {
-        Form::Text => writeln!(out, "{report}")?,
-        Form::Json => {
-            let answer = json!({
-                "ok": fine,
-                "file": report.file,
-                "problems": report.found.problems,
-                "warnings": report.found.warnings,
-            });
-            writeln!(out, "{answer:#}")?;
-        }
-    }
-    Ok(if fine { FINE } else { BAD_CONFIGURATION })
+    write_report(&report, form, out)?;
+    Ok(if report.found.is_empty() { FINE } else { BAD_CONFIGURATION })
 }
 
 /// Writes the configuration in effect, defaults and all, without secrets. Returns the exit code: 0 or 2.
@@ -57,26 +45,29 @@ pub fn schema(out: &mut impl Write) -> io::Result<()> {
 }
 
 fn refuse(error: &ConfigError, form: Form, out: &mut impl Write) -> io::Result<u8> {
-    match (form, error) {
-        (Form::Json, ConfigError::Invalid(report)) => {
-            let answer = json!({ "ok": false, "file": report.file, "problems": report.found.problems, "warnings": report.found.warnings });
-            writeln!(out, "{answer:#}")?;
-        }
-        (Form::Json, error) => writeln!(out, "{:#}", json!({ "ok": false, "error": chain(error) }))?,
-        (Form::Text, error) => writeln!(out, "{}", chain(error))?,
+    match (error, form) {
+        (ConfigError::Invalid(report), form) => write_report(report, form, out)?,
+        (error, Form::Text) => writeln!(out, "{}", chain(error))?,
+        (error, Form::Json) => writeln!(out, "{:#}", json!({ "ok": false, "error": chain(error) }))?,
     }
     Ok(BAD_CONFIGURATION)
 }
 
+fn write_report(report: &Report, form: Form, out: &mut impl Write) -> io::Result<()> {
+    let Report { file, found: Problems { problems, warnings }, .. } = report;
+    match form {
+        Form::Text => writeln!(out, "{report}"),
+        Form::Json => {
+            let answer = json!({ "ok": problems.is_empty(), "file": file, "problems": problems, "warnings": warnings });
+            writeln!(out, "{answer:#}")
+        }
+    }
+}
+
 /// The error with its causes, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::field::{Parse, Wrong, brief};
 
 /// Longest duration any key takes. Keeps every later sum of instants in range.
-pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// A duration of at most [`LONGEST`], whole milliseconds; zero is a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -49,7 +49,7 @@ pub fn shown(duration: Duration) -> String {
     const DAY_MS: u128 = 24 * 3_600_000;
 
     let ms = duration.as_millis();
-    if ms > 3 * DAY_MS && ms % DAY_MS == 0 {
+    if ms > 3 * DAY_MS && ms.is_multiple_of(DAY_MS) {
         return format!("{}d", ms / DAY_MS);
     }
     let parts = [(ms / 3_600_000, "h"), (ms / 60_000 % 60, "m"), (ms / 1000 % 60, "s"), (ms % 1000, "ms")];

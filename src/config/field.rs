@@ -88,9 +88,10 @@ impl Wrong {
     /// Several as one, each suggestion once. `None` where there are none.
     fn join(wrongs: impl Iterator<Item = Self>) -> Option<Self> {
         wrongs.reduce(|all, next| {
-            let suggestion = match all.suggestion.contains(&next.suggestion) {
-                true => all.suggestion,
-                false => format!("{}; {}", all.suggestion, next.suggestion),
+            let suggestion = if all.suggestion.contains(&next.suggestion) {
+                all.suggestion
+            } else {
+                format!("{}; {}", all.suggestion, next.suggestion)
             };
             Self { problem: format!("{}; {}", all.problem, next.problem), suggestion }
         })

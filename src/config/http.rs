@@ -3,6 +3,7 @@
 use std::{borrow::Cow, net::SocketAddr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -11,6 +12,9 @@ use super::{
     problems::Section,
     secret::{RawSecret, Secret},
 };
+
+/// Characters below which an admin token earns a warning.
+const SHORTEST_TOKEN: usize = 16;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -61,6 +65,7 @@ pub struct HttpSettings {
     pub admin_token: Option<Secret>,
 }
 
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
 fn serialize_listen<S: Serializer>(listen: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
     match listen {
         Some(address) => serializer.collect_str(address),
@@ -73,6 +78,10 @@ impl RawHttp {
         let default = SocketAddr::from(([127, 0, 0, 1], 9464));
         let token_absent = self.admin_token.is_absent();
         let admin_token = section.secret("admin_token", self.admin_token);
+        let guessable = |token: &Secret| token.value().expose_secret().len() < SHORTEST_TOKEN;
+        if admin_token.as_ref().is_some_and(guessable) {
+            section.warn("admin_token", "is so short that it could be guessed", "make one: `openssl rand -hex 32`");
+        }
         let listen = section.take("listen", self.listen).map_or(Some(default), |Listen(address)| address);
 
         let exposed = listen.is_some_and(|address| !address.ip().is_loopback());

@@ -58,14 +58,24 @@ pub use url::HttpUrl;
 /// The manual: every key with its default, unit and meaning.
 pub const MANUAL: &str = include_str!("../../config/default.toml");
 
-/// Where to read from.
+/// Where to read from. The default reads nothing at all.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// `--config`; else [`FILE_VARIABLE`], else the first of [`SEARCHED`] that exists.
+    /// `--config`; else [`FILE_VARIABLE`], else the first of `searched` that exists.
     pub file: Option<PathBuf>,
+    /// See [`SEARCHED`].
+    pub searched: Vec<PathBuf>,
     pub env: Env,
     /// Key path and text, as `("http.listen", "off")`: wins over file and environment.
     pub overrides: Vec<(String, String)>,
+}
+
+impl LoadOptions {
+    /// What a command reads: this file or one that is found, and the process's environment.
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let searched = SEARCHED.map(PathBuf::from).to_vec();
+        Self { file, searched, env: Env::of_process(), overrides: Vec::new() }
+    }
 }
 
 /// Everything that is configured, valid.
@@ -92,11 +102,11 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}, line {line}, column {column}: not TOML: {message}", path.display())]
     Syntax { path: PathBuf, line: usize, column: usize, message: String },
-    #[error("the environment cannot be merged into the configuration")]
+    #[error("the configuration cannot be put together")]
     Merge(#[source] config::ConfigError),
     /// The message lists every problem.
     #[error("{0}")]
-    Invalid(Report),
+    Invalid(Box<Report>),
 }
 
 /// What came of reading a configuration that is TOML at least.
@@ -132,7 +142,7 @@ impl fmt::Display for Report {
 /// The settings, or everything that is wrong with them.
 pub fn load(options: &LoadOptions) -> Result<Settings, ConfigError> {
     let mut report = check(options)?;
-    report.settings.take().ok_or(ConfigError::Invalid(report))
+    report.settings.take().ok_or_else(|| ConfigError::Invalid(Box::new(report)))
 }
 
 /// As [`load`], for those who want the warnings too.

@@ -31,7 +31,7 @@ pub(super) fn find(options: &LoadOptions) -> Result<Option<PathBuf>, ConfigError
     if let Some(file) = options.env.get(FILE_VARIABLE).filter(|file| !file.is_empty()) {
         return Ok(Some(file.into()));
     }
-    let found = SEARCHED.iter().map(PathBuf::from).find(|file| file.exists());
+    let found = options.searched.iter().find(|file| file.exists()).cloned();
     match found {
         None if overrides(options).next().is_none() => Err(ConfigError::NotFound),
         found => Ok(found),
@@ -66,10 +66,10 @@ pub(super) fn tree(file: Option<&Path>, options: &LoadOptions) -> Result<Map<Str
 /// Refuses what is not TOML with line and column, but without quoting the line: it may hold a secret.
 fn check_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
     let Err(error) = toml::de::DeTable::parse(text) else { return Ok(()) };
-    let start = error.span().map_or(0, |span| span.start).min(text.len());
-    let before = &text.as_bytes()[..start];
-    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-    let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or_default();
+    let line = 1 + before.matches('\n').count();
+    let column = 1 + before.chars().rev().take_while(|&character| character != '\n').count();
     Err(ConfigError::Syntax { path: path.to_owned(), line, column, message: error.message().to_owned() })
 }
 

@@ -26,7 +26,9 @@ fn add_defaults(schema: &mut Value, stated: &toml::Value) {
         if let Some(property) = schema.pointer_mut(&format!("/properties/{key}")) {
             add_defaults(property, value);
         } else if let Some(kinds) = schema.pointer_mut("/additionalProperties/oneOf").and_then(Value::as_array_mut) {
-            kinds.iter_mut().for_each(|kind| add_defaults(kind, value));
+            for kind in kinds {
+                add_defaults(kind, value);
+            }
         } else if let Some(named) = schema.get_mut("additionalProperties").filter(|named| named.is_object()) {
             add_defaults(named, value);
         }

@@ -286,14 +286,13 @@ pub(super) fn validate(
 
 impl RawSinkCommon {
     fn validate(self, name: &SinkName, names: &Names, section: &mut Section<'_>) -> SinkCommon {
-        let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let allow_missing =
             section.take("allow_missing_cancellations", self.allow_missing_cancellations).unwrap_or(false);
         SinkCommon {
             after: validate_after(self.after, name, names, section),
             dependency_wait: section
                 .duration("dependency_wait", self.dependency_wait, Duration::ZERO)
-                .unwrap_or(hours(24)),
+                .unwrap_or(Duration::from_hours(24)),
             stable_for: section.duration("stable_for", self.stable_for, Duration::ZERO).unwrap_or_default(),
             versions: section.take("versions", self.versions).unwrap_or(Versions::Latest),
             statuses: validate_statuses(self.statuses, allow_missing, section),

@@ -3,7 +3,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, Utc};
+use reqwest::header::HeaderValue;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -26,7 +28,7 @@ pub const TOKEN_LIMIT: u32 = 30;
 pub const ACCOUNT_LIMIT: u32 = 60;
 /// A shorter `poll_interval` earns a warning: 5 to 10 minutes are recommended.
 /// Source: Scoffable developer documentation 1.0.0, "Order Sync".
-pub const QUICK_POLL: Duration = Duration::from_secs(60);
+pub const QUICK_POLL: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -188,10 +190,18 @@ impl RawSource {
         }
         let allow_insecure = check_transport("base_url", base_url.as_ref(), self.allow_insecure, section);
         let token = section.require_secret("token", self.token, "token = { env = \"SCOFFABLE_TOKEN\" }");
+        let fits_a_header = |token: &Secret| HeaderValue::from_str(token.value().expose_secret()).is_ok();
+        if token.as_ref().is_some_and(|token| !fits_a_header(token)) {
+            section.problem(
+                "token",
+                "holds a line break or another character that no token has",
+                "keep the token alone, on one line",
+            );
+        }
         let account = section.take("account", self.account).unwrap_or_else(|| name.to_string());
 
         let poll_interval = section.duration("poll_interval", self.poll_interval, second);
-        let poll_interval = poll_interval.unwrap_or(Duration::from_secs(300));
+        let poll_interval = poll_interval.unwrap_or(Duration::from_mins(5));
         let elsewhere = base_url.as_ref().is_some_and(|url| !url.is_loopback());
         if poll_interval < QUICK_POLL && elsewhere {
             section.warn(

@@ -44,7 +44,7 @@ fn env(more: &[(&str, &str)]) -> Env {
 fn check_with(text: &str, env: Env) -> Report {
     let files = Files::new();
     let file = Some(files.write("test.toml", text));
-    let mut report = check(&LoadOptions { file, env, overrides: Vec::new() }).expect("the test's text is TOML");
+    let mut report = check(&LoadOptions { file, env, ..LoadOptions::default() }).expect("the test's text is TOML");
     report.file = Some("test.toml".into());
     report
 }
@@ -148,55 +148,50 @@ fn every_mistake_is_told_at_once_with_its_key_and_the_fix() {
 
 #[test]
 fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     let mut expected = BTreeSet::new();
-    for (header, path, keys) in tables(&schema()) {
-        text += &format!("{header}\n");
-        for key in keys.iter().filter(|key| *key != "kind") {
-            text += &format!("{key} = 0.5\n");
-            expected.insert(format!("{path}.{key}"));
-        }
-        if keys.contains("kind") {
-            text += &format!("kind = {:?}\n", if path.starts_with("sources") { "scoffable" } else { "webhook" });
+    for (path, keys) in tables(&schema()) {
+        lines.push(format!("[{path}]"));
+        for key in keys {
+            if key == "kind" {
+                let kind = if path.starts_with("sources") { "scoffable" } else { "webhook" };
+                lines.push(format!("kind = {kind:?}"));
+            } else {
+                lines.push(format!("{key} = 0.5"));
+                expected.insert(format!("{path}.{key}"));
+            }
         }
     }
 
-    let report = check_text(&text);
+    let report = check_text(&lines.join("\n"));
 
     let told: BTreeSet<String> = report.found.problems.iter().map(|problem| problem.key.clone()).collect();
     assert_eq!(told, expected);
     assert_eq!(report.found.problems.len(), expected.len(), "one problem for each key: {report}");
 }
 
-/// Every table of the file, from its schema: header, path, keys that hold no table of fixed keys.
-fn tables(schema: &Value) -> Vec<(String, String, BTreeSet<String>)> {
-    let root = schema["properties"].as_object().unwrap();
+/// Every table of the file, from its schema, with its keys that hold no table of fixed keys themselves. The manual's
+/// example names stand for the names that users choose.
+fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
     let mut tables = Vec::new();
-    for (name, property) in root {
-        match property.get("additionalProperties").filter(|entry| entry.is_object()) {
-            None => walk(name.clone(), property, &mut tables),
-            Some(entry) => {
-                let entry = entry.get("oneOf").map_or(entry, |kinds| &kinds[0]);
-                let name = if name == "sources" { "sources.main" } else { "sinks.hook" };
-                walk(name.to_owned(), entry, &mut tables);
-            }
+    for (name, property) in schema["properties"].as_object().unwrap() {
+        let named = &property["additionalProperties"];
+        match name.as_str() {
+            "sources" => walk("sources.main", named, &mut tables),
+            "sinks" => walk("sinks.hook", &named["oneOf"][0], &mut tables),
+            name => walk(name, property, &mut tables),
         }
     }
     tables
 }
 
-fn walk(path: String, table: &Value, tables: &mut Vec<(String, String, BTreeSet<String>)>) {
-    let mut keys = BTreeSet::new();
-    let mut inner = Vec::new();
-    for (key, property) in table["properties"].as_object().unwrap() {
-        match property.get("properties") {
-            Some(_) => inner.push((key, property)),
-            None => _ = keys.insert(key.clone()),
-        }
-    }
-    tables.push((format!("[{path}]"), path.clone(), keys));
+fn walk(path: &str, table: &Value, tables: &mut Vec<(String, Vec<String>)>) {
+    let properties = table["properties"].as_object().unwrap();
+    let (inner, keys): (Vec<_>, Vec<_>) =
+        properties.iter().partition(|(_, property)| property.get("properties").is_some());
+    tables.push((path.to_owned(), keys.into_iter().map(|(key, _)| key.clone()).collect()));
     for (key, property) in inner {
-        walk(format!("{path}.{key}"), property, tables);
+        walk(&format!("{path}.{key}"), property, tables);
     }
 }
 
@@ -233,8 +228,22 @@ fn the_environment_can_name_the_file_and_the_command_line_wins_over_it() {
     let by_env = load(&LoadOptions { file: None, env: env.clone(), ..LoadOptions::default() }).unwrap();
     let by_args = load(&LoadOptions { file: Some(from_args), env, ..LoadOptions::default() }).unwrap();
 
+    let searched = vec!["/nowhere/x.toml".into(), from_env];
+    let by_search = load(&LoadOptions { searched, env: self::env(&[]), ..LoadOptions::default() }).unwrap();
+
+    assert_eq!(by_search.http.listen.unwrap().port(), 1);
     assert_eq!(by_env.http.listen.unwrap().port(), 1);
     assert_eq!(by_args.http.listen.unwrap().port(), 2);
+}
+
+#[test]
+fn a_number_that_is_no_number_here_is_refused_like_any_other_mistake() {
+    let files = Files::new();
+    let file = Some(files.write("test.toml", "[delivery]\nlease = 99999999999999999999\n"));
+
+    assert!(check(&LoadOptions { file, ..LoadOptions::default() }).is_err());
+    assert_eq!(only_problem(&minimal_and("concurrency = 4294967296\n")).0, "sinks.hook.concurrency");
+    assert_eq!(only_problem(&minimal_and("concurrency = nan\n")).0, "sinks.hook.concurrency");
 }
 
 #[test]
@@ -278,7 +287,7 @@ fn the_environment_overrides_the_file_at_any_depth() {
     let common = &sink(&settings, "hook").common;
     assert_eq!(common.concurrency, 4);
     assert_eq!(common.retry.initial, Duration::from_secs(2));
-    assert_eq!(common.retry.max, Duration::from_secs(60));
+    assert_eq!(common.retry.max, Duration::from_mins(1));
     assert_eq!(common.vendors, Some(vec!["17".to_owned(), "18".to_owned()]));
     assert_eq!(common.breaker.failures, 2);
     assert!(common.paused);
@@ -314,6 +323,7 @@ fn an_override_of_the_command_line_wins_over_the_environment() {
         file: Some(files.write("a.toml", &minimal_and(""))),
         env: env(&[("SCOFFABLE_SYNC__HTTP__LISTEN", "127.0.0.1:1")]),
         overrides: vec![("http.listen".to_owned(), "off".to_owned())],
+        ..LoadOptions::default()
     };
 
     assert_eq!(load(&options).unwrap().http.listen, None);
@@ -478,6 +488,9 @@ fn what_is_unwise_is_warned_about() {
     assert_eq!(only_warning(&inline).0, "sources.main.token");
     let password = minimal_and("").replace("\"embedded\"", "\"postgres://sync:hunter2@localhost/sync\"");
     assert_eq!(only_warning(&password).0, "database.url");
+    let guessable = minimal_and("[http]\nadmin_token = { env = \"PIN\" }\n");
+    let report = check_with(&guessable, env(&[("PIN", "123456789012345")]));
+    assert_eq!(report.found.warnings[0].key, "http.admin_token");
     assert!(check_text(&minimal_and("")).found.warnings.is_empty());
 }
 
@@ -637,6 +650,8 @@ fn a_secret_that_cannot_be_read_says_where_it_was_looked_for() {
     assert_eq!(told("{}"), "names neither `env` nor `file`");
     assert_eq!(told("\"\""), "is empty");
     assert_eq!(told("4711"), "is not a secret");
+    let two_lines = files.write("two-lines", "first\nsecond\n");
+    assert!(told(&format!("{{ file = {two_lines:?} }}")).contains("no token has"));
 }
 
 #[test]
@@ -711,9 +726,8 @@ fn every_default_is_in_the_manual() {
 fn the_manual_documents_every_key_and_nothing_else() {
     let manual: toml::Table = manual_in_full().parse().expect("the manual is TOML with every key switched on");
     let documented: BTreeSet<String> = paths("", &manual).into_iter().map(|(path, _)| path).collect();
-    let exist = tables(&schema())
-        .into_iter()
-        .flat_map(|(_, path, keys)| keys.into_iter().map(move |key| format!("{path}.{key}")));
+    let exist =
+        tables(&schema()).into_iter().flat_map(|(path, keys)| keys.into_iter().map(move |key| format!("{path}.{key}")));
 
     assert_eq!(documented, exist.collect::<BTreeSet<_>>());
 }
@@ -743,7 +757,7 @@ fn the_simulators_file_polls_quickly_and_without_limits() {
     let settings = settings_with(SIMULATOR, Env::default());
     let source = settings.sources.values().next().unwrap();
 
-    assert_eq!(source.base_url.as_str(), "http://127.0.0.1:9471");
+    assert_eq!(source.base_url.base(), "http://127.0.0.1:9471");
     assert_eq!(source.poll_interval, Duration::from_secs(1));
     assert_eq!(source.requests_per_minute.per_minute(), None);
     assert_eq!(sink(&settings, "hook").common.retry.initial, Duration::from_millis(200));

@@ -37,12 +37,13 @@ impl HttpUrl {
         Ok(Self(url))
     }
 
+    /// As it was written, query and all.
     pub fn as_url(&self) -> &Url {
         &self.0
     }
 
     /// Without a final slash, so that a path can be put behind it.
-    pub fn as_str(&self) -> &str {
+    pub fn base(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
     }
 
@@ -83,7 +84,9 @@ impl JsonSchema for HttpUrl {
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.has_query() {
-            return f.write_str(self.as_str());
+            return f.write_str(
+                self.0.as_str().strip_suffix('/').filter(|_| self.0.path() == "/").unwrap_or(self.0.as_str()),
+            );
         }
         let mut without = self.0.clone();
         without.set_query(None);

@@ -23,7 +23,7 @@ pub enum LogError {
 /// Sets up the log of this process; once.
 pub fn init(settings: &LogSettings, env: &Env) -> Result<(), LogError> {
     let filter = filter(settings, env).map_err(LogError::Filter)?;
-    let subscriber = tracing_subscriber::registry().with(layer(settings.format, io::stderr).with_filter(filter));
+    let subscriber = tracing_subscriber::registry().with(layer(settings.format, env, io::stderr).with_filter(filter));
     subscriber.try_init().map_err(LogError::Twice)
 }
 
@@ -32,7 +32,7 @@ fn filter(settings: &LogSettings, env: &Env) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().parse(overriding.unwrap_or(&settings.filter))
 }
 
-fn layer<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S, W>(format: LogFormat, env: &Env, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'w> fmt::MakeWriter<'w> + Send + Sync + 'static,
@@ -40,7 +40,9 @@ where
     let layer = fmt::layer().with_writer(writer);
     match format {
         LogFormat::Human => {
-            let colours = io::IsTerminal::is_terminal(&io::stderr());
+            // Source: no-color.org.
+            let wanted = env.get("NO_COLOR").is_none_or(str::is_empty);
+            let colours = wanted && io::IsTerminal::is_terminal(&io::stderr());
             layer.with_ansi(colours).with_target(false).boxed()
         }
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -72,7 +74,7 @@ mod tests {
     fn logged(settings: &LogSettings, env: &Env, act: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let layer = layer(settings.format, move || writer.clone()).with_filter(filter(settings, env).unwrap());
+        let layer = layer(settings.format, env, move || writer.clone()).with_filter(filter(settings, env).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), act);
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
