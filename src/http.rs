@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{self, HeaderMap};
 
 /// A wait beyond this is taken for this: no server means a longer one, and adding it to an instant must not overflow.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// The start of every client. Callers add their timeouts and their user agent.
 pub fn client_builder() -> reqwest::ClientBuilder {
-    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -400,11 +400,11 @@ fn judge(order: &Order, sheet: &mut Breakdown, flags: &mut Flags) -> Result<(), 
     sheet.basis = basis;
     sheet.delta = Some(delta);
     sheet.verdict = verdict.unwrap_or_else(|| {
-        let dearer = (delta > 0).then(|| substitution::supplied_substitutes(order)).flatten();
-        match dearer {
-            Some(extra) => {
+        let substitutes = (delta > 0).then(|| substitution::supplied_substitutes(order)).flatten();
+        match substitutes {
+            Some(substitutes) => {
                 sheet.goodwill = delta;
-                if extra.is_none_or(|extra| extra.amount < delta) {
+                if substitutes.rise.is_none_or(|rise| rise.amount < delta) {
                     flags.raise(Flag::GoodwillExceedsSubstitution);
                 }
                 Verdict::Goodwill

@@ -387,6 +387,7 @@ impl Warning {
     }
 }
 
+#[allow(clippy::ref_option, reason = "the signature serde calls")]
 fn instant<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true)),
@@ -394,5 +395,7 @@ fn instant<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S
     }
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -141,25 +141,26 @@ pub fn links(order: &Order) -> Links {
     Links { groups, adjustments, oddities }
 }
 
-/// Whether anything was supplied in place of something else: `None` if not, else what the substitutes cost in
-/// addition to what they replace, adjustments included (`Some(None)` when that cannot be told).
-pub(super) fn supplied_substitutes(order: &Order) -> Option<Option<Money>> {
+/// Something was supplied in place of something else.
+pub(super) struct SuppliedSubstitutes {
+    /// What the substitutes cost in addition to what they replace, adjustments included; `None` if that cannot be told.
+    pub rise: Option<Money>,
+}
+
+/// `None` when nothing was supplied in place of something else.
+pub(super) fn supplied_substitutes(order: &Order) -> Option<SuppliedSubstitutes> {
     if !order.items.iter().any(Item::has_substitution_links) {
         return None;
     }
     let is_supplied = |line: &LineIndex| order.items[*line].quantity_fulfilled.is_some_and(Quantity::is_positive);
     let links = links(order);
-    let mut rises = links
-        .groups
-        .iter()
-        .filter(|group| group.replacements.iter().any(is_supplied))
-        .map(|group| {
-            let rise = group.supplied_value?.checked_sub(group.ordered_value?).ok()?;
-            group.adjusted_by.map_or(Some(rise), |by| rise.checked_add(by).ok())
-        })
-        .peekable();
-    rises.peek()?;
-    Some(rises.reduce(|sum, rise| sum?.checked_add(rise?).ok()).flatten())
+    let supplied = links.groups.iter().filter(|group| group.replacements.iter().any(is_supplied));
+    let rises = supplied.map(|group| {
+        let rise = group.supplied_value?.checked_sub(group.ordered_value?).ok()?;
+        group.adjusted_by.map_or(Some(rise), |by| rise.checked_add(by).ok())
+    });
+    let rise = rises.reduce(|sum, rise| sum?.checked_add(rise?).ok())?;
+    Some(SuppliedSubstitutes { rise })
 }
 
 fn index_of_ids<'a>(items: &'a [Item], oddities: &mut Vec<Oddity>) -> HashMap<&'a ItemId, LineIndex> {

@@ -82,7 +82,7 @@ pub struct Node<'d> {
 }
 
 /// A value by its type.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Value<'d> {
     Null,
     Bool(bool),
@@ -182,7 +182,7 @@ impl<'d> Text<'d> {
 }
 
 /// The values of an array.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Elements<'d> {
     document: &'d Document<'d>,
     at: u32,
@@ -203,7 +203,7 @@ impl<'d> Iterator for Elements<'d> {
 }
 
 /// Keys and values of an object, as they come; a key may come twice.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Members<'d>(Elements<'d>);
 
 impl<'d> Iterator for Members<'d> {

@@ -45,7 +45,7 @@ impl<'d> Canonical<'d> {
             Value::Number(raw) => self.sized(b'd', raw),
             Value::Text(text) => self.text(text),
             Value::Array(elements) => {
-                self.header(b'[', elements.count());
+                self.header(b'[', elements.clone().count());
                 for element in elements {
                     self.value(element);
                 }

@@ -337,26 +337,22 @@ impl Reader {
     }
 
     fn quantity(&mut self, node: Node<'_>, field: &'static str) -> Result<Option<Quantity>, Rejected> {
-        let quantity = match self.number(node, Warning::QuantityUnreadable) {
-            None => None,
-            Some(Ok(Decimal { coefficient, scale: 0 })) => Some(Quantity::whole(coefficient)),
-            Some(Ok(Decimal { coefficient, scale })) => match Quantity::decimal(coefficient, scale) {
-                Ok(quantity) => {
-                    self.warn(Warning::QuantityNotWhole);
-                    Some(quantity)
-                }
-                Err(_) => {
-                    self.warn(Warning::QuantityUnreadable);
-                    None
-                }
-            },
-            Some(Err(Misfit::TooFine)) => {
-                self.warn(Warning::QuantityUnreadable);
-                None
+        match self.number(node, Warning::QuantityUnreadable) {
+            None => Ok(None),
+            Some(Err(Misfit::TooLarge)) => rejected(Refusal::QuantityOutOfRange, field),
+            Some(Err(Misfit::TooFine)) => Ok(self.unreadable_quantity()),
+            Some(Ok(Decimal { coefficient, scale: 0 })) => Ok(Some(Quantity::whole(coefficient))),
+            Some(Ok(Decimal { coefficient, scale })) => {
+                let Ok(quantity) = Quantity::decimal(coefficient, scale) else { return Ok(self.unreadable_quantity()) };
+                self.warn(Warning::QuantityNotWhole);
+                Ok(Some(quantity))
             }
-            Some(Err(Misfit::TooLarge)) => return rejected(Refusal::QuantityOutOfRange, field),
-        };
-        Ok(quantity)
+        }
+    }
+
+    fn unreadable_quantity(&mut self) -> Option<Quantity> {
+        self.warn(Warning::QuantityUnreadable);
+        None
     }
 
     fn number(&mut self, node: Node<'_>, otherwise: Warning) -> Option<Result<Decimal, Misfit>> {
