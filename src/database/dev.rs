@@ -1,7 +1,13 @@
 //! Lends a throw-away, migrated database to a command, for work on this program itself: checking queries against the
 //! schema, or trying SQL. Nothing of it is left afterwards.
 
-use std::{ffi::OsString, fs::Permissions, io, os::unix::fs::PermissionsExt, os::unix::process::ExitStatusExt};
+use std::{
+    ffi::OsString,
+    fs::Permissions,
+    io,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::Path,
+};
 
 use secrecy::ExposeSecret;
 use sqlx::migrate::Migrator;
@@ -21,6 +27,8 @@ pub enum DevError {
     Folder(#[source] io::Error),
     #[error("{} could not be run", .program.display())]
     Command { program: OsString, source: io::Error },
+    #[error("the migrations of this folder cannot be read")]
+    Migrations(#[source] sqlx::migrate::MigrateError),
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
     #[error(transparent)]
@@ -30,8 +38,11 @@ pub enum DevError {
 }
 
 /// Runs `command` with `DATABASE_URL` leading to a fresh database; returns its exit code (128 + n if signal n ended it).
-pub async fn run(command: &[OsString], consent: Consent, migrator: &Migrator) -> Result<i32, DevError> {
+///
+/// The schema is that of the folder `migrations`, read now: a program built before the last change can lend it too.
+pub async fn run(command: &[OsString], consent: Consent, migrations: &Path) -> Result<i32, DevError> {
     let (program, arguments) = command.split_first().ok_or(DevError::NoCommand)?;
+    let migrator = Migrator::new(migrations).await.map_err(DevError::Migrations)?;
     // Passable for the server's user when we are root; what is inside is not.
     let folder = tempfile::Builder::new()
         .prefix("scoffable-sync-")
@@ -45,7 +56,7 @@ pub async fn run(command: &[OsString], consent: Consent, migrator: &Migrator) ->
     };
     let server = EmbeddedServer::start(options).await?;
     let pool = connect::connect(server.url(), &ConnectOptions::default()).await?;
-    migrate::migrate(&pool, migrator).await?;
+    migrate::migrate(&pool, &migrator).await?;
     pool.close().await;
 
     let mut child = tokio::process::Command::new(program)

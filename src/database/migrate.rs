@@ -93,9 +93,10 @@ async fn apply(connection: &mut PgConnection, migrator: &Migrator) -> Result<App
         SELECT FROM migration_lock FOR UPDATE";
     sqlx::raw_sql(settings).execute(&mut *transaction).await.map_err(MigrateError::Database)?;
 
-    // Again, now that nobody else can change it.
-    let pending = pending(&history(&mut transaction).await?, migrator)?;
+    // Again, now that nobody else can change it. Making the table comes first and its existence is not asked for: this
+    // session may remember from before the wait that there was none, and only taking a lock on something makes it forget.
     transaction.ensure_migrations_table(TABLE).await.map_err(translate)?;
+    let pending = pending(&recorded(&mut transaction).await?, migrator)?;
     for migration in migrator.iter().filter(|m| is_pending(m, &pending)) {
         transaction.apply(TABLE, migration).await.map_err(translate)?;
     }
@@ -133,16 +134,18 @@ fn lost_a_race(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("23505" | "42P07" | "42710" | "XX000" | "40P01"))
 }
 
+/// What was applied; nothing in a database that was never migrated.
 async fn history(connection: &mut PgConnection) -> Result<History, MigrateError> {
     let exists: bool = sqlx::query_scalar("-- migrate.history\nSELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await
         .map_err(MigrateError::Database)?;
-    if !exists {
-        return Ok(History::new());
-    }
+    if exists { recorded(connection).await } else { Ok(History::new()) }
+}
+
+async fn recorded(connection: &mut PgConnection) -> Result<History, MigrateError> {
     let rows: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("-- migrate.history\nSELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+        sqlx::query_as("-- migrate.recorded\nSELECT version, checksum FROM _sqlx_migrations ORDER BY version")
             .fetch_all(&mut *connection)
             .await
             .map_err(MigrateError::Database)?;

@@ -2,5 +2,6 @@
 
 mod harness;
 
+mod dev_database;
 mod embedded_postgres;
 mod migrations;

@@ -262,6 +262,8 @@ impl Recipe {
             // TCP alone: a socket's path is limited to 107 bytes, which a data folder easily exceeds.
             "unix_socket_directories=",
             "shared_buffers=128MB",
+            // Short statements only; and where a service may not write executable memory, JIT makes them fail.
+            "jit=off",
             "TimeZone=UTC",
             "log_timezone=UTC",
             "logging_collector=off",

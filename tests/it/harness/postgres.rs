@@ -7,8 +7,10 @@
 
 use std::{
     fs::{File, OpenOptions},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -24,6 +26,7 @@ use tokio::sync::OnceCell;
 
 /// Every database of ours starts so; on a shared server leftovers are found by it.
 const PREFIX: &str = "scoffable_sync_test";
+const MAX_FOREIGN_SLOTS: u32 = 10;
 
 /// A migrated database of one test's own.
 #[derive(Debug, Clone)]
@@ -164,14 +167,27 @@ async fn start_in(parent: &Path) -> Result<(EmbeddedServer, File), EmbeddedError
     for number in 0.. {
         let slot = parent.join(format!("postgres-{number}"));
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(slot.with_extension("lock"));
-        let lock = lock.map_err(io)?;
+        let lock = match lock {
+            // A slot of another user, out of the time somebody ran the tests as root.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied && number < MAX_FOREIGN_SLOTS => continue,
+            lock => lock.map_err(io)?,
+        };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            // A server whose run was killed a moment ago may still be writing its last files.
-            while slot.exists() && std::fs::remove_dir_all(&slot).is_err() {
-                tokio::task::yield_now().await;
-            }
+            wipe(&slot).await.map_err(io)?;
             return Ok((EmbeddedServer::start(throw_away(&slot)).await?, lock));
         }
     }
     unreachable!("one of endless slots is free")
+}
+
+/// Removes a slot's folder. A server whose run was killed a moment ago may still be writing its last files into it.
+async fn wipe(slot: &Path) -> std::io::Result<()> {
+    let began = Instant::now();
+    loop {
+        match std::fs::remove_dir_all(slot) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) if began.elapsed() > Duration::from_secs(10) => return Err(e),
+            _ => tokio::task::yield_now().await,
+        }
+    }
 }
