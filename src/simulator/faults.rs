@@ -18,6 +18,7 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderName, HeaderValue, Response, StatusCode, header},
 };
+use futures::StreamExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{digest::short_hash, server::Cut};
@@ -214,8 +215,13 @@ impl Fault {
             Reply::Truncated => {
                 let length = genuine.len();
                 let half = genuine.slice(..length / 2);
-                let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                let parts = futures::stream::iter([Ok(half), Err(broken)]);
+                // Head and first half leave while the stream pauses; an error right away would take them along.
+                let first = futures::stream::iter([Ok(half)]);
+                let then = futures::stream::once(async {
+                    tokio::task::yield_now().await;
+                    Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+                });
+                let parts = first.chain(then);
                 let mut response = json_response(status, Bytes::new());
                 *response.body_mut() = Body::from_stream(parts);
                 response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));

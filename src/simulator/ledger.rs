@@ -231,6 +231,11 @@ impl Ledger {
         self.books.get(&OrderName::new(source, order_id)).map_or(&[], |book| &book.applied)
     }
 
+    /// How many requests of an order are being worked on.
+    pub fn running(&self, source: &str, order_id: &str) -> usize {
+        self.books.get(&OrderName::new(source, order_id)).map_or(0, |book| book.running.len())
+    }
+
     /// Orders with at least one applied version.
     pub fn orders(&self) -> impl Iterator<Item = &OrderName> {
         self.books.iter().filter(|(_, book)| !book.applied.is_empty()).map(|(name, _)| name)

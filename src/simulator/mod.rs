@@ -166,3 +166,6 @@ impl Simulation {
         self.webhook.stop().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ async fn pages_lead_through_the_whole_stream_in_order_at_any_size() {
 
     for size in ["1", "7", "100"] {
         let pages = read_all(&sim, size).await;
-        let read: Vec<i64> = pages.iter().flat_map(|page| names(page)).map(|(_, version)| version).collect();
+        let read: Vec<i64> = pages.iter().flat_map(names).map(|(_, version)| version).collect();
         assert_eq!(read, expected, "page size {size}");
         assert!(pages[pages.len() - 1]["nextPageId"].is_string(), "the last page has a cursor too");
     }
@@ -262,7 +262,7 @@ async fn a_token_opens_until_it_is_revoked_and_only_its_vendors() {
 
     assert!(!names(&page).is_empty());
     assert!(page["data"].as_array().expect("data").iter().all(|order| order["vendorId"] == vendor.as_str()));
-    assert!(!format!("{:?}", sim).contains("next-token"));
+    assert!(!format!("{sim:?}").contains("next-token"));
     assert!(!format!("{:?}", sim.journal().entries()).contains("next-token"));
 }
 

@@ -68,7 +68,7 @@ enum Life {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     Nothing,
-    Substitution(Shape2, Price),
+    Substitution(Replacement, Price),
     Damage(Ids),
     OutOfStock,
     Edit,
@@ -78,7 +78,7 @@ enum Event {
 
 /// How many originals are replaced by how many lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape2 {
+enum Replacement {
     OneByOne,
     ManyByOne,
     OneByMany,
@@ -134,12 +134,12 @@ impl Decks {
             ]),
             event: Deck::new(&[
                 (8, Event::Nothing),
-                (1, Event::Substitution(Shape2::OneByOne, Price::Matched)),
-                (1, Event::Substitution(Shape2::OneByOne, Price::Dearer)),
-                (1, Event::Substitution(Shape2::OneByOne, Price::Goodwill)),
-                (1, Event::Substitution(Shape2::ManyByOne, Price::Matched)),
-                (1, Event::Substitution(Shape2::OneByMany, Price::Dearer)),
-                (1, Event::Substitution(Shape2::ManyByMany, Price::Matched)),
+                (1, Event::Substitution(Replacement::OneByOne, Price::Matched)),
+                (1, Event::Substitution(Replacement::OneByOne, Price::Dearer)),
+                (1, Event::Substitution(Replacement::OneByOne, Price::Goodwill)),
+                (1, Event::Substitution(Replacement::ManyByOne, Price::Matched)),
+                (1, Event::Substitution(Replacement::OneByMany, Price::Dearer)),
+                (1, Event::Substitution(Replacement::ManyByMany, Price::Matched)),
                 (1, Event::Damage(Ids::OneKept)),
                 (1, Event::Damage(Ids::BothNew)),
                 (1, Event::OutOfStock),
@@ -587,12 +587,12 @@ impl<'a> Story<'a> {
         products[self.dice.random_range(0..products.len())]
     }
 
-    fn substitute(&mut self, shape: Shape2, price: Price) {
+    fn substitute(&mut self, shape: Replacement, price: Price) {
         let (originals, replacements, case) = match shape {
-            Shape2::OneByOne => (1, 1, None),
-            Shape2::ManyByOne => (2, 1, Some(Case::ManyForOneSubstitute)),
-            Shape2::OneByMany => (1, 2, Some(Case::OneForManySubstitute)),
-            Shape2::ManyByMany => (2, 2, Some(Case::ManyForManySubstitute)),
+            Replacement::OneByOne => (1, 1, None),
+            Replacement::ManyByOne => (2, 1, Some(Case::ManyForOneSubstitute)),
+            Replacement::OneByMany => (1, 2, Some(Case::OneForManySubstitute)),
+            Replacement::ManyByMany => (2, 2, Some(Case::ManyForManySubstitute)),
         };
         self.cases.extend(case);
         self.cases.insert(match price {

@@ -53,7 +53,7 @@ fn one_seed_gives_one_world_and_another_seed_another() {
 
 #[test]
 fn every_case_occurs_among_500_orders_of_any_seed() {
-    for seed in 0..25 {
+    for seed in 0..10 {
         let world = world(seed, 500);
         let seen: BTreeSet<Case> = world.orders.values().flat_map(|order| order.cases.iter().copied()).collect();
         let missing: Vec<_> = Case::ALL.iter().filter(|case| !seen.contains(case)).collect();
