@@ -113,7 +113,8 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
     let seed = options.seed;
     let epoch = match options.pace {
         Pace::AtOnce => WorldOptions::default().epoch,
-        Pace::Over(_) => options.clock.wall(),
+        // What appears before one's eyes should bear recent dates, and none in the future.
+        Pace::Over(_) => options.clock.wall() - World::longest_span(options.orders),
     };
     let world = Arc::new(World::generate(WorldOptions {
         seed,

@@ -199,14 +199,15 @@ struct Item {
 
 impl ScoffableSim {
     pub async fn start(world: &World, options: ScoffableOptions) -> std::io::Result<Self> {
+        let time = SimTime::start(options.clock.clone());
         let shared = Arc::new(Shared {
-            time: SimTime::start(options.clock.clone()),
-            stream: RwLock::new(Stream::of(world, options.pace)),
+            stream: RwLock::new(Stream::of(world, options.pace, time.now())),
             grants: RwLock::new(options.grants.clone()),
             windows: Mutex::default(),
             confirmed: Mutex::default(),
             generation: AtomicU32::new(0),
             dead_cursor: Mutex::new(options.dead_cursor),
+            time,
             faults: Faults::new(Side::Stream, options.chaos, options.seed),
             journal: Journal::default(),
             options,
@@ -304,7 +305,7 @@ impl ScoffableSim {
 }
 
 impl Stream {
-    fn of(world: &World, pace: Pace) -> Self {
+    fn of(world: &World, pace: Pace, started_at: DateTime<Utc>) -> Self {
         let mut stream = Self::default();
         let count = world.versions.len().max(1) as u32;
         for (position, version) in world.versions.iter().enumerate() {
@@ -323,7 +324,7 @@ impl Stream {
                     superseded: Duration::MAX,
                     created_at: match pace {
                         Pace::AtOnce => world.options.epoch + version.at,
-                        Pace::Over(_) => world.options.epoch + due,
+                        Pace::Over(_) => started_at + due,
                     },
                 },
             );

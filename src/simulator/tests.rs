@@ -170,3 +170,15 @@ async fn a_forgotten_order_is_found() {
 
     assert_eq!(simulation.webhook.compare("main", &world).len(), 1);
 }
+
+#[tokio::test]
+async fn orders_that_appear_over_time_bear_recent_dates_and_none_in_the_future() {
+    let pace = Pace::Over(secs(60));
+    let simulation = run(SimulateOptions { pace, ..options(Chaos::None, 1) }).await.expect("free ports");
+
+    let epoch = simulation.world.options.epoch;
+    let last = simulation.world.versions.last().expect("a version");
+    assert!(epoch + last.at < chrono::Utc::now());
+    assert!(epoch > chrono::Utc::now() - chrono::TimeDelta::days(4));
+    assert!(!simulation.is_drained());
+}

@@ -133,6 +133,8 @@ pub struct Draft {
     pub vendor: String,
     pub currency: &'static str,
     pub status: &'static str,
+    /// `collection`, `delivery`, or what nobody documents.
+    pub kind: &'static str,
     pub placed_at: DateTime<Utc>,
     pub accepted_at: Option<DateTime<Utc>>,
     pub cancelled_at: Option<DateTime<Utc>>,
@@ -166,7 +168,7 @@ impl Draft {
             ("latestVersion", json!(true)),
             ("vendorId", json!(self.vendor)),
             ("status", json!(self.status)),
-            ("type", json!(if self.delivery.is_some() { "delivery" } else { "collection" })),
+            ("type", json!(self.kind)),
             ("placedAt", self.placed_at_value()),
         ];
         let delivery = self.delivery.as_ref();

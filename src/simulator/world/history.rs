@@ -17,6 +17,11 @@ use super::{
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
+/// Between the placing of two orders.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(40);
+/// From the placing of an order to its last version: a late refund after half as long again as planned, and the rest.
+pub const LONGEST_LIFE: Duration = Duration::from_hours(50);
+
 const VENDORS: [(&str, &str); 5] = [
     ("3f0c7a52-0d1e-4b8e-9a53-6f1d2c3b4a01", "Old Mill Kitchen"),
     ("3f0c7a52-0d1e-4b8e-9a53-6f1d2c3b4a02", "Harbour Noodles"),
@@ -155,12 +160,14 @@ impl Decks {
                 (1, Case::PaidByVoucherOnly),
                 (2, Case::PaidAllCash),
                 (1, Case::PaymentsAbsent),
+                (1, Case::PaidUnknownWay),
             ]),
             fulfilment: Deck::new(&[
-                (3, Case::Collection),
-                (3, Case::DeliveredByVendor),
-                (3, Case::DeliveredByUber),
-                (1, Case::Returned),
+                (7, Case::Collection),
+                (1, Case::UnknownOrderType),
+                (6, Case::DeliveredByVendor),
+                (6, Case::DeliveredByUber),
+                (2, Case::Returned),
             ]),
             timestamps: Deck::new(&[
                 (2, (Timestamps::Millis, Case::TimeAsMillis)),
@@ -235,7 +242,7 @@ pub fn write(options: WorldOptions, dice: &mut StdRng) -> World {
     let mut truths: BTreeMap<String, (BTreeSet<Case>, &'static str)> = BTreeMap::new();
     let mut placed_ms = 0;
     for index in 0..options.orders {
-        placed_ms += dice.random_range(1_000..40_000);
+        placed_ms += dice.random_range(1_000..LONGEST_PAUSE.as_millis() as u64);
         let story = Story::write(index, placed_ms, &options, &vendors, dice, &mut decks);
         let id = story.draft.id.text();
         truths.insert(id.clone(), (story.cases, story.draft.currency));
@@ -321,6 +328,7 @@ impl<'a> Story<'a> {
             vendor: vendor.id.clone(),
             currency,
             status: "placed",
+            kind: "collection",
             placed_at,
             accepted_at: None,
             cancelled_at: None,
@@ -405,9 +413,14 @@ impl<'a> Story<'a> {
         self.draft.service_fee = self.dice.random_bool(0.7).then(|| self.dice.random_range(20..120));
         let provider = match case {
             Case::Collection => return,
+            Case::UnknownOrderType => {
+                self.draft.kind = "dine_in";
+                return;
+            }
             Case::DeliveredByVendor => "vendor",
             _ => "uber",
         };
+        self.draft.kind = "delivery";
         self.draft.delivery_fee = Some(self.dice.random_range(150..450));
         let address = json!({
             "recipient": PEOPLE[self.dice.random_range(0..PEOPLE.len())],
@@ -436,6 +449,7 @@ impl<'a> Story<'a> {
             Case::PaidInThreeWays => Some(vec![voucher(third), online(third), cash(total - 2 * third)]),
             Case::PaidByVoucherOnly => Some(vec![voucher(total)]),
             Case::PaidAllCash => Some(vec![cash(total)]),
+            Case::PaidUnknownWay => Some(vec![Tender { kind: "wallet", collector: "partner", amount: total }]),
             _ => None,
         };
     }

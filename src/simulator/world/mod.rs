@@ -125,6 +125,11 @@ impl World {
         world
     }
 
+    /// No version of a world with so many orders comes about later than this after its epoch.
+    pub fn longest_span(orders: usize) -> Duration {
+        history::LONGEST_PAUSE * orders as u32 + history::LONGEST_LIFE
+    }
+
     /// A world without any orders; versions are published by hand.
     pub fn empty() -> Self {
         Self::generate(WorldOptions { orders: 0, ..WorldOptions::default() })
@@ -201,10 +206,14 @@ cases! {
     PaidByVoucherOnly,
     PaidAllCash,
     PaymentsAbsent,
+    /// A tender and a collector nobody documents.
+    PaidUnknownWay,
     Collection,
     DeliveredByVendor,
     DeliveredByUber,
     Returned,
+    /// An order type nobody documents.
+    UnknownOrderType,
     TimeAsMillis,
     TimeAsText,
     TimeWithOffset,

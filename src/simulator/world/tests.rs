@@ -93,6 +93,7 @@ fn the_stream_is_chronological_and_versions_of_orders_are_interleaved() {
     let world = world(2, 100);
 
     assert!(world.versions.is_sorted_by_key(|v| v.at));
+    assert!(world.versions.iter().all(|v| v.at < World::longest_span(100)));
     let switches = world.versions.windows(2).filter(|pair| pair[0].order_id != pair[1].order_id).count();
     assert!(switches > world.versions.len() / 2);
     let per_order = world.versions.len() as f64 / world.orders.len() as f64;
