@@ -1,1 +1,172 @@
-//! simulator
+//! Stand-ins for the systems we talk to: seeded, strict, and misbehaving on order.
+//!
+//! Each foreign API has a file of its own, written from its documentation. None of them shares a type with our
+//! clients, so that both cannot be wrong the same way; of our own code only the clock is used. What a real server
+//! would refuse, they refuse. [`world`] makes up orders, [`ledger`] judges what a destination was told, [`faults`]
+//! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections.
+//!
+//! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`; tests start what they
+//! need. A new destination adds a file and uses the shared parts.
+
+pub mod digest;
+pub mod faults;
+pub mod journal;
+pub mod ledger;
+pub mod limits;
+pub mod scoffable;
+pub mod server;
+#[cfg(test)]
+mod test_client;
+pub mod time;
+pub mod webhook;
+pub mod world;
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use self::{
+    faults::Chaos,
+    scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
+    webhook::{WebhookOptions, WebhookSim, WebhookSimError},
+    world::{Breakage, World, WorldOptions},
+};
+use crate::clock::Clock;
+
+/// The token's name in the journal of a simulation started by [`run`].
+pub const TOKEN_ID: &str = "main";
+
+/// What to simulate.
+#[derive(Clone)]
+pub struct SimulateOptions {
+    pub scoffable_listen: SocketAddr,
+    pub webhook_listen: SocketAddr,
+    pub orders: usize,
+    pub seed: u64,
+    pub chaos: Chaos,
+    pub pace: Pace,
+    pub limits: Limits,
+    /// The only token the stream accepts.
+    pub token: String,
+    /// `whsec_` and base64.
+    pub webhook_secret: String,
+    /// See [`WorldOptions::payload_bytes`].
+    pub payload_bytes: Option<usize>,
+    /// How many versions to mix in that cannot be read.
+    pub broken: usize,
+    pub page_latency: Duration,
+    pub clock: Clock,
+}
+
+impl Default for SimulateOptions {
+    fn default() -> Self {
+        let (scoffable, webhook, world) =
+            (ScoffableOptions::default(), WebhookOptions::default(), WorldOptions::default());
+        Self {
+            scoffable_listen: scoffable.listen,
+            webhook_listen: webhook.listen,
+            orders: world.orders,
+            seed: world.seed,
+            chaos: Chaos::None,
+            pace: Pace::AtOnce,
+            limits: scoffable.limits,
+            token: scoffable.grants[0].token.clone(),
+            webhook_secret: webhook.secret,
+            payload_bytes: None,
+            broken: 0,
+            page_latency: Duration::ZERO,
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl fmt::Debug for SimulateOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulateOptions")
+            .field("orders", &self.orders)
+            .field("seed", &self.seed)
+            .field("chaos", &self.chaos)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A simulator could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    #[error("the simulated order stream cannot listen on {0}")]
+    Stream(SocketAddr, #[source] std::io::Error),
+    #[error("the simulated webhook receiver cannot be started")]
+    Webhook(#[source] WebhookSimError),
+}
+
+/// Both simulators at work on one world. Dropping it stops them at once.
+#[derive(Debug)]
+pub struct Simulation {
+    pub world: Arc<World>,
+    pub scoffable: ScoffableSim,
+    pub webhook: WebhookSim,
+}
+
+/// Makes up a world and starts the order stream and the webhook receiver.
+pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError> {
+    let seed = options.seed;
+    let epoch = match options.pace {
+        Pace::AtOnce => WorldOptions::default().epoch,
+        // What appears before one's eyes should bear recent dates, and none in the future.
+        Pace::Over(_) => options.clock.wall() - World::longest_span(options.orders),
+    };
+    let world = Arc::new(World::generate(WorldOptions {
+        seed,
+        orders: options.orders,
+        epoch,
+        payload_bytes: options.payload_bytes,
+        broken: options.broken,
+        breakages: Breakage::READABLE_PAGE.into(),
+    }));
+    let stream_options = ScoffableOptions {
+        listen: options.scoffable_listen,
+        pace: options.pace,
+        limits: options.limits,
+        grants: vec![Grant::new(TOKEN_ID, &options.token, "main")],
+        latency: options.page_latency,
+        chaos: options.chaos,
+        seed,
+        clock: options.clock.clone(),
+        ..ScoffableOptions::default()
+    };
+    let scoffable = ScoffableSim::start(&world, stream_options)
+        .await
+        .map_err(|error| SimulatorError::Stream(options.scoffable_listen, error))?;
+    let webhook = WebhookSim::start(WebhookOptions {
+        listen: options.webhook_listen,
+        secret: options.webhook_secret,
+        chaos: options.chaos,
+        seed,
+        clock: options.clock,
+        ..WebhookOptions::default()
+    })
+    .await
+    .map_err(SimulatorError::Webhook)?;
+    Ok(Simulation { world, scoffable, webhook })
+}
+
+impl Simulation {
+    /// Counts, the ledger in short, violations. The same stands at `GET /_sim/state` of each simulator for its part.
+    pub fn state(&self) -> Value {
+        json!({"scoffable": self.scoffable.state(), "webhook": self.webhook.state()})
+    }
+
+    /// Everything was published and read, so far as the stream can tell.
+    pub fn is_drained(&self) -> bool {
+        self.scoffable.is_drained_by(TOKEN_ID)
+    }
+
+    pub async fn stop(self) {
+        self.scoffable.stop().await;
+        self.webhook.stop().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
