@@ -85,7 +85,7 @@ pub struct DatabaseSettings {
     pub max_connections: u32,
     #[serde(serialize_with = "duration::serialize")]
     pub connect_timeout: Duration,
-    /// Per connection; 0 is off.
+    /// Per connection, 1 or more.
     pub statement_cache: u32,
 }
 
@@ -95,7 +95,7 @@ impl RawDatabase {
         let max_connections = section.number("max_connections", self.max_connections, 2..=1000).unwrap_or(16);
         let second = Duration::from_secs(1);
         let connect_timeout = section.duration("connect_timeout", self.connect_timeout, second);
-        let statement_cache = section.number("statement_cache", self.statement_cache, 0..=10_000).unwrap_or(100);
+        let statement_cache = section.number("statement_cache", self.statement_cache, 1..=10_000).unwrap_or(100);
         Some(DatabaseSettings {
             url: url?,
             max_connections,
