@@ -1,3 +1,6 @@
 //! The command line, a file for each subcommand.
 
 pub mod config;
+pub mod order;
+pub mod status;
+mod table;
