@@ -1,5 +1,6 @@
 //! `scoffable-sync` keeps other systems in step with Scoffable orders.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{
-        money,
-        order::Status,
-    },
+    domain::{money, order::Status},
     source::scoffable::wire::{self, Decoded, Page, RawOrder},
     store::ingest::{Undecodable, Versions},
 };

@@ -19,6 +19,8 @@ pub struct Registration<'a> {
     /// Vendor id → lane.
     pub lanes: &'a serde_json::Value,
     pub start: Start,
+    /// Whether it begins paused; what an operator says later wins.
+    pub paused: bool,
 }
 
 /// Which stored orders a sink is owed when it is activated.
@@ -66,8 +68,11 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
     .map_err(StoreError::of("sinks.register.lock_sources"))?;
     let activated = sqlx::query!(
         r#"-- sinks.register.activate
-        INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at)
-        VALUES ($1, $2, $3, $4 * interval '1 millisecond', $5, now() + $6 * interval '1 millisecond')
+        INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at, state, reason, hint)
+        VALUES ($1, $2, $3, $4 * interval '1 millisecond', $5, now() + $6 * interval '1 millisecond',
+                CASE WHEN $7 THEN 'paused' ELSE 'active' END,
+                CASE WHEN $7 THEN 'configured' END,
+                CASE WHEN $7 THEN 'configured to begin paused: resume it when it may send' END)
         ON CONFLICT (name) DO NOTHING
         "#,
         sink.name.as_str(),
@@ -76,6 +81,7 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
         millis(sink.stable_for) as f64,
         sink.lanes,
         offset_ms as f64,
+        sink.paused,
     )
     .execute(&mut *db)
     .await
