@@ -12,12 +12,11 @@ pub mod simulate;
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::config::Form;
 use crate::{
     config::{ConfigError, LoadOptions},
-    simulator::faults::Chaos,
     telemetry::chain,
 };
 
@@ -106,24 +105,6 @@ pub struct InstallArgs {
     /// Install PostgreSQL by the system's package manager if an embedded database needs it and none is here
     #[arg(long)]
     install_postgres: bool,
-}
-
-/// How badly the simulated systems behave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ChaosArg {
-    None,
-    Mild,
-    Hard,
-}
-
-impl From<ChaosArg> for Chaos {
-    fn from(arg: ChaosArg) -> Self {
-        match arg {
-            ChaosArg::None => Self::None,
-            ChaosArg::Mild => Self::Mild,
-            ChaosArg::Hard => Self::Hard,
-        }
-    }
 }
 
 /// Why a command could not do its work.

@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub(super) const LATEST_VERSION: &str = "latestVersion";
+pub(super) const VERSION: &str = "version";
 
 /// Longest id: it is part of index keys in the store.
 const MAX_ID_BYTES: usize = 256;
