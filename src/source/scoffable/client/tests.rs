@@ -58,6 +58,7 @@ impl Server {
         server
     }
 
+    #[allow(clippy::unused_async, reason = "a handler")]
     async fn record(State(server): State<Self>, request: Request) -> Answer {
         let raw_query = request.uri().query().unwrap_or_default().to_owned();
         let url = Url::parse(&format!("http://x/?{raw_query}")).unwrap();

@@ -136,7 +136,7 @@ impl Reader {
             match &*key.content() {
                 "id" => id = Some(value),
                 "version" => number = Some(value),
-                LATEST_VERSION => latest_version = self.boolean(value),
+                LATEST_VERSION => latest_version = boolean(value),
                 "vendorId" => order.vendor_id = self.text(value).map(VendorId::new),
                 "status" => status = self.text(value),
                 "type" => order.order_type = self.text(value).map(|text| OrderType::from_text(&text)),
@@ -412,17 +412,6 @@ impl Reader {
         }
     }
 
-    fn boolean(&mut self, node: Node<'_>) -> Option<bool> {
-        match node.value() {
-            Value::Null => None,
-            Value::Bool(value) => Some(value),
-            _ => {
-                self.warn(Warning::FieldUnreadable);
-                None
-            }
-        }
-    }
-
     /// The elements of a list; `null` is an empty one.
     fn list<'d>(&mut self, node: Node<'d>, otherwise: Warning) -> impl Iterator<Item = Node<'d>> + use<'d> {
         let elements = match node.value() {
@@ -474,6 +463,14 @@ impl Reader {
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
+    }
+}
+
+/// No warning, as it is no part of the order.
+fn boolean(node: Node<'_>) -> Option<bool> {
+    match node.value() {
+        Value::Bool(value) => Some(value),
+        _ => None,
     }
 }
 

@@ -70,10 +70,12 @@ fn refusal_with(changes: Value) -> Refusal {
     refused(with(changes).to_string()).reason
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "compared with optional fields")]
 fn gbp(amount: i64) -> Option<Money> {
     Some(Money::new(amount, Currency::parse("GBP").unwrap()))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "compared with optional fields")]
 fn at(text: &str) -> Option<DateTime<Utc>> {
     Some(text.parse().unwrap())
 }
@@ -572,6 +574,13 @@ mod pages {
         for (text, error) in table {
             assert_eq!(page(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn the_number_of_orders_is_bounded() {
+        let of = |n: usize| page(format!(r#"{{"data":[{}],"hasMore":false}}"#, vec!["{}"; n].join(",")));
+        assert_eq!(of(10_000).unwrap().orders.len(), 10_000);
+        assert_eq!(of(10_001), Err(PageError::TooManyOrders));
     }
 
     proptest! {
