@@ -295,7 +295,10 @@ impl Reader {
                 match &*key.content() {
                     "type" => payment.payment_type = self.text(value).map(|text| PaymentType::from_text(&text)),
                     "collectedBy" => payment.collected_by = self.text(value).map(|text| Collector::from_text(&text)),
-                    "payment" => payment.amount = self.money(value, "customerPayments.payment")?,
+                    "payment" => {
+                        payment.amount =
+                            self.money_or(Warning::PaymentUnreadable, value, "customerPayments.payment")?;
+                    }
                     _ => {}
                 }
             }
@@ -304,13 +307,17 @@ impl Reader {
         Ok(payments)
     }
 
-    /// Absent, whole or refused; what has no amount or currency at all is left out with a warning.
     fn money(&mut self, node: Node<'_>, field: &'static str) -> Result<Option<Money>, Rejected> {
+        self.money_or(Warning::MoneyUnreadable, node, field)
+    }
+
+    /// Absent, whole or refused; what has no amount or currency at all is left out with a warning.
+    fn money_or(&mut self, otherwise: Warning, node: Node<'_>, field: &'static str) -> Result<Option<Money>, Rejected> {
         let members = match node.value() {
             Value::Null => return Ok(None),
             Value::Object(members) => members,
             _ => {
-                self.warn(Warning::MoneyUnreadable);
+                self.warn(otherwise);
                 return Ok(None);
             }
         };
@@ -318,7 +325,7 @@ impl Reader {
         let mut currency = None;
         for (key, value) in members {
             match &*key.content() {
-                "amount" => amount = self.number(value, Warning::MoneyUnreadable),
+                "amount" => amount = self.number(value, otherwise),
                 "currency" => currency = self.text(value).and_then(|text| Currency::parse(&text).ok()),
                 _ => {}
             }
@@ -331,7 +338,7 @@ impl Reader {
         };
         let money = amount.zip(currency).map(|(amount, currency)| Money { amount, currency });
         if money.is_none() {
-            self.warn(Warning::MoneyUnreadable);
+            self.warn(otherwise);
         }
         Ok(money)
     }

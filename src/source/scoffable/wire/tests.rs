@@ -373,6 +373,15 @@ mod decoding {
     }
 
     #[test]
+    fn a_tender_that_cannot_be_read_leaves_the_verdict_but_not_the_position() {
+        for payment in [json!({"type": "cash"}), json!({"payment": {"amount": 5}}), json!(null), json!([])] {
+            let sheet = breakdown(&order_with(json!({"customerPayments": [payment]})));
+            assert_eq!(sheet.verdict.as_str(), "balanced", "{payment}");
+            assert_eq!((sheet.vendor_due, sheet.scoffable_owes_vendor), (Some(1635), None), "{payment}");
+        }
+    }
+
+    #[test]
     fn unknown_values_are_kept_as_text_at_every_level() {
         let mut value = with(json!({"status": "brewing", "type": "dine-in", "deliveryProvider": "drone"}));
         value["items"][0]["type"] = json!("deposit");
