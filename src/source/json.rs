@@ -109,7 +109,7 @@ impl<'a> Document<'a> {
         let mut parser = Parser {
             bytes: text.as_bytes(),
             at: 0,
-            entries: Vec::with_capacity(text.len() / 10 + 8),
+            entries: Vec::with_capacity(text.len() / 6 + 8),
             castable_to_jsonb: true,
         };
         parser.skip_whitespace();

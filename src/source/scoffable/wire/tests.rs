@@ -715,6 +715,13 @@ mod content_hash {
     }
 
     #[test]
+    fn long_texts_are_told_apart_on_both_sides_of_the_short_form() {
+        let of = |n: usize| decoded(&with(json!({"x": "x".repeat(n)}))).content_hash;
+        let hashes: Vec<_> = [253, 254, 255, 256, 511].map(of).into_iter().collect();
+        assert!(hashes.iter().enumerate().all(|(n, hash)| !hashes[..n].contains(hash)));
+    }
+
+    #[test]
     fn escaping_matters_only_where_it_cannot_be_undone() {
         let of = |text: &str| hash(&format!(r#"{{"id":1,"version":1,"x":"{text}"}}"#));
         assert_eq!(of(r"\u00e9\/"), of("é/"));
@@ -733,6 +740,9 @@ mod content_hash {
 }
 
 /// What one order costs, in a release build: `cargo test --release --lib wire::tests::timing -- --ignored --nocapture`
+///
+/// Observed on two cores with SHA extensions, per order of 2.7 KB: envelope 1.5 µs, decode and hash 12.6 µs, decode stored
+/// 7.0 µs, breakdown 1.5 µs.
 #[test]
 #[ignore = "timing, run by hand"]
 fn timing() {
