@@ -86,9 +86,15 @@ impl<'d> Canonical<'d> {
         self.form.extend_from_slice(text.as_bytes());
     }
 
+    /// Sizes below 255 take one byte: most do, and hashing costs by the byte.
     fn header(&mut self, kind: u8, size: usize) {
         self.form.push(kind);
-        self.form.extend_from_slice(&(size as u32).to_le_bytes());
+        if size < 255 {
+            self.form.push(size as u8);
+        } else {
+            self.form.push(255);
+            self.form.extend_from_slice(&(size as u32).to_le_bytes());
+        }
     }
 }
 
