@@ -26,7 +26,12 @@ use crate::{
         migrate::migrate,
     },
     lifecycle::Lifecycle,
-    simulator::{self, SimulateOptions, Simulation, faults::Chaos, limits::Limit, scoffable::{Limits, Pace}},
+    simulator::{
+        self, SimulateOptions, Simulation,
+        faults::Chaos,
+        limits::Limit,
+        scoffable::{Limits, Pace},
+    },
     store::{self, demo::Totals},
     telemetry::log,
 };
@@ -102,7 +107,7 @@ pub async fn run(args: DemoArgs) -> Result<u8, CliError> {
 }
 
 async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulation, CliError> {
-    let limit = Some(Limit::per_minute(REQUESTS_PER_MINUTE as usize));
+    let limit = Some(Limit::per_minute(REQUESTS_PER_MINUTE));
     let options = SimulateOptions {
         orders: args.orders,
         seed: args.seed,
@@ -176,7 +181,9 @@ fn introduce(args: &DemoArgs, settings: &Settings, simulation: &Simulation, serv
     println!("\nlook inside with\n  {}", server.psql_line());
     println!("  SELECT * FROM sync_status;");
     println!("  SELECT sink, state, count(*) FROM deliveries GROUP BY 1, 2;");
-    println!("  SELECT at, actor, event, detail FROM order_timeline WHERE order_id = (SELECT min(order_id) FROM orders) ORDER BY at;");
+    println!(
+        "  SELECT at, actor, event, detail FROM order_timeline WHERE order_id = (SELECT min(order_id) FROM orders) ORDER BY at;"
+    );
     println!("\nCtrl-C ends it.\n");
 }
 

@@ -6,6 +6,7 @@ use super::{CliError, FAILED};
 use crate::database::{dev, install::Consent};
 
 pub async fn run(command: &[OsString]) -> Result<u8, CliError> {
-    let code = dev::run(command, Consent::from_environment(), Path::new("migrations")).await.map_err(anyhow::Error::from)?;
+    let code =
+        dev::run(command, Consent::from_environment(), Path::new("migrations")).await.map_err(anyhow::Error::from)?;
     Ok(u8::try_from(code).unwrap_or(FAILED))
 }

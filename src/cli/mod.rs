@@ -67,9 +67,7 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// A completion script for a shell
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Run a command with DATABASE_URL leading to a throw-away database with our schema
     #[command(hide = true)]
     DevDatabase {

@@ -15,7 +15,7 @@ use crate::{
 /// Runs until a signal. Exit code 0 after a drain, 4 when a part of it died.
 pub async fn run(options: &LoadOptions, consent: Consent) -> Result<u8, CliError> {
     let report = config::check(options)?;
-    let Some(settings) = report.settings.clone() else { return Err(ConfigError::Invalid(report).into()) };
+    let Some(settings) = report.settings.clone() else { return Err(ConfigError::Invalid(Box::new(report)).into()) };
     log::init(&settings.log, &Env::of_process()).map_err(|error| CliError::Unusable(Box::new(error)))?;
     for warning in &report.found.warnings {
         warn!(key = warning.key, suggestion = warning.suggestion, "{}", warning.problem);
