@@ -37,8 +37,9 @@ impl OpenError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Source(_) => BAD_CONFIGURATION,
-            Self::Open(database::OpenError::Connect(ConnectError::Unreachable { .. })) => NO_DATABASE,
-            Self::Open(database::OpenError::Embedded(_)) => NO_DATABASE,
+            Self::Open(
+                database::OpenError::Connect(ConnectError::Unreachable { .. }) | database::OpenError::Embedded(_),
+            ) => NO_DATABASE,
             Self::Open(_) | Self::Migrate(_) => FAILED,
         }
     }

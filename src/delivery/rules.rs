@@ -25,7 +25,7 @@ pub fn judge(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Opti
         return Some(Plan::Skip(reason));
     }
     if snapshot.age < rules.stable_for {
-        let wait = rules.stable_for - snapshot.age;
+        let wait = rules.stable_for.checked_sub(snapshot.age).unwrap();
         return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
     }
     if status == Status::Cancelled && !claimed.progress.possibly_stands() {

@@ -47,32 +47,33 @@ pub fn decode(page: Page) -> DecodedPage {
     for raw in page.orders {
         match row(&raw) {
             Ok(row) => rows.push(row),
-            Err(bad) => refused.push(bad),
+            Err(bad) => refused.push(*bad),
         }
     }
     DecodedPage { rows, refused, next_page_id: page.next_page_id, received }
 }
 
-fn row(raw: &RawOrder) -> Result<Row, Refused> {
+fn row(raw: &RawOrder) -> Result<Row, Box<Refused>> {
     let decoded = wire::decode(raw).map_err(|bad| {
         let order_id = bad.order_id.map(|id| id.to_string()).filter(|id| storable(id));
-        Refused::new(raw.clone(), order_id, bad.version, bad.reason.as_str(), bad.detail)
+        Box::new(Refused::new(raw.clone(), order_id, bad.version, bad.reason.as_str(), bad.detail))
     })?;
     let order = &decoded.order;
     let texts = [
         Some(order.id.as_str()),
         Some(order.status.as_str()),
-        order.vendor_id.as_ref().map(|id| id.as_str()),
-        order.order_type.as_ref().map(|kind| kind.as_str()),
+        order.vendor_id.as_ref().map(super::super::domain::ids::VendorId::as_str),
+        order.order_type.as_ref().map(super::super::domain::order::OrderType::as_str),
     ];
     if !texts.into_iter().flatten().all(storable) {
         let detail = "an id, status, vendor or type holds a NUL or is longer than 500 bytes".to_owned();
-        return Err(Refused::new(raw.clone(), None, Some(order.version.0), "unstorable_text", detail));
+        return Err(Box::new(Refused::new(raw.clone(), None, Some(order.version.0), "unstorable_text", detail)));
     }
     let money = money::breakdown(order);
     let breakdown = serde_json::to_string(&money).map_err(|_| {
         let detail = "the money of this order cannot be written as JSON".to_owned();
-        Refused::new(raw.clone(), Some(order.id.to_string()), Some(order.version.0), "unwritable_money", detail)
+        let (id, version) = (order.id.to_string(), order.version.0);
+        Box::new(Refused::new(raw.clone(), Some(id), Some(version), "unwritable_money", detail))
     })?;
     let verdict = money.verdict.as_str();
     Ok(Row { decoded, verdict, breakdown })
@@ -147,8 +148,8 @@ pub fn columns<'a>(rows: impl Iterator<Item = &'a Row>) -> (Versions<'a>, Vec<Re
         v.order_ids.push(order.id.as_str());
         v.versions.push(order.version.0);
         v.statuses.push(order.status.as_str());
-        v.vendor_ids.push(order.vendor_id.as_ref().map(|id| id.as_str()));
-        v.order_types.push(order.order_type.as_ref().map(|kind| kind.as_str()));
+        v.vendor_ids.push(order.vendor_id.as_ref().map(super::super::domain::ids::VendorId::as_str));
+        v.order_types.push(order.order_type.as_ref().map(super::super::domain::order::OrderType::as_str));
         v.placed_at.push(order.placed_at);
         v.totals_minor.push(order.total.map(|total| total.amount));
         v.currencies.push(order.total.as_ref().map(|total| total.currency.as_str()));

@@ -484,5 +484,5 @@ fn limits(parts: &Parts) -> Vec<MinuteLimit> {
 /// Tells one token from another without telling what it is.
 fn fingerprint(source: &SourceName, token: &SecretString) -> String {
     let digest = Sha256::digest(format!("{source}|{}", token.expose_secret()));
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
