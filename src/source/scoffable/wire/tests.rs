@@ -690,6 +690,11 @@ mod content_hash {
     }
 
     #[test]
+    fn two_versions_that_differ_in_nothing_else_have_one_hash() {
+        assert_eq!(decoded(&with(json!({"version": 4}))).content_hash, decoded(&sample()).content_hash);
+    }
+
+    #[test]
     fn the_flag_that_belongs_to_the_response_does_not_matter() {
         let expected = decoded(&sample()).content_hash;
         assert_eq!(decoded(&with(json!({"latestVersion": false}))).content_hash, expected);
@@ -702,10 +707,9 @@ mod content_hash {
     }
 
     #[test]
-    fn id_version_and_the_order_of_elements_matter() {
+    fn the_id_and_the_order_of_elements_matter() {
         let expected = decoded(&sample()).content_hash;
         assert_ne!(decoded(&with(json!({"id": 5_500_018}))).content_hash, expected);
-        assert_ne!(decoded(&with(json!({"version": 4}))).content_hash, expected);
         let of = |list: Value| decoded(&with(json!({"x": list}))).content_hash;
         assert_ne!(of(json!([1, 2])), of(json!([2, 1])));
         assert_ne!(of(json!([[1], 2])), of(json!([[1, 2]])));
@@ -731,11 +735,7 @@ mod content_hash {
 
     #[test]
     fn the_hash_of_a_stored_version_never_changes() {
-        let hex = decoded(&sample()).content_hash.0.iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap();
-            hex
-        });
-        insta::assert_snapshot!(hex);
+        insta::assert_snapshot!(hex::encode(decoded(&sample()).content_hash.0));
     }
 }
 
