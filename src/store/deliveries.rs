@@ -68,6 +68,8 @@ pub struct Snapshot {
 #[derive(Debug, Clone)]
 pub struct Dependency {
     pub state: String,
+    /// Newest version that sink holds.
+    pub applied: Option<Version>,
     pub external_id: Option<String>,
     pub receipt: Option<serde_json::Value>,
 }
@@ -138,6 +140,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                v.payload,
                s.kind AS "source_kind?",
                dep.state AS "dep_state?",
+               dep.applied_version AS dep_applied,
                dep.external_id AS dep_external_id,
                dep.receipt AS dep_receipt
         FROM claimed c
@@ -155,7 +158,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             LIMIT 1
         ) v ON true
         LEFT JOIN LATERAL (
-            SELECT o.state, o.external_id, o.receipt
+            SELECT o.state, o.applied_version, o.external_id, o.receipt
             FROM deliveries o
             WHERE o.sink = $8 AND o.source = c.source AND o.order_id = c.order_id
         ) dep ON true
@@ -204,6 +207,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 }),
                 dependency: row.dep_state.map(|state| Dependency {
                     state,
+                    applied: row.dep_applied.map(Version),
                     external_id: row.dep_external_id,
                     receipt: row.dep_receipt,
                 }),
