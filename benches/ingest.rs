@@ -4,6 +4,7 @@
 //! Target: at least 0.80 of the bare loop at no latency, at least 0.95 of what 10 ms pages allow.
 //! `cargo bench --bench ingest`; `ORDERS=n` and `ROUNDS=n` change the size.
 
+#[allow(dead_code)] // each benchmark uses its part
 mod support;
 
 use std::time::{Duration, Instant};
