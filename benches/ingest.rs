@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use scoffable_sync::{
     clock::Clock,
-    domain::money,
+    domain::{ids::VendorId, money, order::OrderType},
     simulator::scoffable::ScoffableSim,
     source::scoffable::{
         client::{ClientSettings, Position, ScoffableClient},
@@ -190,8 +190,8 @@ async fn insert(pool: &PgPool, rows: &[Row], cursor: Option<&str>) {
     .bind(column(rows, |r| r.0.order.id.as_str()))
     .bind(column(rows, |r| r.0.order.version.0))
     .bind(column(rows, |r| r.0.order.status.as_str()))
-    .bind(column(rows, |r| r.0.order.vendor_id.as_ref().map(|id| id.as_str())))
-    .bind(column(rows, |r| r.0.order.order_type.as_ref().map(|kind| kind.as_str())))
+    .bind(column(rows, |r| r.0.order.vendor_id.as_ref().map(VendorId::as_str)))
+    .bind(column(rows, |r| r.0.order.order_type.as_ref().map(OrderType::as_str)))
     .bind(column(rows, |r| r.0.order.placed_at))
     .bind(column(rows, |r| r.0.order.total.map(|total| total.amount)))
     .bind(column(rows, |r| r.0.order.total.as_ref().map(|total| total.currency.as_str())))
