@@ -77,7 +77,8 @@ async fn latency(url: &SecretString, pool: &PgPool, sim: &ScoffableSim, hook: &s
         }
     }
     let mut waits = Vec::new();
-    for (order, at) in arrivals.lock().expect("nobody panicked").clone() {
+    let arrivals = arrivals.lock().expect("nobody panicked").clone();
+    for (order, at) in arrivals {
         let received: DateTime<Utc> = sqlx::query_scalar("SELECT received_at FROM order_versions WHERE order_id = $1")
             .bind(order)
             .fetch_one(pool)

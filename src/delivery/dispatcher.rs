@@ -200,7 +200,8 @@ impl Dispatcher {
                                 self.breaker.note_open(lane);
                             }
                             queue.extend(taken.held);
-                            next_claim = Instant::now() + taken.rest.unwrap_or_default();
+                            let rest = taken.rest.unwrap_or_default();
+                            next_claim = Instant::now() + self.shortest_hold().map_or(rest, |hold| rest.min(hold));
                         }
                         Some(Err(error)) => {
                             trouble += 1;
@@ -277,6 +278,12 @@ impl Dispatcher {
             return None;
         }
         Some(left)
+    }
+
+    /// Until the first lane that asked us to slow down may be called again.
+    fn shortest_hold(&self) -> Option<Duration> {
+        let now = self.driver.clock.elapsed();
+        self.held_back.values().map(|until| until.saturating_sub(now).max(Duration::from_millis(1))).min()
     }
 
     fn lanes_not_held_back(&mut self) -> Vec<String> {
@@ -650,12 +657,21 @@ impl Driver {
             reason: None,
             request_digest: None,
             response_excerpt: None,
+            again: false,
         }
     }
 
     /// Records a batch and returns what has to be tried again. A batch that the database refuses for its data is
     /// settled row by row, so that one row never holds up the others.
     async fn settle(&self, batch: Vec<Settlement>) -> Vec<Settlement> {
+        let mut left = self.settle_or_return(batch).await;
+        for settlement in &mut left {
+            settlement.attempt.again = true;
+        }
+        left
+    }
+
+    async fn settle_or_return(&self, batch: Vec<Settlement>) -> Vec<Settlement> {
         match self.settle_once(&batch).await {
             Ok(()) => return Vec::new(),
             Err(error) if !error.is_about_the_data() => {
@@ -690,7 +706,11 @@ impl Driver {
             if *state == State::Parked {
                 warn!(sink.name = %self.name, order.id = %order.order_id, "delivery parked");
                 let subject = format!("{}/{order}", self.name);
-                store::alerts::raise(&self.pool, "dead_letter", &subject, "a delivery waits for a person").await?;
+                let told = store::alerts::raise(&self.pool, "dead_letter", &subject, "a delivery waits for a person");
+                if let Err(error) = told.await {
+                    // The delivery is settled; it stands in dead_letters all the same.
+                    report("alert not raised", &self.name, &error, Duration::ZERO, 1);
+                }
             }
         }
         if moved.len() < batch.len() {

@@ -380,6 +380,8 @@ pub struct AttemptRecord {
     pub request_digest: Option<[u8; 32]>,
     /// Masked.
     pub response_excerpt: Option<String>,
+    /// An earlier try to record this may have gone through.
+    pub again: bool,
 }
 
 /// Whether a newer wanted version takes the place of one that failed.
@@ -465,9 +467,17 @@ pub async fn settle(
         ), recorded AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
                                   http_status, reason, request_digest, response_excerpt)
-            SELECT $1, *
+            SELECT $1, a.source, a.order_id, a.version, a.attempt, a.step, a.started_at, a.finished_at, a.outcome,
+                   a.http_status, a.reason, a.request_digest, a.response_excerpt
             FROM unnest($22::text[], $23::text[], $24::bigint[], $25::int[], $26::text[], $27::timestamptz[],
-                        $28::timestamptz[], $29::text[], $30::smallint[], $31::text[], $32::bytea[], $33::text[])
+                        $28::timestamptz[], $29::text[], $30::smallint[], $31::text[], $32::bytea[], $33::text[], $35::bool[])
+                AS a (source, order_id, version, attempt, step, started_at, finished_at, outcome, http_status, reason,
+                      request_digest, response_excerpt, again)
+            -- The commit of an earlier try may have gone through without our hearing of it.
+            WHERE NOT a.again
+               OR NOT EXISTS (SELECT FROM attempts known
+                              WHERE known.source = a.source AND known.order_id = a.order_id AND known.sink = $1
+                                AND known.attempt = a.attempt AND known.started_at = a.started_at)
         ), seen AS (
             UPDATE sinks
             SET last_success_at = now() + $2 * interval '1 millisecond'
@@ -511,6 +521,7 @@ pub async fn settle(
         &c.a_digest[..] as _,
         &c.a_excerpt[..] as _,
         superseding == Superseding::Newest,
+        &c.a_again[..],
     )
     .fetch_all(db)
     .await
@@ -562,6 +573,7 @@ struct Columns<'a> {
     a_reason: Vec<Option<&'a str>>,
     a_digest: Vec<Option<&'a [u8]>>,
     a_excerpt: Vec<Option<&'a str>>,
+    a_again: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -624,5 +636,6 @@ impl<'a> Columns<'a> {
         self.a_reason.push(s.attempt.reason.as_deref());
         self.a_digest.push(s.attempt.request_digest.as_ref().map(<[u8; 32]>::as_slice));
         self.a_excerpt.push(s.attempt.response_excerpt.as_deref());
+        self.a_again.push(s.attempt.again);
     }
 }
