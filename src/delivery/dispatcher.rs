@@ -47,6 +47,8 @@ use crate::{
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// Longest sleep without a wake-up: what another process stored is seen after this at the latest.
 const IDLE: Duration = Duration::from_secs(5);
+/// When a delivery is claimed again whose version the claim could not see yet.
+const SOON: Duration = Duration::from_millis(50);
 /// Most rows in one claim or settle.
 const BATCH: usize = 200;
 
@@ -387,6 +389,10 @@ impl Driver {
         let claimed = &held.claimed;
         if let Some(stored) = &claimed.pending_step {
             return self.resolve_doubt(held, stored, started).await;
+        }
+        if claimed.snapshot.is_none() && !claimed.all_walked {
+            let settlement = self.given_back(held, SOON, None);
+            return Some(Ended { settlement, signal: Signal::Silent });
         }
         let step = match self.plan(claimed) {
             Plan::Send(step) => step,

@@ -43,8 +43,11 @@ pub struct Claimed {
     pub pending_step: Option<serde_json::Value>,
     /// How long this delivery has been failing.
     pub failing_for: Option<Duration>,
-    /// The version to bring now; none when no version above the decided one is stored.
+    /// The version to bring now. None although something is owed: it was stored after this statement took its snapshot,
+    /// and the next claim sees it.
     pub snapshot: Option<Snapshot>,
+    /// Every version up to the wanted one was decided.
+    pub all_walked: bool,
     /// The delivery of the `after` sink, where one is configured and exists.
     pub dependency: Option<Dependency>,
 }
@@ -127,6 +130,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                c.wanted_version AS "wanted_version!",
                c.applied_version,
                c.sent_version,
+               coalesce(c.decided_version >= c.wanted_version, false) AS "all_walked!",
                c.receipt,
                c.external_id,
                c.pending_step,
@@ -195,6 +199,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 external_id: row.external_id,
                 pending_step: row.pending_step,
                 failing_for: row.failing_ms.map(duration),
+                all_walked: row.all_walked,
                 snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
                     version: Version(version),
                     status,
