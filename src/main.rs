@@ -1,3 +1,5 @@
-//! The `scoffable-sync` binary: parses the command line and hands over to the library.
+//! The `scoffable-sync` binary: hands over to the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    scoffable_sync::cli::main()
+}

@@ -16,17 +16,18 @@ use std::{
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use sqlx::{PgPool, migrate::Migrator};
+use sqlx::PgPool;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::config::Form;
+use super::{FINE, NOT_WELL, config::Form, database::open};
 use crate::{
     clock::Clock,
-    config::{HttpUrl, Problem, Secret, Settings, SinkKind, SourceSettings, secret::Origin},
+    config::{
+        DatabaseSettings, DatabaseUrl, HttpUrl, Problem, Secret, Settings, SinkKind, SourceSettings, secret::Origin,
+    },
     database::{
-        Database, DatabaseSource,
-        connect::ConnectOptions,
-        embedded::EmbeddedOptions,
+        Database, DatabaseSource, MIGRATOR,
+        install::Consent,
         migrate::{MigrateError, pending_migrations, supports_lz4},
     },
     domain::ids::SourceName,
@@ -38,8 +39,6 @@ use crate::{
     telemetry::chain,
 };
 
-const FINE: u8 = 0;
-const NOT_WELL: u8 = 1;
 /// A person waits: nothing is waited for longer than this.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between our clock and the database's. Ours only labels; a wrong one makes receivers refuse signatures.
@@ -93,13 +92,7 @@ impl Findings {
 
 /// Examines everything that is configured. `warnings` are what reading the configuration brought up. Returns the exit
 /// code: 0, or 1 when there is a problem; warnings alone are 0.
-pub async fn run(
-    settings: &Settings,
-    warnings: &[Problem],
-    migrator: &Migrator,
-    form: Form,
-    out: &mut impl Write,
-) -> io::Result<u8> {
+pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mut impl Write) -> io::Result<u8> {
     let mut findings = Findings::default();
     for warning in warnings {
         let to_do = warning.suggestion.clone().unwrap_or_default();
@@ -108,7 +101,7 @@ pub async fn run(
     examine_secrets(settings, &mut findings);
     examine_listen(settings.http.listen, &mut findings).await;
 
-    let database = examine_database(settings, migrator, &mut findings).await;
+    let database = examine_database(settings, &mut findings).await;
     let pool = database.as_ref().map(|found| (&found.database.pool, found.is_migrated));
     for (name, source) in &settings.sources {
         // Position and limit stand in tables that a database without our schema does not have.
@@ -206,31 +199,23 @@ struct Found {
     is_migrated: bool,
 }
 
-async fn examine_database(settings: &Settings, migrator: &Migrator, findings: &mut Findings) -> Option<Found> {
+async fn examine_database(settings: &Settings, findings: &mut Findings) -> Option<Found> {
     const KEY: &str = "database.url";
-    let source = match DatabaseSource::parse(settings.database.url.text().expose_secret()) {
-        Ok(source) => source,
-        Err(error) => {
-            findings.add(Level::Problem, KEY, error.to_string(), "set database.url to one of these");
-            return None;
-        }
-    };
-    let embedded = match &source {
-        DatabaseSource::Url(_) => EmbeddedOptions::in_folder("."),
-        DatabaseSource::Embedded { dir } if !dir.exists() => {
-            let found = format!("there is no database in {} yet", dir.display());
-            findings.add(Level::Note, KEY, found, "nothing: `run` and `demo` make it");
-            return None;
-        }
-        DatabaseSource::Embedded { dir } => EmbeddedOptions::in_folder(dir),
-    };
-    let options = ConnectOptions {
+    if let DatabaseUrl::Embedded { .. } = settings.database.url
+        && let Ok(DatabaseSource::Embedded { dir }) =
+            DatabaseSource::parse(settings.database.url.text().expose_secret())
+        && !dir.exists()
+    {
+        let found = format!("there is no database in {} yet", dir.display());
+        findings.add(Level::Note, KEY, found, "nothing: `run` and `demo` make it");
+        return None;
+    }
+    let patient = DatabaseSettings {
         connect_timeout: settings.database.connect_timeout.min(PATIENCE),
         max_connections: 2,
-        application_name: "scoffable-sync doctor".to_owned(),
-        ..ConnectOptions::default()
+        ..settings.database.clone()
     };
-    let database = match Database::open(&source, embedded, &options).await {
+    let database = match open(&patient, Consent::Withheld).await {
         Ok(database) => database,
         Err(error) => {
             let to_do = "check that Postgres runs, that the address, user and database are right, and that pg_hba.conf \
@@ -240,7 +225,7 @@ async fn examine_database(settings: &Settings, migrator: &Migrator, findings: &m
         }
     };
     examine_server(&database.pool, findings).await;
-    let is_migrated = examine_schema(&database.pool, migrator, findings).await;
+    let is_migrated = examine_schema(&database.pool, findings).await;
     Some(Found { database, is_migrated })
 }
 
@@ -269,9 +254,9 @@ async fn examine_server(pool: &PgPool, findings: &mut Findings) {
 }
 
 /// Whether the tables are as this program knows them.
-async fn examine_schema(pool: &PgPool, migrator: &Migrator, findings: &mut Findings) -> bool {
+async fn examine_schema(pool: &PgPool, findings: &mut Findings) -> bool {
     const KEY: &str = "database schema";
-    match pending_migrations(pool, migrator).await {
+    match pending_migrations(pool, &MIGRATOR).await {
         Ok(pending) if pending.is_empty() => {
             findings.fine(KEY, "up to date");
             true

@@ -1,7 +1,190 @@
 //! The command line, a file for each subcommand.
+//!
+//! Here stand the definition, what is common (configuration, database, exit codes) and nothing else.
 
 pub mod config;
+pub mod database;
+pub mod demo;
+pub mod dev_database;
 pub mod doctor;
+pub mod migrate;
 pub mod order;
+pub mod run;
+pub mod simulate;
 pub mod status;
 mod table;
+
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use self::config::Form;
+use crate::{
+    config::{ConfigError, LoadOptions},
+    telemetry::chain,
+};
+
+/// Asked and answered: all is well.
+pub const FINE: u8 = 0;
+/// The answer is "not well".
+pub const NOT_WELL: u8 = 1;
+/// Usage or configuration.
+pub const BAD_CONFIGURATION: u8 = 2;
+/// Postgres cannot be reached.
+pub const NO_DATABASE: u8 = 3;
+/// Anything else.
+pub const FAILED: u8 = 4;
+
+const EXAMPLES: &str = "\
+Examples:
+  scoffable-sync demo --install-postgres     see it work, with nothing prepared
+  scoffable-sync check-config                what is wrong with the configuration
+  scoffable-sync run --config sync.toml      the daemon
+  scoffable-sync status                      how it fares; exit 1 when degraded
+
+Exit codes: 0 fine, 1 the answer is \"not well\", 2 usage or configuration, 3 Postgres cannot be reached, 4 failed.";
+
+/// Keeps points of sale, marketplaces, books and stock in step with Scoffable orders: once, in order, to the penny.
+#[derive(Debug, Parser)]
+#[command(name = "scoffable-sync", version, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file [default: ./scoffable-sync.toml, else /etc/scoffable-sync/scoffable-sync.toml]
+    #[arg(long, global = true, env = "SCOFFABLE_SYNC_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The daemon: reads the streams and delivers, until told to stop
+    Run(InstallArgs),
+    /// Everything in one process: private Postgres, simulated systems, the daemon
+    Demo(demo::DemoArgs),
+    /// Only the simulated order stream and webhook receiver, for integrators
+    Simulate(simulate::SimulateArgs),
+    /// What is wrong with the configuration; no network
+    CheckConfig(JsonArgs),
+    /// Apply the database's migrations and exit
+    Migrate(InstallArgs),
+    /// The configuration in effect, or its JSON Schema
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// A completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Run a command with DATABASE_URL leading to a throw-away database with our schema
+    #[command(hide = true)]
+    DevDatabase {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// The configuration in effect, defaults and all, without secrets
+    Show(JsonArgs),
+    /// JSON Schema of the configuration file, for editors
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct JsonArgs {
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl JsonArgs {
+    fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Text }
+    }
+}
+
+/// Consent to install a missing PostgreSQL.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Install PostgreSQL by the system's package manager if an embedded database needs it and none is here
+    #[arg(long)]
+    install_postgres: bool,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the configuration cannot be used")]
+    Unusable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Database(#[from] database::OpenError),
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+impl CliError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Unusable(_) => BAD_CONFIGURATION,
+            Self::Database(error) => error.exit_code(),
+            Self::Failed(_) => FAILED,
+        }
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Parses the command line of this process, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let code = runtime.block_on(execute(cli)).unwrap_or_else(|error| {
+        eprintln!("error: {}", chain(&error));
+        error.exit_code()
+    });
+    // A task that blocks must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ExitCode::from(code)
+}
+
+async fn execute(cli: Cli) -> Result<u8, CliError> {
+    let options = LoadOptions::of_process(cli.config);
+    let out = &mut io::stdout();
+    match cli.command {
+        Command::Run(install) => run::run(&options, install.into()).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::CheckConfig(json) => Ok(config::check(&options, json.form(), out)?),
+        Command::Migrate(install) => migrate::run(&options, install.into(), out).await,
+        Command::Config(ConfigCommand::Show(json)) => Ok(config::show(&options, json.form(), out)?),
+        Command::Config(ConfigCommand::Schema) => {
+            config::schema(out)?;
+            Ok(FINE)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "scoffable-sync", out);
+            Ok(FINE)
+        }
+        Command::DevDatabase { command } => dev_database::run(&command).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

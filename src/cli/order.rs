@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use sqlx::PgPool;
 
-use super::{config::Form, status::shown};
+use super::{FINE, NOT_WELL, config::Form, status::shown};
 use crate::{
     domain::{ids::SourceName, money::Money},
     ops::{
@@ -13,9 +13,6 @@ use crate::{
     },
     store::orders::{self, OrderHistory, StoredAttempt, StoredDelivery, StoredRefusal},
 };
-
-const FINE: u8 = 0;
-const UNKNOWN: u8 = 1;
 
 /// Writes the order of every source that knows it, or of this one. Returns the exit code: 0, or 1 when none does.
 pub async fn run(
@@ -26,7 +23,7 @@ pub async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<u8> {
     let histories = orders::histories(pool, order_id, source).await?;
-    let code = if histories.is_empty() { UNKNOWN } else { FINE };
+    let code = if histories.is_empty() { NOT_WELL } else { FINE };
     match form {
         Form::Json => {
             let orders: Vec<OrderAnswer> = histories.into_iter().map(OrderAnswer::from).collect();

@@ -5,15 +5,13 @@ use std::{io::Write, net::SocketAddr, time::Duration};
 use serde::Serialize;
 use sqlx::PgPool;
 
-use super::{config::Form, table};
+use super::{FINE, NOT_WELL, config::Form, table};
 use crate::{
     http,
     ops::health::{self, Ago, Health, Limits},
     store::status::{self, Details, Overview, SinkStatus, SourceStatus},
 };
 
-const FINE: u8 = 0;
-const NOT_WELL: u8 = 1;
 /// Rows of each list.
 const LISTED: u32 = 20;
 

@@ -383,7 +383,7 @@ impl Default for SinkCommon {
     fn default() -> Self {
         Self {
             after: None,
-            dependency_wait: Duration::from_secs(24 * 3600),
+            dependency_wait: Duration::from_hours(24),
             stable_for: Duration::ZERO,
             versions: Versions::Latest,
             statuses: [SinkStatus::Accepted, SinkStatus::Cancelled].into(),

@@ -26,6 +26,9 @@ use sqlx::PgPool;
 use connect::{ConnectError, ConnectOptions};
 use embedded::{EmbeddedError, EmbeddedOptions, EmbeddedServer};
 
+/// The schema, compiled in.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
 /// Where the orders are kept: the meaning of `database.url`.
 #[derive(Debug, Clone)]
 pub enum DatabaseSource {

@@ -45,9 +45,9 @@ mod tests {
 
     const POLICY: RetrySettings = RetrySettings {
         initial: Duration::from_secs(10),
-        max: Duration::from_secs(3600),
-        slow_interval: Duration::from_secs(3 * 3600),
-        give_up_after: Duration::from_secs(72 * 3600),
+        max: Duration::from_hours(1),
+        slow_interval: Duration::from_hours(3),
+        give_up_after: Duration::from_hours(72),
     };
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use crate::config::BreakerSettings;
 
 /// Longest wait between probes of an open lane.
-pub const LONGEST_PROBE: Duration = Duration::from_secs(15 * 60);
+pub const LONGEST_PROBE: Duration = Duration::from_mins(15);
 
 /// What an outcome says about the lane, not the delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

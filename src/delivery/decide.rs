@@ -167,9 +167,9 @@ mod tests {
 
     const RETRY: RetrySettings = RetrySettings {
         initial: Duration::from_secs(10),
-        max: Duration::from_secs(3600),
-        slow_interval: Duration::from_secs(3 * 3600),
-        give_up_after: Duration::from_secs(72 * 3600),
+        max: Duration::from_hours(1),
+        slow_interval: Duration::from_hours(3),
+        give_up_after: Duration::from_hours(72),
     };
 
     fn decide_for(versions: Versions, tried: Tried, outcome: &Outcome) -> Decision {
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_retry_never_comes_earlier_than_the_destination_asked() {
-        let asked = Duration::from_secs(900);
+        let asked = Duration::from_mins(15);
         let outcome = Outcome::Retry { reason: Reason::ServerError, sent: Sent::Possibly, not_before: Some(asked) };
 
         let Next::Pending { wait, not_before, failed, refund, .. } = decided(&outcome).next else {
@@ -240,7 +240,7 @@ mod tests {
         let outcome = Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None };
         let just_before = Tried {
             number: 500,
-            failing_for: Some(RETRY.give_up_after - Duration::from_millis(1)),
+            failing_for: Some(RETRY.give_up_after.checked_sub(Duration::from_millis(1)).unwrap()),
             ..first(Repeat::Safe)
         };
         let over = Tried { number: 2, failing_for: Some(RETRY.give_up_after), ..first(Repeat::Safe) };

@@ -1,5 +1,7 @@
 //! What a sink is owed: the filters and waits that hold for every kind of sink, before its own plan is asked.
 
+use std::time::Duration;
+
 use crate::{
     config::{SinkCommon, Versions},
     domain::{
@@ -25,13 +27,31 @@ pub fn judge(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Opti
         return Some(Plan::Skip(reason));
     }
     if snapshot.age < rules.stable_for {
-        let wait = rules.stable_for - snapshot.age;
+        let wait = rules.stable_for.checked_sub(snapshot.age).unwrap();
         return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
+    }
+    if let Some(plan) = dependency(rules, claimed, snapshot) {
+        return Some(plan);
     }
     if status == Status::Cancelled && !claimed.progress.possibly_stands() {
         return Some(Plan::Skip(SkipReason::CancelledBeforeSent));
     }
     None
+}
+
+/// Waiters look again after this.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// With `after`, an order waits until the other sink holds some version of it, whatever newer one is pending there.
+fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Option<Plan> {
+    rules.after.as_ref()?;
+    if claimed.dependency.as_ref().is_some_and(|other| other.applied.is_some()) {
+        return None;
+    }
+    match rules.dependency_wait.checked_sub(snapshot.age).filter(|left| !left.is_zero()) {
+        Some(left) => Some(Plan::Wait { wait: left.min(SWEEP), waiting_for: WaitingFor::Dependency }),
+        None => Some(Plan::Skip(SkipReason::NoCounterpart)),
+    }
 }
 
 fn leaves_out(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status: &Status) -> Option<SkipReason> {

@@ -49,7 +49,6 @@ macro_rules! codes {
         }
     };
 }
-pub(crate) use codes;
 
 codes! {
     /// Where a delivery stands.

@@ -351,11 +351,12 @@ pub enum Warning {
     QuantityUnreadable,
     /// A number given as text.
     NumberAsText,
-    /// An amount or its currency is missing or in no form we know; left out, and the money cannot be computed.
+    /// An amount of the order or a line, or its currency, is missing or in no form we know; left out, and the money
+    /// cannot be computed.
     MoneyUnreadable,
     /// An entry of `items` that is not an object; left out, and the money cannot be computed.
     ItemUnreadable,
-    /// An entry of `customerPayments` that is not an object; left out.
+    /// An entry of `customerPayments` or its amount; left out, and who owes whom cannot be computed.
     PaymentUnreadable,
     /// Another field of an unexpected kind; left out.
     FieldUnreadable,

@@ -47,32 +47,33 @@ pub fn decode(page: Page) -> DecodedPage {
     for raw in page.orders {
         match row(&raw) {
             Ok(row) => rows.push(row),
-            Err(bad) => refused.push(bad),
+            Err(bad) => refused.push(*bad),
         }
     }
     DecodedPage { rows, refused, next_page_id: page.next_page_id, received }
 }
 
-fn row(raw: &RawOrder) -> Result<Row, Refused> {
+fn row(raw: &RawOrder) -> Result<Row, Box<Refused>> {
     let decoded = wire::decode(raw).map_err(|bad| {
         let order_id = bad.order_id.map(|id| id.to_string()).filter(|id| storable(id));
-        Refused::new(raw.clone(), order_id, bad.version, bad.reason.as_str(), bad.detail)
+        Box::new(Refused::new(raw.clone(), order_id, bad.version, bad.reason.as_str(), bad.detail))
     })?;
     let order = &decoded.order;
     let texts = [
         Some(order.id.as_str()),
         Some(order.status.as_str()),
-        order.vendor_id.as_ref().map(|id| id.as_str()),
-        order.order_type.as_ref().map(|kind| kind.as_str()),
+        order.vendor_id.as_ref().map(super::super::domain::ids::VendorId::as_str),
+        order.order_type.as_ref().map(super::super::domain::order::OrderType::as_str),
     ];
     if !texts.into_iter().flatten().all(storable) {
         let detail = "an id, status, vendor or type holds a NUL or is longer than 500 bytes".to_owned();
-        return Err(Refused::new(raw.clone(), None, Some(order.version.0), "unstorable_text", detail));
+        return Err(Box::new(Refused::new(raw.clone(), None, Some(order.version.0), "unstorable_text", detail)));
     }
     let money = money::breakdown(order);
     let breakdown = serde_json::to_string(&money).map_err(|_| {
         let detail = "the money of this order cannot be written as JSON".to_owned();
-        Refused::new(raw.clone(), Some(order.id.to_string()), Some(order.version.0), "unwritable_money", detail)
+        let (id, version) = (order.id.to_string(), order.version.0);
+        Box::new(Refused::new(raw.clone(), Some(id), Some(version), "unwritable_money", detail))
     })?;
     let verdict = money.verdict.as_str();
     Ok(Row { decoded, verdict, breakdown })
@@ -92,12 +93,33 @@ impl Refused {
         detail: String,
     ) -> Self {
         let raw = raw.into_bytes();
-        let raw_hash = Sha256::digest(&raw).into();
+        let raw_hash = hash_without_flag(&raw);
         Self { order_id, version, raw, raw_hash, reason, detail }
     }
 }
 
+/// SHA-256 of an order that need not be JSON, without the word behind `"latestVersion":`: the platform decides that
+/// anew for each answer, and the same order read again is one case.
+fn hash_without_flag(raw: &[u8]) -> [u8; 32] {
+    const FLAG: &[u8] = br#""latestVersion""#;
+    let Some(start) = raw.windows(FLAG.len()).position(|part| part == FLAG) else { return Sha256::digest(raw).into() };
+    let (before, after) = raw.split_at(start + FLAG.len());
+    let value = after.iter().position(|byte| !b" \t\r\n:".contains(byte)).unwrap_or(after.len());
+    let (colon, after) = after.split_at(value);
+    let rest = [&b"true"[..], b"false"].iter().find_map(|word| after.strip_prefix(*word)).unwrap_or(after);
+    Sha256::new().chain_update(before).chain_update(colon).chain_update(rest).finalize().into()
+}
+
 impl Row {
+    /// The same version with another content than the one that is kept. As a case it is known by that content, as in
+    /// the store.
+    fn conflict(&self) -> Refused {
+        let detail = "this version was received before with another content".to_owned();
+        let (hash, version) = (self.decoded.content_hash.0, self.decoded.order.version.0);
+        let raw_hash = Sha256::new().chain_update(hash).chain_update(version.to_be_bytes()).finalize().into();
+        Refused { raw_hash, ..self.refuse("version_conflict", detail) }
+    }
+
     /// The same order as one for the quarantine: the database would not take it.
     pub fn refuse(&self, reason: &'static str, detail: String) -> Refused {
         let raw = RawOrder::new(bytes::Bytes::copy_from_slice(self.decoded.payload.as_str().as_bytes()));
@@ -135,8 +157,7 @@ pub fn columns<'a>(rows: impl Iterator<Item = &'a Row>) -> (Versions<'a>, Vec<Re
         match seen.entry((order.id.as_str(), order.version.0)) {
             Entry::Occupied(first) => {
                 if *first.get() != hash {
-                    let detail = "this version was received before with another content".to_owned();
-                    conflicts.push(row.refuse("version_conflict", detail));
+                    conflicts.push(row.conflict());
                 }
                 continue;
             }
@@ -147,8 +168,8 @@ pub fn columns<'a>(rows: impl Iterator<Item = &'a Row>) -> (Versions<'a>, Vec<Re
         v.order_ids.push(order.id.as_str());
         v.versions.push(order.version.0);
         v.statuses.push(order.status.as_str());
-        v.vendor_ids.push(order.vendor_id.as_ref().map(|id| id.as_str()));
-        v.order_types.push(order.order_type.as_ref().map(|kind| kind.as_str()));
+        v.vendor_ids.push(order.vendor_id.as_ref().map(super::super::domain::ids::VendorId::as_str));
+        v.order_types.push(order.order_type.as_ref().map(super::super::domain::order::OrderType::as_str));
         v.placed_at.push(order.placed_at);
         v.totals_minor.push(order.total.map(|total| total.amount));
         v.currencies.push(order.total.as_ref().map(|total| total.currency.as_str()));

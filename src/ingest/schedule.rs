@@ -14,17 +14,17 @@ use crate::{
 };
 
 /// How often a parked stream is tried all the same.
-pub const PARKED_PACE: Duration = Duration::from_secs(15 * 60);
+pub const PARKED_PACE: Duration = Duration::from_mins(15);
 /// A cursor is called dead once the identical request failed this often.
 pub const CURSOR_TRIES: u32 = 3;
 /// How far before the last success a stream begins again whose cursor died; what is read twice is dropped.
-pub const RESTART_MARGIN: Duration = Duration::from_secs(24 * 3600);
+pub const RESTART_MARGIN: Duration = Duration::from_hours(24);
 /// Data older than this is not kept by the platform: then a restart begins with the oldest there is.
 /// Source: Scoffable developer documentation 1.0.0, "Pagination": up to 36 calendar months.
-pub const RETENTION: Duration = Duration::from_secs(36 * 30 * 24 * 3600);
+pub const RETENTION: Duration = Duration::from_hours(25920);
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 const FIRST_THROTTLE: Duration = Duration::from_secs(2);
 
 /// What is known when a fetch failed.

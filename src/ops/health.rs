@@ -5,11 +5,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     config::Settings,
-    domain::delivery::codes,
     store::status::{Overview, SinkStatus, SourceStatus},
 };
 
@@ -21,18 +20,34 @@ const POLLS_BEHIND: u32 = 3;
 /// A delivery may be due for this long before its sink counts as not keeping up.
 const OVERDUE: Duration = Duration::from_mins(15);
 
-codes! {
-    /// Why the service is degraded.
-    Cause {
-        SourceParked = "source_parked",
-        SourceFailing = "source_failing",
-        SourceBehind = "source_behind",
-        Quarantined = "quarantined",
-        SinkBlocked = "sink_blocked",
-        BreakerOpen = "breaker_open",
-        SinkBehind = "sink_behind",
-        DeadLetters = "dead_letters",
-        InDoubt = "in_doubt",
+/// Why the service is degraded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    SourceParked,
+    SourceFailing,
+    SourceBehind,
+    Quarantined,
+    SinkBlocked,
+    BreakerOpen,
+    SinkBehind,
+    DeadLetters,
+    InDoubt,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SourceParked => "source_parked",
+            Self::SourceFailing => "source_failing",
+            Self::SourceBehind => "source_behind",
+            Self::Quarantined => "quarantined",
+            Self::SinkBlocked => "sink_blocked",
+            Self::BreakerOpen => "breaker_open",
+            Self::SinkBehind => "sink_behind",
+            Self::DeadLetters => "dead_letters",
+            Self::InDoubt => "in_doubt",
+        })
     }
 }
 

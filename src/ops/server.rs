@@ -26,7 +26,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::{PgPool, migrate::Migrator};
+use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ use super::{
     timeline::{Event, timeline},
 };
 use crate::{
-    database::migrate::pending_migrations,
+    database::{MIGRATOR, migrate::pending_migrations},
     domain::ids::SourceName,
     store::{
         StoreError, orders,
@@ -61,7 +61,6 @@ const LARGEST_HEADERS: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct OpsState {
     pub pool: PgPool,
-    pub migrator: &'static Migrator,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub version: &'static str,
@@ -253,7 +252,7 @@ async fn livez(State(shared): State<Arc<Shared>>) -> Response {
 /// One reason why the process is not ready, in the form of [`Reason`].
 #[derive(Debug, Serialize)]
 struct Unready {
-    cause: &'static str,
+    cause: String,
     subject: String,
     detail: String,
     hint: String,
@@ -261,14 +260,14 @@ struct Unready {
 
 impl Unready {
     fn database(cause: &'static str, detail: impl Into<String>, hint: &str) -> Self {
-        Self { cause, subject: "database".to_owned(), detail: detail.into(), hint: hint.to_owned() }
+        Self { cause: cause.to_owned(), subject: "database".to_owned(), detail: detail.into(), hint: hint.to_owned() }
     }
 }
 
 impl From<&Reason> for Unready {
     fn from(reason: &Reason) -> Self {
         Self {
-            cause: reason.cause.as_str(),
+            cause: reason.cause.to_string(),
             subject: reason.subject.clone(),
             detail: reason.detail.clone(),
             hint: reason.hint.clone(),
@@ -291,7 +290,7 @@ async fn unready(shared: &Shared) -> Vec<Unready> {
     const RUNS: &str = "check that Postgres runs and that database.url reaches it; work goes on by itself afterwards";
     let migrations = async {
         let _permit = shared.reads.acquire().await;
-        pending_migrations(&shared.ops.pool, shared.ops.migrator).await
+        pending_migrations(&shared.ops.pool, &MIGRATOR).await
     };
     match tokio::time::timeout(DATABASE_LIMIT, migrations).await {
         Err(_) => return vec![Unready::database("database_unavailable", "no answer in time", RUNS)],

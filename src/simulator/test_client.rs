@@ -1,14 +1,19 @@
 //! What the simulators' own tests ask with.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
+/// Building a client is dear, so all tests share one. It keeps no connections: each test has a runtime of its own.
 pub fn client() -> reqwest::Client {
-    static PROVIDER: OnceLock<()> = OnceLock::new();
-    PROVIDER.get_or_init(|| {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
         // Another test of this binary may have installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(0)
+            .build()
+            .expect("a client without special options")
     });
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client without options")
+    CLIENT.clone()
 }
 
 pub fn secs(n: u64) -> Duration {

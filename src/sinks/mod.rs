@@ -6,14 +6,19 @@
 pub mod http;
 pub mod webhook;
 
+use std::{sync::Arc, time::Duration};
+
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
-use crate::domain::{
-    delivery::{DeliveryKey, Outcome, Plan, Progress, Receipt, Step},
-    ids::Version,
-    money::Breakdown,
-    order::Order,
+use crate::{
+    config::{SinkKind, SinkSettings},
+    domain::{
+        delivery::{DeliveryKey, Outcome, Plan, Progress, Receipt, Step},
+        ids::Version,
+        money::Breakdown,
+        order::Order,
+    },
 };
 
 /// What a plan may look at: the version to bring, and what is known to stand in the destination.
@@ -72,4 +77,32 @@ pub trait Sink: Send + Sync + 'static {
     fn look_up<'a>(&'a self, _step: &'a Step) -> BoxFuture<'a, Finding> {
         Box::pin(std::future::ready(Finding::Unclear))
     }
+}
+
+/// A sink that cannot be built from valid settings, for instance because a secret has changed into none.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("the HTTP client cannot be built")]
+    Client(#[source] reqwest::Error),
+    #[error("the signing secret cannot be used")]
+    SigningSecret(#[source] webhook::config::InvalidSigningSecret),
+    #[error("the header {0} has a value that no header can have")]
+    Header(String),
+}
+
+/// Longest wait for a connection; a sink's request timeout bounds it too.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Builds a sink from its settings: the registry of kinds.
+pub fn build(settings: &SinkSettings) -> Result<Arc<dyn Sink>, BuildError> {
+    let common = &settings.common;
+    let client = crate::http::client_builder()
+        .user_agent(concat!("scoffable-sync/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT.min(common.request_timeout))
+        .pool_max_idle_per_host(common.concurrency as usize)
+        .build()
+        .map_err(|error| BuildError::Client(error.without_url()))?;
+    Ok(match &settings.kind {
+        SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
+    })
 }

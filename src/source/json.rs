@@ -13,8 +13,9 @@ use std::borrow::Cow;
 /// Deepest nesting that is read; the same limit as `serde_json`.
 pub const MAX_DEPTH: usize = 127;
 
-/// Longest number and largest exponent for which a cast to `jsonb` is promised. Postgres allows more.
-const MAX_JSONB_DIGITS: usize = 10_000;
+/// Longest number and largest exponent for which a cast to `jsonb` is promised. Postgres allows 16383 digits after the
+/// point, to which both contribute.
+const MAX_JSONB_DIGITS: usize = 8_000;
 
 /// A parsed document.
 #[derive(Debug)]
@@ -108,7 +109,7 @@ impl<'a> Document<'a> {
         let mut parser = Parser {
             bytes: text.as_bytes(),
             at: 0,
-            entries: Vec::with_capacity(text.len() / 10 + 8),
+            entries: Vec::with_capacity(text.len() / 6 + 8),
             castable_to_jsonb: true,
         };
         parser.skip_whitespace();

@@ -10,6 +10,7 @@
 pub mod alerts;
 pub mod budgets;
 pub mod deliveries;
+pub mod demo;
 pub mod ingest;
 pub mod orders;
 pub mod sinks;

@@ -47,7 +47,7 @@ pub struct StoredVersion {
     pub total_minor: Option<i64>,
     pub currency: Option<String>,
     pub verdict: String,
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "as_hex")]
     pub content_hash: Vec<u8>,
     pub received_at: DateTime<Utc>,
     /// None once retention removed it.
@@ -128,13 +128,8 @@ pub struct OrderHistory {
     pub truncated: bool,
 }
 
-fn hex<S: Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    use std::fmt::Write as _;
-    let text = bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    serializer.serialize_str(&text)
+fn as_hex<S: Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex::encode(bytes))
 }
 
 /// The order in each source that knows it, or in this one. Empty: nobody has heard of it.

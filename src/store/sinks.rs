@@ -19,6 +19,8 @@ pub struct Registration<'a> {
     /// Vendor id → lane.
     pub lanes: &'a serde_json::Value,
     pub start: Start,
+    /// Whether it begins paused; what an operator says later wins.
+    pub paused: bool,
 }
 
 /// Which stored orders a sink is owed when it is activated.
@@ -35,7 +37,8 @@ pub enum Start {
 /// Registers the sink, in the caller's transaction; true when this activated it.
 ///
 /// Activation locks every source's row, so each stored version is clearly before or after it, also while another
-/// process still polls: that process' next commit waits for ours and then sees the new sink.
+/// process still polls. A commit that waits for our lock took its snapshot before, and would not see the new sink:
+/// raising the epochs fences it, and its process takes the turn again and reads the page once more.
 pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms: i64) -> Result<bool> {
     let known = sqlx::query_scalar!(
         r#"-- sinks.register.known
@@ -64,10 +67,21 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
     .fetch_all(&mut *db)
     .await
     .map_err(StoreError::of("sinks.register.lock_sources"))?;
+    sqlx::query!(
+        r#"-- sinks.register.fence_sources
+        UPDATE sources SET lease_epoch = lease_epoch + 1 WHERE lease_owner IS NOT NULL
+        "#
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.fence_sources"))?;
     let activated = sqlx::query!(
         r#"-- sinks.register.activate
-        INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at)
-        VALUES ($1, $2, $3, $4 * interval '1 millisecond', $5, now() + $6 * interval '1 millisecond')
+        INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at, state, reason, hint)
+        VALUES ($1, $2, $3, $4 * interval '1 millisecond', $5, now() + $6 * interval '1 millisecond',
+                CASE WHEN $7 THEN 'paused' ELSE 'active' END,
+                CASE WHEN $7 THEN 'configured' END,
+                CASE WHEN $7 THEN 'configured to begin paused: resume it when it may send' END)
         ON CONFLICT (name) DO NOTHING
         "#,
         sink.name.as_str(),
@@ -76,6 +90,7 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
         millis(sink.stable_for) as f64,
         sink.lanes,
         offset_ms as f64,
+        sink.paused,
     )
     .execute(&mut *db)
     .await

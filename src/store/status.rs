@@ -262,7 +262,7 @@ async fn counts(db: impl PgExecutor<'_>) -> Result<Vec<Count>> {
             FROM (
                 SELECT d.state
                 FROM deliveries d
-                WHERE d.state IN ('parked', 'in_doubt') AND d.sink = k.name
+                WHERE d.dead AND d.sink = k.name
                 LIMIT $1
             ) x
             GROUP BY 1

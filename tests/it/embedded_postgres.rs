@@ -9,6 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use scoffable_sync::database::{
+    Database, DatabaseSource,
     connect::{ConnectError, ConnectOptions, connect},
     embedded::{Durability, EmbeddedOptions, EmbeddedServer, Tenure},
 };
@@ -128,6 +129,49 @@ async fn killing_its_owner_stops_the_server() {
     owner.wait().unwrap();
 
     until("the server has followed its owner", async || !is_alive(server)).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_without_an_owner_is_adopted_and_ends_with_its_new_one() {
+    use std::os::unix::{fs::MetadataExt, process::CommandExt};
+    let dir = reachable_tempdir();
+    let first = EmbeddedServer::start(throw_away(dir.path())).await.unwrap();
+    let program = std::fs::read_link(format!("/proc/{}/exe", first.pid().unwrap())).unwrap();
+    let port = first.port();
+    write(&pool_of(&first).await, 1).await;
+    first.stop().await.unwrap();
+    let data = dir.path().join("pg");
+    let mut command = Command::new(program);
+    command.arg("-D").arg(&data).current_dir(&data).stderr(Stdio::null());
+    command.args(["-c", &format!("port={port}"), "-c", "unix_socket_directories="]);
+    if rustix::process::geteuid().is_root() {
+        let owner = std::fs::metadata(&data).unwrap();
+        command.uid(owner.uid()).gid(owner.gid());
+    }
+    let mut orphan = command.spawn().unwrap();
+    let up = || std::fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|lock| lock.contains("ready"));
+    until("the orphan is up", async || up()).await;
+
+    let adopter = EmbeddedServer::start(throw_away(dir.path())).await.unwrap();
+
+    assert_eq!((adopter.tenure(), adopter.pid()), (Tenure::Adopted, Some(Pid::from_child(&orphan))));
+    assert_eq!(read(&pool_of(&adopter).await).await.unwrap(), [1]);
+    adopter.stop().await.unwrap();
+    assert!(orphan.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn an_open_database_brings_its_server_up_and_closing_it_down() {
+    let dir = reachable_tempdir();
+    let source = DatabaseSource::parse(&format!("embedded:{}", dir.path().display())).unwrap();
+
+    let database = Database::open(&source, throw_away("/unused".as_ref()), &ConnectOptions::default()).await.unwrap();
+
+    let pid = database.server().unwrap().pid().unwrap();
+    write(&database.pool, 1).await;
+    database.close().await.unwrap();
+    assert!(!is_alive(pid));
 }
 
 #[tokio::test]

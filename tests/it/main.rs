@@ -2,6 +2,16 @@
 
 mod harness;
 
+mod checklist_limits;
+mod checklist_paging;
+mod checklist_privacy;
+mod checklist_status;
+mod checklist_transport;
+mod checklist_versions;
+mod delivery;
 mod dev_database;
 mod embedded_postgres;
+mod g1_no_version_lost;
+mod g9_replicas;
+mod ingest;
 mod migrations;

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, TcpListener},
-    os::unix::process::CommandExt,
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     process::{Child, Command},
     sync::{
         Arc,
@@ -248,7 +248,9 @@ impl Recipe {
     fn spawn(&self, port: u16) -> Result<Child, EmbeddedError> {
         let (program, log) = (self.binaries.dir.join("postgres"), self.cluster.log());
         let _ = fs::rename(&log, log.with_extension("log.old"));
-        let out = File::create(&log).map_err(at(&log))?;
+        let mut private = File::options();
+        private.create(true).write(true).truncate(true).mode(0o600);
+        let out = private.open(&log).map_err(at(&log))?;
         let err = out.try_clone().map_err(at(&log))?;
 
         let mut command = self.account.command(&program);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use reqwest::{
     Url,
@@ -23,7 +22,7 @@ use crate::{
 pub struct Client {
     http: reqwest::Client,
     url: Url,
-    key: ArcSwap<SigningKey>,
+    key: SigningKey,
     /// Extra headers of the operator's.
     headers: HeaderMap,
     timeout: Duration,
@@ -31,18 +30,13 @@ pub struct Client {
 
 impl Client {
     pub fn new(http: reqwest::Client, url: Url, key: SigningKey, headers: HeaderMap, timeout: Duration) -> Self {
-        Self { http, url, key: ArcSwap::from_pointee(key), headers, timeout }
-    }
-
-    /// Uses another key from the next request on.
-    pub fn set_key(&self, key: SigningKey) {
-        self.key.store(key.into());
+        Self { http, url, key, headers, timeout }
     }
 
     /// Posts one step.
     pub async fn post(&self, step: &Step, now: DateTime<Utc>) -> Answer {
         let timestamp = now.timestamp();
-        let signature = self.key.load().sign(&step.key, timestamp, &step.body);
+        let signature = self.key.sign(&step.key, timestamp, &step.body);
         let sent = self
             .http
             .post(self.url.clone())

@@ -9,10 +9,14 @@ pub mod plan;
 pub mod sign;
 pub mod wire;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 
-use super::{Answer, Sink, View};
+use super::{Answer, BuildError, Sink, View};
 use crate::domain::delivery::{Plan, Step};
 
 /// A webhook destination.
@@ -22,8 +26,21 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    pub fn new(client: client::Client) -> Self {
-        Self { client }
+    pub fn build(
+        settings: &config::WebhookSettings,
+        timeout: Duration,
+        http: reqwest::Client,
+    ) -> Result<Self, BuildError> {
+        let key = sign::SigningKey::of(settings.signing_secret.value()).map_err(BuildError::SigningSecret)?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &settings.headers {
+            let invalid = || BuildError::Header(name.clone());
+            let mut value = HeaderValue::from_str(value.value().expose_secret()).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
+        }
+        let url = settings.url.as_url().clone();
+        Ok(Self { client: client::Client::new(http, url, key, headers, timeout) })
     }
 }
 

@@ -1,7 +1,5 @@
 //! What to post for one version. Pure.
 
-use std::fmt::Write as _;
-
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -13,7 +11,7 @@ use crate::{
 
 /// Plans the one POST of a version, or nothing when nothing that a receiver could see has changed.
 pub fn plan(view: &View<'_>) -> Plan {
-    let digest = hex(view.content_hash);
+    let digest = hex::encode(view.content_hash);
     let stands = view.receipt.and_then(|receipt| receipt.get("digest")).and_then(serde_json::Value::as_str);
     let doubtful = view.progress.sent > view.progress.applied;
     if !view.every_version && !doubtful && stands == Some(digest.as_str()) {
@@ -58,13 +56,6 @@ pub fn plan(view: &View<'_>) -> Plan {
 fn key(view: &View<'_>) -> String {
     let id = view.key.order.order_id.as_str();
     let plain = id.len() <= 100 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    let id = if plain { id.to_owned() } else { hex(&Sha256::digest(id)) };
+    let id = if plain { id.to_owned() } else { hex::encode(Sha256::digest(id)) };
     format!("scoffable:{}:{id}:{}", view.key.order.source, view.version)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
-    })
 }

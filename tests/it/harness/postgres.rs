@@ -76,7 +76,7 @@ pub fn reachable_tempdir() -> tempfile::TempDir {
 
 /// The schema every test starts with.
 fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![])
+    sqlx::migrate!()
 }
 
 struct Server {

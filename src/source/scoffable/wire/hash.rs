@@ -1,13 +1,15 @@
 //! A fingerprint of an order's content that survives what the platform declares harmless.
 //!
 //! Equal for documents that differ in the order of properties, in whitespace, in how a character is escaped, or in the
-//! top-level `latestVersion`. Different for any other change, including the order of array elements, a property that
+//! top-level `latestVersion` and `version`: two versions of one order with one hash differ in nothing a destination could
+//! see. Different for any other change, including the order of array elements, a property that
 //! appears with `null`, and another spelling of a number (`1` and `1.0`).
 //!
 //! SHA-256 of a canonical form in which every value says its type and length, so that no two documents share one.
 
 use sha2::{Digest, Sha256};
 
+use super::order::{LATEST_VERSION, VERSION};
 use crate::source::json::{Document, Node, Text, Value};
 
 /// Changing what is hashed makes stored versions look changed: it needs a new column, not a new constant.
@@ -22,7 +24,8 @@ impl ContentHash {
         };
         match document.root().value() {
             Value::Object(members) => {
-                canonical.object(members.filter(|(key, _)| key.content() != super::order::LATEST_VERSION));
+                let counts = |key: &str| ![LATEST_VERSION, VERSION].contains(&key);
+                canonical.object(members.filter(|(key, _)| counts(&key.content())));
             }
             _ => canonical.value(document.root()),
         }
@@ -83,9 +86,15 @@ impl<'d> Canonical<'d> {
         self.form.extend_from_slice(text.as_bytes());
     }
 
+    /// Sizes below 255 take one byte: most do, and hashing costs by the byte.
     fn header(&mut self, kind: u8, size: usize) {
         self.form.push(kind);
-        self.form.extend_from_slice(&(size as u32).to_le_bytes());
+        if size < 255 {
+            self.form.push(size as u8);
+        } else {
+            self.form.push(255);
+            self.form.extend_from_slice(&(size as u32).to_le_bytes());
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub(super) const LATEST_VERSION: &str = "latestVersion";
+pub(super) const VERSION: &str = "version";
 
 /// Longest id: it is part of index keys in the store.
 const MAX_ID_BYTES: usize = 256;
@@ -136,7 +137,7 @@ impl Reader {
             match &*key.content() {
                 "id" => id = Some(value),
                 "version" => number = Some(value),
-                LATEST_VERSION => latest_version = self.boolean(value),
+                LATEST_VERSION => latest_version = boolean(value),
                 "vendorId" => order.vendor_id = self.text(value).map(VendorId::new),
                 "status" => status = self.text(value),
                 "type" => order.order_type = self.text(value).map(|text| OrderType::from_text(&text)),
@@ -295,7 +296,10 @@ impl Reader {
                 match &*key.content() {
                     "type" => payment.payment_type = self.text(value).map(|text| PaymentType::from_text(&text)),
                     "collectedBy" => payment.collected_by = self.text(value).map(|text| Collector::from_text(&text)),
-                    "payment" => payment.amount = self.money(value, "customerPayments.payment")?,
+                    "payment" => {
+                        payment.amount =
+                            self.money_or(Warning::PaymentUnreadable, value, "customerPayments.payment")?;
+                    }
                     _ => {}
                 }
             }
@@ -304,13 +308,17 @@ impl Reader {
         Ok(payments)
     }
 
-    /// Absent, whole or refused; what has no amount or currency at all is left out with a warning.
     fn money(&mut self, node: Node<'_>, field: &'static str) -> Result<Option<Money>, Rejected> {
+        self.money_or(Warning::MoneyUnreadable, node, field)
+    }
+
+    /// Absent, whole or refused; what has no amount or currency at all is left out with a warning.
+    fn money_or(&mut self, otherwise: Warning, node: Node<'_>, field: &'static str) -> Result<Option<Money>, Rejected> {
         let members = match node.value() {
             Value::Null => return Ok(None),
             Value::Object(members) => members,
             _ => {
-                self.warn(Warning::MoneyUnreadable);
+                self.warn(otherwise);
                 return Ok(None);
             }
         };
@@ -318,7 +326,7 @@ impl Reader {
         let mut currency = None;
         for (key, value) in members {
             match &*key.content() {
-                "amount" => amount = self.number(value, Warning::MoneyUnreadable),
+                "amount" => amount = self.number(value, otherwise),
                 "currency" => currency = self.text(value).and_then(|text| Currency::parse(&text).ok()),
                 _ => {}
             }
@@ -331,7 +339,7 @@ impl Reader {
         };
         let money = amount.zip(currency).map(|(amount, currency)| Money { amount, currency });
         if money.is_none() {
-            self.warn(Warning::MoneyUnreadable);
+            self.warn(otherwise);
         }
         Ok(money)
     }
@@ -412,17 +420,6 @@ impl Reader {
         }
     }
 
-    fn boolean(&mut self, node: Node<'_>) -> Option<bool> {
-        match node.value() {
-            Value::Null => None,
-            Value::Bool(value) => Some(value),
-            _ => {
-                self.warn(Warning::FieldUnreadable);
-                None
-            }
-        }
-    }
-
     /// The elements of a list; `null` is an empty one.
     fn list<'d>(&mut self, node: Node<'d>, otherwise: Warning) -> impl Iterator<Item = Node<'d>> + use<'d> {
         let elements = match node.value() {
@@ -474,6 +471,14 @@ impl Reader {
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
+    }
+}
+
+/// No warning, as it is no part of the order.
+fn boolean(node: Node<'_>) -> Option<bool> {
+    match node.value() {
+        Value::Bool(value) => Some(value),
+        _ => None,
     }
 }
 

@@ -46,7 +46,12 @@ pub enum PageError {
     WrongType(&'static str),
     #[error("the page has `{0}` twice")]
     Twice(&'static str),
+    #[error("the page has more than {MAX_ORDERS} orders")]
+    TooManyOrders,
 }
+
+/// A hundred are asked for. A body full of tiny elements must not grow a hundredfold in memory.
+const MAX_ORDERS: usize = 10_000;
 
 const DATA: &str = "data";
 const HAS_MORE: &str = "hasMore";
@@ -124,6 +129,9 @@ impl Envelope<'_> {
         }
         loop {
             let (start, end) = self.value()?;
+            if orders.len() == MAX_ORDERS {
+                return Err(PageError::TooManyOrders);
+            }
             orders.push(RawOrder(self.body.slice(start..end)));
             self.skip_whitespace();
             match self.next()? {

@@ -1,0 +1,158 @@
+//! Wiring: builds the parts from validated settings and hands them to each other. Decides nothing.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::{
+    clock::Clock,
+    config::{self, Settings, SinkSettings, SourceSettings, Versions},
+    delivery::dispatcher::{Dispatcher, Driver},
+    domain::ids::{SinkName, SourceName},
+    ingest::{
+        WakeUps,
+        poller::{Parts, Poller},
+    },
+    lifecycle::Lifecycle,
+    sinks::{self, BuildError},
+    source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
+    store::{self, StoreError},
+    telemetry::metrics::Metrics,
+};
+
+/// Every loop of the daemon, not running yet.
+#[derive(Debug)]
+pub struct App {
+    pub pollers: Vec<Poller>,
+    pub dispatchers: Vec<Dispatcher>,
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("source {name} cannot be built")]
+    Source { name: SourceName, source: ClientError },
+    #[error("sink {name} cannot be built")]
+    Sink { name: SinkName, source: BuildError },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Names this process in leases: host, process id, and a random part, because process ids come back.
+pub fn owner() -> String {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
+}
+
+/// Makes sure that every source and sink has its row. Sources first: what a new sink is owed is counted from there.
+pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Result<(), AppError> {
+    for (name, source) in &settings.sources {
+        let row = store::sources::Registration {
+            name,
+            kind: source.kind.as_str(),
+            account: &source.account,
+            scope: source.scope.as_deref(),
+        };
+        store::sources::register(pool, &row).await?;
+    }
+    for (name, sink) in &settings.sinks {
+        let failed = |source| StoreError { operation: "sinks.register", source };
+        let mut tx = pool.begin().await.map_err(failed)?;
+        let row = store::sinks::Registration {
+            name,
+            kind: sink.kind.as_str(),
+            versions_mode: match sink.common.versions {
+                Versions::Latest => "latest",
+                Versions::Every => "every",
+            },
+            stable_for: sink.common.stable_for,
+            lanes: &serde_json::json!({}),
+            start: match sink.common.start {
+                config::Start::Activation => store::sinks::Start::Activation,
+                config::Start::Beginning => store::sinks::Start::Beginning,
+                config::Start::At(since) => store::sinks::Start::At(since),
+            },
+            paused: sink.common.paused,
+        };
+        if store::sinks::register(&mut tx, &row, clock.offset_ms()).await? {
+            tracing::info!(sink.name = %name, sink.kind = row.kind, "sink activated");
+        }
+        tx.commit().await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+impl App {
+    /// Builds the loops of every source and sink.
+    pub fn build(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::default());
+        let mut wake = WakeUps::default();
+        let mut dispatchers = Vec::new();
+        for (name, sink) in &settings.sinks {
+            let driver = driver(name, sink, settings, pool, clock, owner, &metrics)?;
+            dispatchers.push(Dispatcher::new(Arc::new(driver), wake.add()));
+        }
+        let mut pollers = Vec::new();
+        for (name, source) in &settings.sources {
+            pollers.push(Poller::new(Parts {
+                name: name.clone(),
+                client: client(name, source, clock)?,
+                settings: source.clone(),
+                pool: pool.clone(),
+                clock: clock.clone(),
+                owner: owner.to_owned(),
+                lease: settings.delivery.lease,
+                wake: wake.clone(),
+                metrics: Arc::clone(&metrics),
+            }));
+        }
+        Ok(Self { pollers, dispatchers, metrics })
+    }
+
+    /// Starts every loop.
+    pub fn spawn(self, lifecycle: &Lifecycle) {
+        for poller in self.pollers {
+            lifecycle.spawn("poller", poller.run(lifecycle.drain().clone()));
+        }
+        for dispatcher in self.dispatchers {
+            lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
+        }
+    }
+}
+
+fn driver(
+    name: &SinkName,
+    sink: &SinkSettings,
+    settings: &Settings,
+    pool: &PgPool,
+    clock: &Clock,
+    owner: &str,
+    metrics: &Arc<Metrics>,
+) -> Result<Driver, AppError> {
+    Ok(Driver {
+        name: name.clone(),
+        sink: sinks::build(sink).map_err(|source| AppError::Sink { name: name.clone(), source })?,
+        rules: sink.common.clone(),
+        pool: pool.clone(),
+        clock: clock.clone(),
+        owner: owner.to_owned(),
+        lease: settings.delivery.lease,
+        read_back: settings.delivery.read_back.clone(),
+        lanes: vec![String::new()],
+        metrics: Arc::clone(metrics),
+    })
+}
+
+fn client(name: &SourceName, source: &SourceSettings, clock: &Clock) -> Result<ScoffableClient, AppError> {
+    let settings = ClientSettings {
+        base_url: source.base_url.as_url().clone(),
+        token: source.token.value().clone(),
+        page_size: source.page_size as u8,
+        min_age_minutes: source.min_age_minutes,
+        timeout: source.request_timeout,
+        connect_timeout: source.connect_timeout,
+        user_agent: concat!("scoffable-sync/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    ScoffableClient::new(settings, clock.clone()).map_err(|source| AppError::Source { name: name.clone(), source })
+}

@@ -1,0 +1,61 @@
+//! `run`: the daemon.
+
+use tracing::{error, info, warn};
+
+use super::{CliError, FAILED, database};
+use crate::{
+    app::{self, App},
+    clock::Clock,
+    config::{self, ConfigError, Env, LoadOptions, Settings},
+    database::{Database, install::Consent},
+    lifecycle::{Lifecycle, service_manager},
+    telemetry::{chain, log},
+};
+
+/// Runs until a signal. Exit code 0 after a drain, 4 when a part of it died.
+pub async fn run(options: &LoadOptions, consent: Consent) -> Result<u8, CliError> {
+    let report = config::check(options)?;
+    let Some(settings) = report.settings.clone() else { return Err(ConfigError::Invalid(Box::new(report)).into()) };
+    log::init(&settings.log, &Env::of_process()).map_err(|error| CliError::Unusable(Box::new(error)))?;
+    for warning in &report.found.warnings {
+        warn!(key = warning.key, suggestion = warning.suggestion, "{}", warning.problem);
+    }
+    let lifecycle = Lifecycle::new();
+    let signals = lifecycle.obey_signals()?;
+    let opened = tokio::select! {
+        opened = database::open_migrated(&settings.database, consent) => opened?,
+        () = lifecycle.drain().cancelled() => return Ok(super::FINE),
+    };
+    let code = daemon(&settings, opened.0, &lifecycle, &Clock::default()).await?;
+    signals.abort();
+    Ok(code)
+}
+
+/// Registers, runs and stops everything on an open database. The caller decides when to drain.
+pub async fn daemon(
+    settings: &Settings,
+    database: Database,
+    lifecycle: &Lifecycle,
+    clock: &Clock,
+) -> Result<u8, CliError> {
+    app::register(&database.pool, settings, clock).await.map_err(anyhow::Error::from)?;
+    let app = App::build(settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
+    app.spawn(lifecycle);
+    let (sources, sinks) = (settings.sources.len(), settings.sinks.len());
+    info!(sources, sinks, version = env!("CARGO_PKG_VERSION"), "daemon started");
+    service_manager::ready(&format!("{sources} sources, {sinks} sinks"));
+    let watched = lifecycle.abort().clone();
+    tokio::spawn(service_manager::watchdog(|| true, watched));
+
+    lifecycle.drain().cancelled().await;
+    service_manager::stopping();
+    let ending = lifecycle.run_to_end(settings.delivery.drain).await;
+    info!(ending = ?ending, "daemon stopped");
+    match database.close().await {
+        Ok(()) => Ok(ending.exit_code()),
+        Err(error) => {
+            error!(error = chain(&error), "database not closed cleanly");
+            Ok(FAILED)
+        }
+    }
+}

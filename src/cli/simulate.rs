@@ -1,0 +1,75 @@
+//! `simulate`: only the simulated systems, for integrators who want something to talk to.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+
+use super::{CliError, FINE};
+use crate::{
+    lifecycle::Lifecycle,
+    simulator::{
+        self, SimulateOptions,
+        faults::Chaos,
+        scoffable::{Limits, Pace},
+    },
+};
+
+/// As in `config/simulator.toml`, which a test holds against these.
+pub const TOKEN: &str = "simulator-token";
+pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scoffable-sync simulate                          then: scoffable-sync run --config config/simulator.toml
+  scoffable-sync simulate --chaos hard --seed 7
+  curl -s http://127.0.0.1:9471/_sim/state         what was asked of the stream; port 9472: of the receiver")]
+pub struct SimulateArgs {
+    /// How many orders there are
+    #[arg(long, default_value_t = 200)]
+    orders: usize,
+    /// Leads to the same orders and faults each time
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How badly the systems behave
+    #[arg(long, value_enum, default_value = "none")]
+    chaos: Chaos,
+    /// The versions appear over this time
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pace: Duration,
+    /// Address of the order stream
+    #[arg(long, default_value = "127.0.0.1:9471", value_name = "ADDRESS")]
+    stream: SocketAddr,
+    /// Address of the webhook receiver
+    #[arg(long, default_value = "127.0.0.1:9472", value_name = "ADDRESS")]
+    receiver: SocketAddr,
+    /// Enforce the documented limits of 30 requests a minute per token and 60 per account
+    #[arg(long)]
+    limits: bool,
+}
+
+pub async fn run(args: SimulateArgs) -> Result<u8, CliError> {
+    let lifecycle = Lifecycle::new();
+    let signals = lifecycle.obey_signals()?;
+    let simulation = simulator::run(SimulateOptions {
+        scoffable_listen: args.stream,
+        webhook_listen: args.receiver,
+        orders: args.orders,
+        seed: args.seed,
+        chaos: args.chaos,
+        pace: if args.pace.is_zero() { Pace::AtOnce } else { Pace::Over(args.pace) },
+        limits: if args.limits { Limits::DOCUMENTED } else { Limits::NONE },
+        token: TOKEN.to_owned(),
+        webhook_secret: SIGNING_SECRET.to_owned(),
+        ..SimulateOptions::default()
+    })
+    .await
+    .map_err(anyhow::Error::from)?;
+    println!("order stream      {}  (token {TOKEN})", simulation.scoffable.base_url());
+    println!("webhook receiver  {}  (signing secret {SIGNING_SECRET})", simulation.webhook.url());
+    println!("Ctrl-C ends it.");
+    lifecycle.drain().cancelled().await;
+    simulation.stop().await;
+    signals.abort();
+    Ok(FINE)
+}

@@ -1,0 +1,331 @@
+//! The daemon's parts on a database of the test's own, with simulated systems around it, stepped by hand.
+//!
+//! Time is the test's: [`TestApp::advance`] moves it, nothing sleeps. [`TestApp::check`] holds the receiver's books
+//! against the orders published; on drop, a delivery that is still leased fails the test.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use scoffable_sync::{
+    app::{self, App},
+    clock::Clock,
+    config::{self, LoadOptions, Settings},
+    delivery::dispatcher::{Dispatcher, Tick},
+    ingest::poller::Poller,
+    simulator::{
+        scoffable::{ScoffableOptions, ScoffableSim},
+        webhook::{WebhookOptions, WebhookSim},
+        world::World,
+    },
+};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use sqlx::{PgPool, Row};
+use tokio_util::sync::CancellationToken;
+
+use super::postgres::{TestDatabase, fresh_database};
+
+/// Name of the source.
+pub const SOURCE: &str = "main";
+/// Name of the sink.
+pub const SINK: &str = "hook";
+
+pub struct TestApp {
+    pub database: TestDatabase,
+    pub pool: PgPool,
+    pub clock: Clock,
+    pub settings: Settings,
+    pub scoffable: ScoffableSim,
+    pub webhook: WebhookSim,
+    pub pollers: Vec<Poller>,
+    pub dispatchers: Vec<Dispatcher>,
+    /// Not cancelled unless a test does it.
+    pub drain: CancellationToken,
+    overrides: BTreeMap<String, String>,
+}
+
+/// What a test wants otherwise than usual.
+#[derive(Default)]
+pub struct Setup {
+    overrides: BTreeMap<String, String>,
+    removed: Vec<String>,
+    more_sources: Vec<(String, String)>,
+    pub stream: ScoffableOptions,
+    pub receiver: WebhookOptions,
+    pub world: Option<World>,
+    pub database: Option<TestDatabase>,
+}
+
+impl Setup {
+    /// Sets a key of the configuration, as in `("sinks.hook.versions", "every")`.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.overrides.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Leaves a key out that is set for every test.
+    pub fn without(mut self, key: &str) -> Self {
+        self.removed.push(key.to_owned());
+        self
+    }
+
+    /// A source beside the usual one: the same platform, read with another token, which [`Setup::stream`] grants.
+    pub fn with_source(mut self, name: &str, token: &str) -> Self {
+        self.more_sources.push((name.to_owned(), token.to_owned()));
+        self
+    }
+
+    pub async fn start(self) -> TestApp {
+        let clock = Clock::default();
+        let world = self.world.unwrap_or_else(World::empty);
+        let stream = ScoffableOptions { clock: clock.clone(), ..self.stream };
+        let receiver = WebhookOptions { clock: clock.clone(), ..self.receiver };
+        let (token, secret) = (stream.grants[0].token.clone(), receiver.secret.clone());
+        let scoffable = ScoffableSim::start(&world, stream).await.expect("a loopback port is free");
+        let webhook = WebhookSim::start(receiver).await.expect("a loopback port is free");
+        let database = match self.database {
+            Some(database) => database,
+            None => fresh_database().await,
+        };
+        let mut overrides: BTreeMap<String, String> = [
+            ("database.url", database.url.expose_secret()),
+            ("http.listen", "off"),
+            ("sources.main.kind", "scoffable"),
+            ("sources.main.base_url", &scoffable.base_url()),
+            ("sources.main.token", &token),
+            ("sources.main.requests_per_minute", "unlimited"),
+            ("sources.main.account_requests_per_minute", "unlimited"),
+            ("sources.main.request_timeout", "5s"),
+            ("sinks.hook.kind", "webhook"),
+            ("sinks.hook.url", &webhook.url()),
+            ("sinks.hook.signing_secret", &secret),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        for (name, token) in self.more_sources {
+            let like_the_first: Vec<(String, String)> = overrides
+                .iter()
+                .filter_map(|(key, value)| {
+                    let key = key.strip_prefix("sources.main.")?;
+                    Some((format!("sources.{name}.{key}"), value.clone()))
+                })
+                .collect();
+            overrides.extend(like_the_first);
+            overrides.insert(format!("sources.{name}.token"), token);
+        }
+        overrides.retain(|key, _| !self.removed.contains(key));
+        overrides.extend(self.overrides);
+        let pool = database.pool().await;
+        let (settings, app) = assemble(&overrides, &pool, &clock).await;
+        TestApp {
+            database,
+            pool,
+            clock,
+            settings,
+            scoffable,
+            webhook,
+            pollers: app.pollers,
+            dispatchers: app.dispatchers,
+            drain: CancellationToken::new(),
+            overrides,
+        }
+    }
+}
+
+async fn assemble(overrides: &BTreeMap<String, String>, pool: &PgPool, clock: &Clock) -> (Settings, App) {
+    let overrides = overrides.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let settings = config::load(&LoadOptions { overrides, ..LoadOptions::default() })
+        .unwrap_or_else(|error| panic!("the test's configuration is wrong: {error}"));
+    app::register(pool, &settings, clock).await.expect("the rows can be registered");
+    let app = App::build(&settings, pool, clock, &app::owner()).expect("valid settings can be built");
+    (settings, app)
+}
+
+impl TestApp {
+    /// One source, one webhook sink, defaults otherwise.
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    pub fn setup() -> Setup {
+        Setup::default()
+    }
+
+    /// Another process on the same database: its loops, and nothing shared in memory but the test's clock.
+    pub async fn another_process(&self) -> App {
+        assemble(&self.overrides, &self.pool, &self.clock).await.1
+    }
+
+    /// The same process after a restart: everything in memory is gone.
+    pub async fn restart(&mut self) {
+        let app = self.another_process().await;
+        (self.pollers, self.dispatchers) = (app.pollers, app.dispatchers);
+    }
+
+    /// Publishes a version on the stream.
+    pub fn publish(&self, order: &Value) {
+        self.scoffable.publish(order.to_string());
+    }
+
+    /// Reads the stream to its end, whatever the interval says. Fails the test when the database fails.
+    pub async fn poll(&mut self) {
+        self.make_sources_due().await;
+        for poller in &mut self.pollers {
+            poller.tick(&self.drain).await.expect("the poll works");
+        }
+    }
+
+    /// Makes every source due and free of waits that it set for itself.
+    pub async fn make_sources_due(&self) {
+        self.run("UPDATE sources SET next_poll_at = 'epoch', not_before = NULL").await;
+    }
+
+    /// Claims, sends and settles until nothing is due now. Returns how many deliveries were claimed.
+    pub async fn dispatch(&mut self) -> usize {
+        let mut claimed = 0;
+        for _ in 0..1_000 {
+            let mut idle = true;
+            for dispatcher in &mut self.dispatchers {
+                if let Tick::Worked(n) = dispatcher.tick().await.expect("the database answers") {
+                    claimed += n;
+                    idle = false;
+                }
+            }
+            if idle {
+                return claimed;
+            }
+        }
+        panic!("deliveries never come to rest");
+    }
+
+    /// An order version arrives and is sent, if it is to be.
+    pub async fn arrives(&mut self, order: &Value) {
+        self.publish(order);
+        self.poll().await;
+        self.dispatch().await;
+    }
+
+    /// Moves time for the daemon and for the simulated systems.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Sends until nothing is open any more, moving time to whatever is scheduled next.
+    pub async fn run_to_rest(&mut self) {
+        for _ in 0..500 {
+            self.dispatch().await;
+            let open: i64 = self.number("SELECT count(*) FROM deliveries WHERE open").await;
+            if open == 0 {
+                return;
+            }
+            self.advance(Duration::from_secs(60));
+        }
+        panic!("deliveries are still open");
+    }
+
+    pub async fn delivery(&self, order_id: &str) -> Delivery {
+        let row = sqlx::query(
+            "SELECT *, (extract(epoch FROM next_attempt_at - now()) * 1000)::bigint - $2 AS due_in_ms
+             FROM deliveries WHERE sink = 'hook' AND order_id = $1",
+        )
+        .bind(order_id)
+        .bind(self.clock.offset_ms())
+        .fetch_one(&self.pool)
+        .await
+        .unwrap_or_else(|error| panic!("no delivery of {order_id}: {error}"));
+        Delivery {
+            state: row.get("state"),
+            reason: row.get("reason"),
+            hint: row.get("hint"),
+            waiting_for: row.get("waiting_for"),
+            wanted: row.get("wanted_version"),
+            applied: row.get("applied_version"),
+            attempts: row.get("attempts"),
+            external_id: row.get("external_id"),
+            last_error: row.get("last_error"),
+            due_in: Duration::from_millis(row.get::<Option<i64>, _>("due_in_ms").unwrap_or_default().max(0) as u64),
+        }
+    }
+
+    /// Outcomes of an order's attempts and decisions, oldest first.
+    pub async fn outcomes(&self, order_id: &str) -> Vec<String> {
+        sqlx::query_scalar("SELECT outcome FROM attempts WHERE order_id = $1 ORDER BY id")
+            .bind(order_id)
+            .fetch_all(&self.pool)
+            .await
+            .expect("attempts can be read")
+    }
+
+    /// Versions of an order that the receiver applied, in its order.
+    pub fn applied(&self, order_id: &str) -> Vec<i64> {
+        self.webhook.ledger().applied(SOURCE, order_id).iter().map(|applied| applied.version).collect()
+    }
+
+    /// Text of the first column of the first row.
+    pub async fn text(&self, sql: &'static str) -> Option<String> {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("the test's SQL works")
+    }
+
+    /// First column of the first row.
+    pub async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("the test's SQL works")
+    }
+
+    pub async fn run(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.pool).await.expect("the test's SQL works");
+    }
+
+    /// The receiver saw nothing that must never happen.
+    pub fn assert_no_violation(&self) {
+        let violations = self.webhook.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+    }
+}
+
+/// A delivery's row, as far as tests look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub state: String,
+    pub reason: Option<String>,
+    pub hint: Option<String>,
+    pub waiting_for: Option<String>,
+    pub wanted: i64,
+    pub applied: Option<i64>,
+    pub attempts: i32,
+    pub external_id: Option<String>,
+    pub last_error: Option<String>,
+    /// Zero: due.
+    pub due_in: Duration,
+}
+
+/// An order of one product, balanced, all online.
+pub fn order(id: &str, version: i64, status: &str) -> Value {
+    json!({
+        "id": id,
+        "version": version,
+        "latestVersion": true,
+        "vendorId": "vendor-a",
+        "status": status,
+        "type": "collection",
+        "placedAt": "2026-03-01T12:05:00Z",
+        "total": {"amount": 1250, "currency": "GBP"},
+        "items": [{
+            "id": "line-1", "name": "Lamb Kofta Plate", "type": "product",
+            "quantityOrdered": 1, "quantityFulfilled": 1,
+            "price": {"amount": 1250, "currency": "GBP"}, "total": {"amount": 1250, "currency": "GBP"}
+        }],
+        "customerPayments": [
+            {"type": "online", "collectedBy": "scoffable", "payment": {"amount": 1250, "currency": "GBP"}}
+        ]
+    })
+}
+
+/// The same with another total, so that something visible changes.
+pub fn order_of(id: &str, version: i64, status: &str, total: i64) -> Value {
+    let mut order = order(id, version, status);
+    for pointer in
+        ["/total/amount", "/items/0/price/amount", "/items/0/total/amount", "/customerPayments/0/payment/amount"]
+    {
+        *order.pointer_mut(pointer).expect("the sample has it") = json!(total);
+    }
+    order
+}
