@@ -15,3 +15,4 @@ mod g1_no_version_lost;
 mod g9_replicas;
 mod ingest;
 mod migrations;
+mod ops;
