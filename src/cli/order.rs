@@ -144,18 +144,14 @@ fn refused(refusal: &StoredRefusal) -> String {
 }
 
 fn outcome(attempt: &StoredAttempt) -> String {
-    let mut text = attempt.outcome.clone();
-    if let Some(reason) = &attempt.reason {
-        text.push_str(&format!(", {reason}"));
-    }
-    if let Some(status) = attempt.http_status {
-        text.push_str(&format!(", status {status}"));
-    }
-    if attempt.step.is_some() {
-        let took = (attempt.finished_at - attempt.started_at).num_milliseconds();
-        text.push_str(&format!(", {took} ms"));
-    }
-    text
+    let took = (attempt.finished_at - attempt.started_at).num_milliseconds();
+    let parts = [
+        Some(attempt.outcome.clone()),
+        attempt.reason.clone(),
+        attempt.http_status.map(|status| format!("status {status}")),
+        attempt.step.is_some().then(|| format!("{took} ms")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn write_state(delivery: &StoredDelivery, out: &mut impl Write) -> io::Result<()> {

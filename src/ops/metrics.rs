@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::store::status::Overview;
+use crate::store::status::{MOST_COUNTED, Overview};
 
 /// What Prometheus is told the text is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -131,11 +131,8 @@ fn sinks(overview: &Overview, registry: &mut Registry) {
             breaker.get_or_create(&label(name)).set((sink.breaker == name).into());
         }
     }
-    registry.register(
-        "sink_deliveries",
-        "Deliveries that are not settled, by state; at most 100000 are counted",
-        deliveries,
-    );
+    let counted = format!("Deliveries that are not settled, by state; of one sink at most {MOST_COUNTED} are counted");
+    registry.register("sink_deliveries", counted, deliveries);
     registry.register("sink_waiting", "Pending deliveries by what they wait for", waiting);
     registry.register("sink_oldest_due_seconds", "How long the oldest due delivery has been due", oldest);
     registry.register("sink_last_success_timestamp_seconds", "When something was last delivered, Unix time", success);

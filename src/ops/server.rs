@@ -277,10 +277,8 @@ impl From<&Reason> for Unready {
 
 async fn readyz(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let reasons = unready(&shared).await;
-    let (status, word) = match reasons.is_empty() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
-    };
+    let (status, word) =
+        if reasons.is_empty() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
     let tells = shared.reach == Reach::Loopback || has_token(&shared, &headers);
     let body = if tells { json!({ "status": word, "reasons": reasons }) } else { json!({ "status": word }) };
     (status, Json(body)).into_response()

@@ -65,7 +65,7 @@ pub struct VersionEvent {
     pub verdict: String,
     /// Stored after a higher one: it is not sent any more.
     pub late: bool,
-    /// Number of the version it is compared with: the next lower one that is stored. None: the first.
+    /// Number of the version it is compared with: the next lower one that was stored by then. None: there was none.
     pub compared_with: Option<i64>,
     pub changes: Vec<Change>,
 }
@@ -127,23 +127,23 @@ pub fn timeline(history: &OrderHistory) -> Vec<Event> {
     let kind = SourceKind::parse(&history.source_kind);
     let mut events = Vec::new();
 
-    let mut before: Option<(&StoredVersion, Option<Order>)> = None;
-    for version in &history.versions {
-        let order = decoded(kind, version);
-        let late = history.versions.iter().any(|v| v.version > version.version && v.received_at < version.received_at);
+    let orders: Vec<Option<Order>> = history.versions.iter().map(|version| decoded(kind, version)).collect();
+    for (n, version) in history.versions.iter().enumerate() {
+        let known_then = |other: &StoredVersion| other.received_at <= version.received_at;
+        let earlier = (0..n).rev().find(|&lower| known_then(&history.versions[lower]));
+        let late = history.versions[n + 1..].iter().any(|higher| higher.received_at < version.received_at);
         let what = What::Version(VersionEvent {
             version: version.version,
             status: version.status.clone(),
             total: total(version),
             verdict: version.verdict.clone(),
             late,
-            compared_with: before.as_ref().map(|(before, _)| before.version),
-            changes: before.as_ref().map_or_else(Vec::new, |(earlier, earlier_order)| {
-                changes(earlier, earlier_order.as_ref(), version, order.as_ref())
+            compared_with: earlier.map(|earlier| history.versions[earlier].version),
+            changes: earlier.map_or_else(Vec::new, |earlier| {
+                changes(&history.versions[earlier], orders[earlier].as_ref(), version, orders[n].as_ref())
             }),
         });
         events.push(Event { at: version.received_at, actor: source.clone(), what });
-        before = Some((version, order));
     }
     events.extend(history.quarantine.iter().map(|refusal| Event {
         at: refusal.received_at,

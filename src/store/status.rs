@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 
 use super::{Result, StoreError};
 use crate::domain::ids::SourceName;
 
 /// Deliveries of one sink that are counted; more are shown as this many.
-pub const MOST_COUNTED: i64 = 100_000;
+pub const MOST_COUNTED: i64 = 50_000;
 
 /// How one order stream fares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -130,19 +130,38 @@ pub struct Details {
 
 /// Reads sources and sinks.
 pub async fn overview(pool: &PgPool) -> Result<Overview> {
-    Ok(Overview { sources: sources(pool).await?, sinks: sinks(pool).await? })
+    let mut tx = bounded(pool).await?;
+    let overview = Overview { sources: sources(&mut *tx).await?, sinks: sinks(&mut tx).await? };
+    tx.commit().await.map_err(StoreError::of("status.overview"))?;
+    Ok(overview)
 }
 
 /// Reads queue, dead letters and open alerts, at most `limit` of each.
 pub async fn details(pool: &PgPool, limit: u32) -> Result<Details> {
-    Ok(Details {
-        queue: queue(pool, limit).await?,
-        dead_letters: dead_letters(pool, limit).await?,
-        alerts: open_alerts(pool, limit).await?,
-    })
+    let mut tx = bounded(pool).await?;
+    let details = Details {
+        queue: queue(&mut *tx, limit).await?,
+        dead_letters: dead_letters(&mut *tx, limit).await?,
+        alerts: open_alerts(&mut *tx, limit).await?,
+    };
+    tx.commit().await.map_err(StoreError::of("status.details"))?;
+    Ok(details)
 }
 
-pub async fn sources(db: impl PgExecutor<'_>) -> Result<Vec<SourceStatus>> {
+/// A transaction in which reads keep their bounds: the server ends what takes too long, and a planner that knows nothing
+/// of the table yet walks the partial indexes up to the limit, instead of collecting all open rows first to sort them.
+async fn bounded(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    let mut tx = pool.begin().await.map_err(StoreError::of("status.bounded"))?;
+    let settings = "-- status.bounded
+        SET TRANSACTION READ ONLY;
+        SET LOCAL statement_timeout = '5s';
+        SET LOCAL enable_bitmapscan = off;
+        SET LOCAL enable_sort = off";
+    sqlx::raw_sql(settings).execute(&mut *tx).await.map_err(StoreError::of("status.bounded"))?;
+    Ok(tx)
+}
+
+async fn sources(db: impl PgExecutor<'_>) -> Result<Vec<SourceStatus>> {
     sqlx::query_as!(
         SourceStatus,
         r#"-- status.sources
@@ -171,7 +190,7 @@ pub async fn sources(db: impl PgExecutor<'_>) -> Result<Vec<SourceStatus>> {
     .map_err(StoreError::of("status.sources"))
 }
 
-pub async fn sinks(pool: &PgPool) -> Result<Vec<SinkStatus>> {
+async fn sinks(db: &mut PgConnection) -> Result<Vec<SinkStatus>> {
     let rows = sqlx::query!(
         r#"-- status.sinks
         SELECT name, kind, state, reason, hint, breaker, last_success_at, activated_at
@@ -179,10 +198,10 @@ pub async fn sinks(pool: &PgPool) -> Result<Vec<SinkStatus>> {
         ORDER BY name
         "#
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *db)
     .await
     .map_err(StoreError::of("status.sinks"))?;
-    let counts = counts(pool).await?;
+    let counts = counts(&mut *db).await?;
     Ok(rows
         .into_iter()
         .map(|row| {
@@ -203,7 +222,9 @@ pub async fn sinks(pool: &PgPool) -> Result<Vec<SinkStatus>> {
                 last_success_at: row.last_success_at,
                 activated_at: row.activated_at,
             };
-            mine.into_iter().for_each(|count| status.add(count));
+            for count in mine {
+                status.add(count);
+            }
             status
         })
         .collect())
@@ -276,7 +297,7 @@ async fn counts(db: impl PgExecutor<'_>) -> Result<Vec<Count>> {
 }
 
 /// The first of each lane of each sink, soonest first.
-pub async fn queue(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<QueuedDelivery>> {
+async fn queue(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<QueuedDelivery>> {
     sqlx::query_as!(
         QueuedDelivery,
         r#"-- status.queue
@@ -311,7 +332,7 @@ pub async fn queue(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<QueuedDeli
 }
 
 /// Newest first.
-pub async fn dead_letters(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<DeadLetter>> {
+async fn dead_letters(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<DeadLetter>> {
     sqlx::query_as!(
         DeadLetter,
         r#"-- status.dead_letters
@@ -340,7 +361,7 @@ pub async fn dead_letters(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<Dea
 }
 
 /// Newest first.
-pub async fn open_alerts(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<OpenAlert>> {
+async fn open_alerts(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<OpenAlert>> {
     sqlx::query_as!(
         OpenAlert,
         r#"-- status.open_alerts
