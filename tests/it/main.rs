@@ -12,6 +12,7 @@ mod delivery;
 mod dev_database;
 mod embedded_postgres;
 mod g1_no_version_lost;
+mod g5_to_the_penny;
 mod g9_replicas;
 mod ingest;
 mod migrations;
