@@ -53,6 +53,7 @@ pub mod domain;
 pub mod http;
 pub mod ingest;
 pub mod lifecycle;
+pub mod ops;
 pub mod simulator;
 pub mod sinks;
 pub mod source;

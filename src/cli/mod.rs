@@ -6,9 +6,13 @@ pub mod config;
 pub mod database;
 pub mod demo;
 pub mod dev_database;
+pub mod doctor;
 pub mod migrate;
+pub mod order;
 pub mod run;
 pub mod simulate;
+pub mod status;
+mod table;
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 

@@ -1,1 +1,393 @@
-//! Status.
+//! How everything fares: read for people and probes, never for a decision about an order.
+//!
+//! Every read has a bounded cost, because probes and scrapes come every few seconds and a backlog may be huge: what is
+//! counted is counted up to [`MOST_COUNTED`] per sink, and lists end where the caller says. The views `sync_status`,
+//! `sink_status`, `delivery_queue` and `dead_letters` show people the same, counted to the end.
+//!
+//! Nothing here reads a payload, a stored step or a receipt.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{PgExecutor, PgPool};
+
+use super::{Result, StoreError};
+use crate::domain::ids::SourceName;
+
+/// Deliveries of one sink that are counted; more are shown as this many.
+pub const MOST_COUNTED: i64 = 100_000;
+
+/// How one order stream fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceStatus {
+    pub source: String,
+    /// `active`, `failing`, `parked` or `paused`.
+    pub state: String,
+    pub reason: Option<String>,
+    pub hint: Option<String>,
+    pub last_error: Option<String>,
+    /// Consecutive failed polls.
+    pub failures: i32,
+    /// Since the position was last confirmed by a page; none: nothing was read yet.
+    pub cursor_age_seconds: Option<i64>,
+    /// Since the stream last said that nothing more is ready.
+    pub lag_seconds: i64,
+    pub last_poll_at: Option<DateTime<Utc>>,
+    pub last_success_at: Option<DateTime<Utc>>,
+    pub next_poll_at: DateTime<Utc>,
+    pub versions: i64,
+    pub duplicates: i64,
+    pub throttled: i64,
+    /// Unresolved.
+    pub quarantined: i64,
+}
+
+/// How one destination fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SinkStatus {
+    pub sink: String,
+    pub kind: String,
+    /// `active`, `paused` or `blocked`.
+    pub state: String,
+    pub reason: Option<String>,
+    pub hint: Option<String>,
+    /// `closed`, `open` or `half_open`: the worst of its lanes.
+    pub breaker: String,
+    pub pending: i64,
+    pub in_flight: i64,
+    pub in_doubt: i64,
+    pub parked: i64,
+    /// Pending deliveries by what they wait for; `due` waits for nothing.
+    pub waiting_for: BTreeMap<String, i64>,
+    /// How long the delivery that has been due longest has been due. None: nothing is due.
+    pub oldest_due_seconds: Option<i64>,
+    pub last_success_at: Option<DateTime<Utc>>,
+    pub activated_at: DateTime<Utc>,
+}
+
+/// A delivery that is due, scheduled or being sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueuedDelivery {
+    pub sink: String,
+    pub source: String,
+    pub order_id: String,
+    pub state: String,
+    pub wanted_version: i64,
+    pub applied_version: Option<i64>,
+    pub lane: String,
+    pub attempts: i32,
+    pub next_attempt_at: DateTime<Utc>,
+    pub due: bool,
+    pub waiting_for: Option<String>,
+    pub last_error: Option<String>,
+}
+
+/// A delivery that waits for a person, or for certainty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    pub sink: String,
+    pub source: String,
+    pub order_id: String,
+    /// `parked` or `in_doubt`.
+    pub state: String,
+    pub wanted_version: i64,
+    pub applied_version: Option<i64>,
+    pub reason: Option<String>,
+    pub hint: Option<String>,
+    pub last_error: Option<String>,
+    pub attempts: i32,
+    pub next_look_at: Option<DateTime<Utc>>,
+    pub since: DateTime<Utc>,
+    pub age_seconds: i64,
+}
+
+/// Something a person was or is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenAlert {
+    pub cause: String,
+    pub subject: String,
+    pub detail: Option<String>,
+    pub count: i64,
+    pub raised_at: DateTime<Utc>,
+    pub last_seen_at: DateTime<Utc>,
+}
+
+/// Sources and sinks: all that health is judged by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    pub sources: Vec<SourceStatus>,
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// The lists below an overview.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Details {
+    pub queue: Vec<QueuedDelivery>,
+    pub dead_letters: Vec<DeadLetter>,
+    pub alerts: Vec<OpenAlert>,
+}
+
+/// Reads sources and sinks.
+pub async fn overview(pool: &PgPool) -> Result<Overview> {
+    Ok(Overview { sources: sources(pool).await?, sinks: sinks(pool).await? })
+}
+
+/// Reads queue, dead letters and open alerts, at most `limit` of each.
+pub async fn details(pool: &PgPool, limit: u32) -> Result<Details> {
+    Ok(Details {
+        queue: queue(pool, limit).await?,
+        dead_letters: dead_letters(pool, limit).await?,
+        alerts: open_alerts(pool, limit).await?,
+    })
+}
+
+pub async fn sources(db: impl PgExecutor<'_>) -> Result<Vec<SourceStatus>> {
+    sqlx::query_as!(
+        SourceStatus,
+        r#"-- status.sources
+        SELECT v.source AS "source!",
+               v.state AS "state!",
+               v.reason,
+               v.hint,
+               v.last_error,
+               s.failures,
+               v.cursor_age_seconds,
+               v.lag_seconds AS "lag_seconds!",
+               v.last_poll_at,
+               v.last_success_at,
+               v.next_poll_at AS "next_poll_at!",
+               v.versions AS "versions!",
+               v.duplicates AS "duplicates!",
+               v.throttled AS "throttled!",
+               v.quarantined AS "quarantined!"
+        FROM sync_status v
+        JOIN sources s ON s.name = v.source
+        ORDER BY v.source
+        "#
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.sources"))
+}
+
+pub async fn sinks(pool: &PgPool) -> Result<Vec<SinkStatus>> {
+    let rows = sqlx::query!(
+        r#"-- status.sinks
+        SELECT name, kind, state, reason, hint, breaker, last_success_at, activated_at
+        FROM sinks
+        ORDER BY name
+        "#
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::of("status.sinks"))?;
+    let counts = counts(pool).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let mine: Vec<&Count> = counts.iter().filter(|count| count.sink == row.name).collect();
+            let mut status = SinkStatus {
+                sink: row.name,
+                kind: row.kind,
+                state: row.state,
+                reason: row.reason,
+                hint: row.hint,
+                breaker: row.breaker,
+                pending: 0,
+                in_flight: 0,
+                in_doubt: 0,
+                parked: 0,
+                waiting_for: BTreeMap::new(),
+                oldest_due_seconds: None,
+                last_success_at: row.last_success_at,
+                activated_at: row.activated_at,
+            };
+            mine.into_iter().for_each(|count| status.add(count));
+            status
+        })
+        .collect())
+}
+
+struct Count {
+    sink: String,
+    state: String,
+    waiting_for: String,
+    n: i64,
+    due_seconds: Option<i64>,
+}
+
+impl SinkStatus {
+    fn add(&mut self, count: &Count) {
+        match count.state.as_str() {
+            "pending" => {
+                self.pending += count.n;
+                *self.waiting_for.entry(count.waiting_for.clone()).or_default() += count.n;
+                self.oldest_due_seconds = self.oldest_due_seconds.max(count.due_seconds);
+            }
+            "in_flight" => self.in_flight += count.n,
+            "in_doubt" => self.in_doubt += count.n,
+            "parked" => self.parked += count.n,
+            _ => {} // applied and skipped stand in neither index
+        }
+    }
+}
+
+async fn counts(db: impl PgExecutor<'_>) -> Result<Vec<Count>> {
+    // Two partial indexes, each walked up to the limit. Scheduled doubts stand in both, so the first leaves them out.
+    sqlx::query_as!(
+        Count,
+        r#"-- status.counts
+        SELECT k.name AS "sink!",
+               c.state AS "state!",
+               c.waiting_for AS "waiting_for!",
+               c.n AS "n!",
+               c.due_seconds
+        FROM sinks k
+        CROSS JOIN LATERAL (
+            SELECT o.state,
+                   coalesce(o.waiting_for, 'due') AS waiting_for,
+                   count(*) AS n,
+                   extract(epoch FROM now() - min(o.next_attempt_at) FILTER (WHERE o.next_attempt_at <= now()))::bigint
+                       AS due_seconds
+            FROM (
+                SELECT d.state, d.waiting_for, d.next_attempt_at
+                FROM deliveries d
+                WHERE d.open AND d.sink = k.name AND d.state IN ('pending', 'in_flight')
+                LIMIT $1
+            ) o
+            GROUP BY 1, 2
+            UNION ALL
+            SELECT x.state, '', count(*), NULL
+            FROM (
+                SELECT d.state
+                FROM deliveries d
+                WHERE d.dead AND d.sink = k.name
+                LIMIT $1
+            ) x
+            GROUP BY 1
+        ) c
+        "#,
+        MOST_COUNTED,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.counts"))
+}
+
+/// The first of each lane of each sink, soonest first.
+pub async fn queue(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<QueuedDelivery>> {
+    sqlx::query_as!(
+        QueuedDelivery,
+        r#"-- status.queue
+        SELECT q.sink AS "sink!",
+               q.source AS "source!",
+               q.order_id AS "order_id!",
+               q.state AS "state!",
+               q.wanted_version AS "wanted_version!",
+               q.applied_version,
+               q.lane AS "lane!",
+               q.attempts AS "attempts!",
+               q.next_attempt_at AS "next_attempt_at!",
+               q.due AS "due!",
+               q.waiting_for,
+               q.last_error
+        FROM sinks k
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM delivery_queue d
+            WHERE d.sink = k.name
+            ORDER BY d.lane, d.priority, d.next_attempt_at
+            LIMIT $1
+        ) q
+        ORDER BY q.next_attempt_at, q.sink, q.source, q.order_id
+        LIMIT $1
+        "#,
+        i64::from(limit),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.queue"))
+}
+
+/// Newest first.
+pub async fn dead_letters(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<DeadLetter>> {
+    sqlx::query_as!(
+        DeadLetter,
+        r#"-- status.dead_letters
+        SELECT sink AS "sink!",
+               source AS "source!",
+               order_id AS "order_id!",
+               state AS "state!",
+               wanted_version AS "wanted_version!",
+               applied_version,
+               reason,
+               hint,
+               last_error,
+               attempts AS "attempts!",
+               next_look_at,
+               since AS "since!",
+               age_seconds AS "age_seconds!"
+        FROM dead_letters
+        ORDER BY since DESC, sink, source, order_id
+        LIMIT $1
+        "#,
+        i64::from(limit),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.dead_letters"))
+}
+
+/// Newest first.
+pub async fn open_alerts(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<OpenAlert>> {
+    sqlx::query_as!(
+        OpenAlert,
+        r#"-- status.open_alerts
+        SELECT cause, subject, detail, count, raised_at, last_seen_at
+        FROM alerts
+        WHERE resolved_at IS NULL
+        ORDER BY raised_at DESC, id DESC
+        LIMIT $1
+        "#,
+        i64::from(limit),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.open_alerts"))
+}
+
+/// What the server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// As `15.18`.
+    pub version: String,
+    /// Its clock; what leases and due times are compared with.
+    pub now: DateTime<Utc>,
+}
+
+pub async fn server(db: impl PgExecutor<'_>) -> Result<Server> {
+    sqlx::query_as!(
+        Server,
+        r#"-- status.server
+        SELECT current_setting('server_version') AS "version!", now() AS "now!"
+        "#
+    )
+    .fetch_one(db)
+    .await
+    .map_err(StoreError::of("status.server"))
+}
+
+/// Where a stream is read next; none: it was never read, or its position was given up.
+pub async fn cursor(db: impl PgExecutor<'_>, source: &SourceName) -> Result<Option<String>> {
+    let cursor = sqlx::query_scalar!(
+        r#"-- status.cursor
+        SELECT cursor FROM sources WHERE name = $1
+        "#,
+        source.as_str(),
+    )
+    .fetch_optional(db)
+    .await
+    .map_err(StoreError::of("status.cursor"))?;
+    Ok(cursor.flatten())
+}

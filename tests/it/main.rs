@@ -16,3 +16,4 @@ mod g5_to_the_penny;
 mod g9_replicas;
 mod ingest;
 mod migrations;
+mod ops;

@@ -1,0 +1,144 @@
+//! Gauges read from the database at each scrape, beside what the process counted by itself.
+//!
+//! The cost is that of one overview, which is bounded. Without a database the process's own numbers are still told.
+
+use chrono::{DateTime, Utc};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::store::status::Overview;
+
+/// What Prometheus is told the text is.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const END: &str = "# EOF\n";
+const SOURCE_STATES: [&str; 4] = ["active", "failing", "parked", "paused"];
+const SINK_STATES: [&str; 3] = ["active", "paused", "blocked"];
+const BREAKER_STATES: [&str; 3] = ["closed", "open", "half_open"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceState {
+    source: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sink {
+    sink: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkState {
+    sink: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Waiting {
+    sink: String,
+    waiting_for: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+/// The process's own text, with the gauges before its end mark.
+pub fn with_gauges(own: &str, version: &'static str, started_at: DateTime<Utc>, overview: Option<&Overview>) -> String {
+    let mut registry = Registry::with_prefix("scoffable_sync");
+    let build = Family::<Build, Gauge>::default();
+    build.get_or_create(&Build { version }).set(1);
+    registry.register("build_info", "Version of the program", build);
+    let started = Gauge::<i64>::default();
+    started.set(started_at.timestamp());
+    registry.register("start_time_seconds", "When the process started, Unix time", started);
+    let database = Gauge::<i64>::default();
+    database.set(overview.is_some().into());
+    registry.register("database_up", "Whether the database answered this scrape", database);
+    if let Some(overview) = overview {
+        sources(overview, &mut registry);
+        sinks(overview, &mut registry);
+    }
+    let mut text = own.strip_suffix(END).unwrap_or(own).to_owned();
+    // Writing to a String cannot fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn sources(overview: &Overview, registry: &mut Registry) {
+    let lag = Family::<Source, Gauge>::default();
+    let cursor_age = Family::<Source, Gauge>::default();
+    let quarantined = Family::<Source, Gauge>::default();
+    let failures = Family::<Source, Gauge>::default();
+    let state = Family::<SourceState, Gauge>::default();
+    for source in &overview.sources {
+        let label = Source { source: source.source.clone() };
+        lag.get_or_create(&label).set(source.lag_seconds);
+        if let Some(age) = source.cursor_age_seconds {
+            cursor_age.get_or_create(&label).set(age);
+        }
+        quarantined.get_or_create(&label).set(source.quarantined);
+        failures.get_or_create(&label).set(source.failures.into());
+        for name in SOURCE_STATES {
+            let label = SourceState { source: source.source.clone(), state: name };
+            state.get_or_create(&label).set((source.state == name).into());
+        }
+    }
+    registry.register("source_lag_seconds", "Since the stream last said that nothing more is ready", lag);
+    registry.register("source_cursor_age_seconds", "Since the position was last confirmed by a page", cursor_age);
+    registry.register("source_quarantined_open", "Unresolved orders that could not be taken in", quarantined);
+    registry.register("source_failures", "Consecutive failed polls", failures);
+    registry.register("source_state", "1 for the state the stream is in", state);
+}
+
+fn sinks(overview: &Overview, registry: &mut Registry) {
+    let deliveries = Family::<SinkState, Gauge>::default();
+    let waiting = Family::<Waiting, Gauge>::default();
+    let oldest = Family::<Sink, Gauge>::default();
+    let state = Family::<SinkState, Gauge>::default();
+    let breaker = Family::<SinkState, Gauge>::default();
+    // None yet reads as 0, so that an alert on its age fires.
+    let success = Family::<Sink, Gauge>::default();
+    for sink in &overview.sinks {
+        let label = |state| SinkState { sink: sink.sink.clone(), state };
+        let counts = [
+            ("pending", sink.pending),
+            ("in_flight", sink.in_flight),
+            ("in_doubt", sink.in_doubt),
+            ("parked", sink.parked),
+        ];
+        for (name, n) in counts {
+            deliveries.get_or_create(&label(name)).set(n);
+        }
+        for (reason, n) in &sink.waiting_for {
+            waiting.get_or_create(&Waiting { sink: sink.sink.clone(), waiting_for: reason.clone() }).set(*n);
+        }
+        let name = Sink { sink: sink.sink.clone() };
+        oldest.get_or_create(&name).set(sink.oldest_due_seconds.unwrap_or_default());
+        success.get_or_create(&name).set(sink.last_success_at.map_or(0, |at| at.timestamp()));
+        for name in SINK_STATES {
+            state.get_or_create(&label(name)).set((sink.state == name).into());
+        }
+        for name in BREAKER_STATES {
+            breaker.get_or_create(&label(name)).set((sink.breaker == name).into());
+        }
+    }
+    registry.register(
+        "sink_deliveries",
+        "Deliveries that are not settled, by state; at most 100000 are counted",
+        deliveries,
+    );
+    registry.register("sink_waiting", "Pending deliveries by what they wait for", waiting);
+    registry.register("sink_oldest_due_seconds", "How long the oldest due delivery has been due", oldest);
+    registry.register("sink_last_success_timestamp_seconds", "When something was last delivered, Unix time", success);
+    registry.register("sink_state", "1 for the state the sink is in", state);
+    registry.register("sink_breaker", "1 for the worst breaker state of the sink's lanes", breaker);
+}
