@@ -5,4 +5,5 @@ mod harness;
 mod delivery;
 mod dev_database;
 mod embedded_postgres;
+mod end_to_end;
 mod migrations;
