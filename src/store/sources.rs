@@ -96,7 +96,9 @@ pub async fn take(
               AND state <> 'paused'
               AND next_poll_at <= clock.now
               AND coalesce(not_before, '-infinity') <= clock.now
-              AND coalesce(lease_expires_at, '-infinity') <= clock.now
+              -- Our own lease, left behind by a turn whose end the database did not hear of. One poller per process and
+              -- source, and the raised epoch fences whatever that turn may still have on its way.
+              AND (coalesce(lease_expires_at, '-infinity') <= clock.now OR lease_owner = $2)
             RETURNING name, lease_epoch
         )
         SELECT taken.lease_epoch AS "epoch?",
@@ -106,7 +108,9 @@ pub async fn take(
                s.refused_credential,
                (s.cursor IS NULL AND s.dead_cursor IS NOT NULL) AS "cursor_was_dropped!",
                (extract(epoch FROM clock.now - s.last_success_at) * 1000)::bigint AS since_success_ms,
-               (extract(epoch FROM greatest(s.next_poll_at, s.not_before, s.lease_expires_at) - clock.now) * 1000)::bigint
+               (extract(epoch FROM greatest(s.next_poll_at, s.not_before,
+                                            CASE WHEN s.lease_owner <> $2 THEN s.lease_expires_at END)
+                        - clock.now) * 1000)::bigint
                    AS "wait_ms!"
         FROM sources s
         CROSS JOIN clock

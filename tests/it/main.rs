@@ -7,3 +7,4 @@ mod dev_database;
 mod embedded_postgres;
 mod end_to_end;
 mod migrations;
+mod process;

@@ -262,7 +262,6 @@ kind = "scoffable"
 base_url = "{stream}"
 token = "{token}"
 poll_interval = "1s"
-page_size = 20
 request_timeout = "2s"
 requests_per_minute = "unlimited"
 account_requests_per_minute = "unlimited"
