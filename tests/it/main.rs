@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod command_line;
 mod delivery;
 mod dev_database;
 mod embedded_postgres;

@@ -308,8 +308,9 @@ async fn a_database_that_goes_away_after_the_start_is_waited_for_and_work_goes_o
     migrate(&connect(&database.url, &ConnectOptions::default()).await.unwrap(), &MIGRATOR).await.unwrap();
     let simulation = no_orders().await;
     let config = ConfigFile::of(&database, &simulation);
-    // A patience shorter than the outage: only the start is bounded by it.
-    let mut daemon = started(config.command(&["run"]).with("database.connect_timeout", "1s")).await;
+    // A patience shorter than the outage, because only the start is bounded by it; and leases that nobody could wait for.
+    let patience = config.command(&["run"]).with("database.connect_timeout", "1s").with("delivery.lease", "1h");
+    let mut daemon = started(patience).await;
     simulation.scoffable.journal().wait_until(|journal| journal.total() > 0, PATIENCE).await.unwrap();
 
     server.stop().await.unwrap();

@@ -49,6 +49,11 @@ pub fn scoffable_sync<A: Into<String>>(args: impl IntoIterator<Item = A>) -> Inv
 }
 
 impl Invocation {
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
@@ -150,10 +155,6 @@ pub struct Finished {
 }
 
 impl Process {
-    pub fn pid(&self) -> Pid {
-        self.pid
-    }
-
     pub fn stdout(&self) -> String {
         self.said.of(Stream::Out)
     }
