@@ -105,7 +105,8 @@ fn payload() -> String {
 }
 
 async fn bare_loop(sink: &Receiver, deliveries: usize) -> f64 {
-    let client = scoffable_sync::http::client_builder().pool_max_idle_per_host(IN_FLIGHT).build().expect("a plain client");
+    let client =
+        scoffable_sync::http::client_builder().pool_max_idle_per_host(IN_FLIGHT).build().expect("a plain client");
     let body = payload().repeat(2);
     let started = Instant::now();
     futures::stream::iter(0..deliveries)

@@ -14,7 +14,13 @@ pub mod simulate;
 pub mod status;
 mod table;
 
-use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -130,6 +136,12 @@ impl CliError {
             Self::Failed(_) => FAILED,
         }
     }
+
+    /// Whoever read our answer has heard enough, as `head` does.
+    fn is_gone_reader(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 impl From<io::Error> for CliError {
@@ -149,6 +161,9 @@ pub fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(execute(cli)).unwrap_or_else(|error| {
+        if error.is_gone_reader() {
+            return FINE;
+        }
         eprintln!("error: {}", chain(&error));
         error.exit_code()
     });
@@ -163,7 +178,7 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         Command::Run(install) => run::run(&options, install.into()).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Simulate(args) => simulate::run(args).await,
+        Command::Simulate(args) => simulate::run(args, out).await,
         Command::CheckConfig(json) => Ok(config::check(&options, json.form(), out)?),
         Command::Migrate(install) => migrate::run(&options, install.into(), out).await,
         Command::Config(ConfigCommand::Show(json)) => Ok(config::show(&options, json.form(), out)?),
@@ -172,7 +187,10 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             Ok(FINE)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "scoffable-sync", out);
+            // Into memory first: it panics where the reader has gone.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "scoffable-sync", &mut script);
+            out.write_all(&script)?;
             Ok(FINE)
         }
         Command::DevDatabase { command } => dev_database::run(&command).await,
