@@ -112,7 +112,7 @@ pub async fn run(args: DemoArgs) -> Result<u8, CliError> {
     let listen = free_address(args.listen)?;
     let simulation = simulate(&args, &clock).await?;
     let (server, name) = tokio::select! {
-        started = start_database(&args, &lifecycle) => started?,
+        started = start_database(&args, &clock, &lifecycle) => started?,
         () = lifecycle.drain().cancelled() => return Ok(FINE),
     };
     let url = server.url_of(&name);
@@ -179,7 +179,11 @@ async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulation, CliError
 
 /// Starts the private server and makes an empty database in it, whose name is returned; drops those that earlier runs
 /// left.
-async fn start_database(args: &DemoArgs, lifecycle: &Lifecycle) -> Result<(EmbeddedServer, String), CliError> {
+async fn start_database(
+    args: &DemoArgs,
+    clock: &Clock,
+    lifecycle: &Lifecycle,
+) -> Result<(EmbeddedServer, String), CliError> {
     let dir = match &args.data {
         Some(dir) => std::path::absolute(dir)?,
         None => database::default_dir()
@@ -192,7 +196,7 @@ async fn start_database(args: &DemoArgs, lifecycle: &Lifecycle) -> Result<(Embed
         .await
         .map_err(|error| OpenError::Open(error.into()))?;
     let pool = PgPool::connect(server.url().expose_secret()).await.map_err(anyhow::Error::from)?;
-    let name = format!("demo_{}_{}", chrono::Utc::now().timestamp(), std::process::id());
+    let name = format!("demo_{}_{}", clock.wall().timestamp(), std::process::id());
     store::demo::replace_databases(&pool, "demo_", &name).await.map_err(anyhow::Error::from)?;
     pool.close().await;
     Ok((server, name))

@@ -26,7 +26,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::config::Form;
 use crate::{
-    config::{ConfigError, LoadOptions},
+    config::{self as settings, ConfigError, LoadOptions},
+    database::install::Consent,
+    domain::ids::SourceName,
+    ops::health::Limits,
     telemetry::chain,
 };
 
@@ -71,6 +74,12 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// What is wrong with the configuration; no network
     CheckConfig(JsonArgs),
+    /// How everything fares: sources, sinks, queue, dead letters; exit 1 when degraded
+    Status(StatusArgs),
+    /// Everything that happened to one order; exit 1 when it is unknown
+    Order(OrderArgs),
+    /// Try the way to each system and say what to do about what is wrong; exit 1 when something is
+    Doctor(JsonArgs),
     /// Apply the database's migrations and exit
     Migrate(InstallArgs),
     /// The configuration in effect, or its JSON Schema
@@ -105,6 +114,35 @@ impl JsonArgs {
     fn form(&self) -> Form {
         if self.json { Form::Json } else { Form::Text }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scoffable-sync status
+  scoffable-sync status --json | jq .reasons
+  scoffable-sync status --live             asks the running process, for health checks")]
+struct StatusArgs {
+    #[command(flatten)]
+    json: JsonArgs,
+    /// Only ask the process at http.listen whether it turns; needs no database
+    #[arg(long)]
+    live: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scoffable-sync order 5500017
+  scoffable-sync order 5500017 --source main --json")]
+struct OrderArgs {
+    /// The platform's id of the order
+    id: String,
+    /// Only in this source, where several know the id
+    #[arg(long, value_name = "NAME", value_parser = SourceName::parse)]
+    source: Option<SourceName>,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 /// Consent to install a missing PostgreSQL.
@@ -180,6 +218,23 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
         Command::Demo(args) => demo::run(args).await,
         Command::Simulate(args) => simulate::run(args, out).await,
         Command::CheckConfig(json) => Ok(config::check(&options, json.form(), out)?),
+        Command::Status(args) if args.live => live(&options).await,
+        Command::Status(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            let limits = Limits::of(&settings);
+            Ok(status::run(&database.pool, &limits, args.json.form(), out).await?)
+        }
+        Command::Order(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(order::run(&database.pool, &args.id, args.source.as_ref(), args.json.form(), out).await?)
+        }
+        Command::Doctor(json) => {
+            let report = settings::check(&options)?;
+            let Some(settings) = &report.settings else { return Err(ConfigError::Invalid(Box::new(report)).into()) };
+            Ok(doctor::run(settings, &report.found.warnings, json.form(), out).await?)
+        }
         Command::Migrate(install) => migrate::run(&options, install.into(), out).await,
         Command::Config(ConfigCommand::Show(json)) => Ok(config::show(&options, json.form(), out)?),
         Command::Config(ConfigCommand::Schema) => {
@@ -194,6 +249,13 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             Ok(FINE)
         }
         Command::DevDatabase { command } => dev_database::run(&command).await,
+    }
+}
+
+async fn live(options: &LoadOptions) -> Result<u8, CliError> {
+    match settings::load(options)?.http.listen {
+        Some(address) => Ok(status::live(address).await),
+        None => Err(anyhow::anyhow!("http.listen is \"off\": there is nobody to ask").into()),
     }
 }
 
