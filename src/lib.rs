@@ -35,7 +35,7 @@
 //! | [`source`] | HTTP bytes into domain orders | sinks, storage, schedules |
 //! | [`config`] | read → validate → build; `config/default.toml` is the manual | |
 //! | [`database`] | connect, migrate, the private server of `url = "embedded"` | orders |
-//! | `ops` | health, metrics and status over HTTP | how anything is decided |
+//! | [`ops`] | health, metrics and status over HTTP | how anything is decided |
 //! | [`app`] | wiring, and nothing else | |
 //! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs and metrics, the HTTP client all share | |
 //! | [`cli`] | a file per subcommand | |

@@ -109,13 +109,10 @@ pub async fn assemble(settings: &Settings, pool: &PgPool) -> App {
 /// CPU time of this process so far, user and system.
 pub fn cpu_of(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<u64> = stat
-        .rsplit_once(") ")
-        .map(|(_, rest)| rest.split(' ').filter_map(|field| field.parse().ok()).collect())
-        .unwrap_or_default();
-    // The state is no number and falls out: utime and stime are then the 11th and 12th.
-    let ticks = fields.get(10).copied().unwrap_or_default() + fields.get(11).copied().unwrap_or_default();
-    Duration::from_millis(ticks * 10)
+    // Source: proc_pid_stat(5): behind the name in brackets, utime and stime are the 12th and 13th.
+    let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
+    let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
 pub fn median(values: &mut [f64]) -> f64 {

@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::config::{self, ConfigError, LoadOptions, Problems, Report};
+use crate::{
+    config::{self, ConfigError, LoadOptions, Problems, Report},
+    telemetry::chain,
+};
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +65,6 @@ fn write_report(report: &Report, form: Form, out: &mut impl Write) -> io::Result
             writeln!(out, "{answer:#}")
         }
     }
-}
-
-/// The error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

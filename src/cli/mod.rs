@@ -14,13 +14,22 @@ pub mod simulate;
 pub mod status;
 mod table;
 
-use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::config::Form;
 use crate::{
-    config::{ConfigError, LoadOptions},
+    config::{self as settings, ConfigError, LoadOptions},
+    database::install::Consent,
+    domain::ids::SourceName,
+    ops::health::Limits,
     telemetry::chain,
 };
 
@@ -65,6 +74,12 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// What is wrong with the configuration; no network
     CheckConfig(JsonArgs),
+    /// How everything fares: sources, sinks, queue, dead letters; exit 1 when degraded
+    Status(StatusArgs),
+    /// Everything that happened to one order; exit 1 when it is unknown
+    Order(OrderArgs),
+    /// Try the way to each system and say what to do about what is wrong; exit 1 when something is
+    Doctor(JsonArgs),
     /// Apply the database's migrations and exit
     Migrate(InstallArgs),
     /// The configuration in effect, or its JSON Schema
@@ -101,6 +116,35 @@ impl JsonArgs {
     }
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scoffable-sync status
+  scoffable-sync status --json | jq .reasons
+  scoffable-sync status --live             asks the running process, for health checks")]
+struct StatusArgs {
+    #[command(flatten)]
+    json: JsonArgs,
+    /// Only ask the process at http.listen whether it turns; needs no database
+    #[arg(long)]
+    live: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scoffable-sync order 5500017
+  scoffable-sync order 5500017 --source main --json")]
+struct OrderArgs {
+    /// The platform's id of the order
+    id: String,
+    /// Only in this source, where several know the id
+    #[arg(long, value_name = "NAME", value_parser = SourceName::parse)]
+    source: Option<SourceName>,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
 /// Consent to install a missing PostgreSQL.
 #[derive(Debug, Args)]
 pub struct InstallArgs {
@@ -130,6 +174,12 @@ impl CliError {
             Self::Failed(_) => FAILED,
         }
     }
+
+    /// Whoever read our answer has heard enough, as `head` does.
+    fn is_gone_reader(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 impl From<io::Error> for CliError {
@@ -149,6 +199,9 @@ pub fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(execute(cli)).unwrap_or_else(|error| {
+        if error.is_gone_reader() {
+            return FINE;
+        }
         eprintln!("error: {}", chain(&error));
         error.exit_code()
     });
@@ -163,8 +216,25 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         Command::Run(install) => run::run(&options, install.into()).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Simulate(args) => simulate::run(args).await,
+        Command::Simulate(args) => simulate::run(args, out).await,
         Command::CheckConfig(json) => Ok(config::check(&options, json.form(), out)?),
+        Command::Status(args) if args.live => live(&options).await,
+        Command::Status(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            let limits = Limits::of(&settings);
+            Ok(status::run(&database.pool, &limits, args.json.form(), out).await?)
+        }
+        Command::Order(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(order::run(&database.pool, &args.id, args.source.as_ref(), args.json.form(), out).await?)
+        }
+        Command::Doctor(json) => {
+            let report = settings::check(&options)?;
+            let Some(settings) = &report.settings else { return Err(ConfigError::Invalid(Box::new(report)).into()) };
+            Ok(doctor::run(settings, &report.found.warnings, json.form(), out).await?)
+        }
         Command::Migrate(install) => migrate::run(&options, install.into(), out).await,
         Command::Config(ConfigCommand::Show(json)) => Ok(config::show(&options, json.form(), out)?),
         Command::Config(ConfigCommand::Schema) => {
@@ -172,10 +242,20 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             Ok(FINE)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "scoffable-sync", out);
+            // Into memory first: it panics where the reader has gone.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "scoffable-sync", &mut script);
+            out.write_all(&script)?;
             Ok(FINE)
         }
         Command::DevDatabase { command } => dev_database::run(&command).await,
+    }
+}
+
+async fn live(options: &LoadOptions) -> Result<u8, CliError> {
+    match settings::load(options)?.http.listen {
+        Some(address) => Ok(status::live(address).await),
+        None => Err(anyhow::anyhow!("http.listen is \"off\": there is nobody to ask").into()),
     }
 }
 

@@ -1,5 +1,9 @@
 //! `run`: the daemon.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
 use super::{CliError, FAILED, database};
@@ -9,6 +13,10 @@ use crate::{
     config::{self, ConfigError, Env, LoadOptions, Settings},
     database::{Database, install::Consent},
     lifecycle::{Lifecycle, service_manager},
+    ops::{
+        health::Limits,
+        server::{self, OpsState},
+    },
     telemetry::{chain, log},
 };
 
@@ -31,6 +39,38 @@ pub async fn run(options: &LoadOptions, consent: Consent) -> Result<u8, CliError
     Ok(code)
 }
 
+/// Listens where `http.listen` says, until the drain begins.
+async fn serve(
+    settings: &Settings,
+    database: &Database,
+    app: &App,
+    clock: &Clock,
+    lifecycle: &Lifecycle,
+) -> Result<(), CliError> {
+    let Some(address) = settings.http.listen else { return Ok(()) };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: set another http.listen, or \"off\""))?;
+    let address = listener.local_addr()?;
+    let state = OpsState {
+        pool: database.pool.clone(),
+        metrics: Arc::clone(&app.metrics),
+        limits: Limits::of(settings),
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: clock.wall(),
+        alive: Arc::new(|| true),
+        admin_token: settings.http.admin_token.as_ref().map(|token| token.value().clone()),
+    };
+    info!(http.listen = %address, "status API listening");
+    let stop = lifecycle.drain().clone();
+    lifecycle.spawn("status API", async move {
+        if let Err(error) = server::serve(listener, state, stop).await {
+            error!(error = chain(&error), "status API failed");
+        }
+    });
+    Ok(())
+}
+
 /// Registers, runs and stops everything on an open database. The caller decides when to drain.
 pub async fn daemon(
     settings: &Settings,
@@ -40,6 +80,7 @@ pub async fn daemon(
 ) -> Result<u8, CliError> {
     app::register(&database.pool, settings, clock).await.map_err(anyhow::Error::from)?;
     let app = App::build(settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
+    serve(settings, &database, &app, clock, lifecycle).await?;
     app.spawn(lifecycle);
     let (sources, sinks) = (settings.sources.len(), settings.sinks.len());
     info!(sources, sinks, version = env!("CARGO_PKG_VERSION"), "daemon started");

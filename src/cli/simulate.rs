@@ -1,6 +1,6 @@
 //! `simulate`: only the simulated systems, for integrators who want something to talk to.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::Write, net::SocketAddr, time::Duration};
 
 use clap::Args;
 
@@ -16,6 +16,8 @@ use crate::{
 
 /// As in `config/simulator.toml`, which a test holds against these.
 pub const TOKEN: &str = "simulator-token";
+pub const STREAM: &str = "127.0.0.1:9471";
+pub const RECEIVER: &str = "127.0.0.1:9472";
 pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
 
 #[derive(Debug, Args)]
@@ -38,17 +40,17 @@ pub struct SimulateArgs {
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pace: Duration,
     /// Address of the order stream
-    #[arg(long, default_value = "127.0.0.1:9471", value_name = "ADDRESS")]
+    #[arg(long, default_value = STREAM, value_name = "ADDRESS")]
     stream: SocketAddr,
     /// Address of the webhook receiver
-    #[arg(long, default_value = "127.0.0.1:9472", value_name = "ADDRESS")]
+    #[arg(long, default_value = RECEIVER, value_name = "ADDRESS")]
     receiver: SocketAddr,
     /// Enforce the documented limits of 30 requests a minute per token and 60 per account
     #[arg(long)]
     limits: bool,
 }
 
-pub async fn run(args: SimulateArgs) -> Result<u8, CliError> {
+pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliError> {
     let lifecycle = Lifecycle::new();
     let signals = lifecycle.obey_signals()?;
     let simulation = simulator::run(SimulateOptions {
@@ -65,9 +67,9 @@ pub async fn run(args: SimulateArgs) -> Result<u8, CliError> {
     })
     .await
     .map_err(anyhow::Error::from)?;
-    println!("order stream      {}  (token {TOKEN})", simulation.scoffable.base_url());
-    println!("webhook receiver  {}  (signing secret {SIGNING_SECRET})", simulation.webhook.url());
-    println!("Ctrl-C ends it.");
+    writeln!(out, "order stream      {}  (token {TOKEN})", simulation.scoffable.base_url())?;
+    writeln!(out, "webhook receiver  {}  (signing secret {SIGNING_SECRET})", simulation.webhook.url())?;
+    writeln!(out, "Ctrl-C ends it.")?;
     lifecycle.drain().cancelled().await;
     simulation.stop().await;
     signals.abort();

@@ -39,6 +39,33 @@ pub async fn totals(db: impl PgExecutor<'_>) -> Result<Totals> {
     .map_err(StoreError::of("demo.totals"))
 }
 
+/// A delivery that waits for a person.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    pub order_id: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// What waits for a person, by order id.
+pub async fn dead_letters(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<DeadLetter>> {
+    sqlx::query_as!(
+        DeadLetter,
+        r#"-- demo.dead_letters
+        SELECT order_id, state, reason, hint
+        FROM deliveries
+        WHERE state IN ('parked', 'in_doubt')
+        ORDER BY sink, source, order_id
+        LIMIT $1
+        "#,
+        limit
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("demo.dead_letters"))
+}
+
 /// Makes an empty database and drops those of the same prefix that nobody is connected to.
 ///
 /// `prefix` and `name` are ours, of letters, digits and underscores.

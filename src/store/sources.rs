@@ -111,7 +111,9 @@ pub async fn take(
                s.state,
                CASE WHEN taken.name IS NULL THEN s.refused_credential ELSE taken.refused_credential END
                    AS refused_credential,
-               (extract(epoch FROM greatest(s.next_poll_at, s.not_before, s.lease_expires_at) - clock.now) * 1000)::bigint
+               (extract(epoch FROM greatest(s.next_poll_at, s.not_before,
+                                            CASE WHEN s.lease_owner <> $2 THEN s.lease_expires_at END)
+                        - clock.now) * 1000)::bigint
                    AS "wait_ms!"
         FROM sources s
         CROSS JOIN clock

@@ -306,7 +306,7 @@ async fn ingest_claims_settlements_and_starts_never_deadlock_and_lose_nothing() 
     let mut setup = TestApp::setup().with("sources.main.page_size", "20").with("sinks.hook.retry.initial", "1s");
     setup.stream.limits = Limits::NONE;
     setup.world = Some(World::generate(WorldOptions { orders: 400, seed: 9, ..WorldOptions::default() }));
-    let mut app = setup.start().await;
+    let app = setup.start().await;
     let world = World::generate(WorldOptions { orders: 400, seed: 9, ..WorldOptions::default() });
     let stop = CancellationToken::new();
     let mut tasks = Vec::new();

@@ -219,8 +219,13 @@ impl EmbeddedServer {
 
     /// The line that opens this database for a person. It names the file with the password, not the password.
     pub fn psql_line(&self) -> String {
+        self.psql_line_of(DATABASE)
+    }
+
+    /// The same for another database of this server.
+    pub fn psql_line_of(&self, database: &str) -> String {
         let pgpass = self.cluster.pgpass();
-        format!("PGPASSFILE={} psql -h 127.0.0.1 -p {} -U {SUPERUSER} {DATABASE}", pgpass.display(), self.port)
+        format!("PGPASSFILE={} psql -h 127.0.0.1 -p {} -U {SUPERUSER} {database}", pgpass.display(), self.port)
     }
 
     /// Disconnects everybody, writes everything out and waits for the server's end; a shared server is left alone.
