@@ -318,6 +318,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_is_read_seldom_may_be_behind_for_three_polls() {
+        let limit_with = |poll_interval: &str| {
+            let overrides = [
+                ("database.url", "embedded"),
+                ("sources.main.kind", "scoffable"),
+                ("sources.main.token", "t"),
+                ("sources.main.poll_interval", poll_interval),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let options = crate::config::LoadOptions { overrides: overrides.into(), ..Default::default() };
+            Limits::of(&crate::config::load(&options).unwrap()).lag["main"]
+        };
+
+        assert_eq!(limit_with("5m"), Duration::from_mins(30));
+        assert_eq!(limit_with("1h"), Duration::from_hours(3));
+    }
+
+    #[test]
     fn pauses_are_an_operators_own_doing() {
         let source = SourceStatus { state: "paused".into(), lag_seconds: 99_999, ..source() };
         let sink =
