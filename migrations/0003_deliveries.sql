@@ -47,6 +47,7 @@ CREATE TABLE deliveries (
     state            text        NOT NULL,
     open             boolean     NOT NULL GENERATED ALWAYS AS
                      (state IN ('pending', 'in_flight') OR (state = 'in_doubt' AND next_attempt_at IS NOT NULL)) STORED,
+    dead             boolean     NOT NULL GENERATED ALWAYS AS (state IN ('parked', 'in_doubt')) STORED,
     wanted_version   bigint      NOT NULL,
     applied_version  bigint,
     decided_version  bigint,
@@ -85,14 +86,16 @@ CREATE TABLE deliveries (
 
 -- Exactly the claim's order over open rows. A claim changes none of these columns, nor `open`, so it stays heap-only.
 CREATE INDEX deliveries_due ON deliveries (sink, lane, priority, next_attempt_at, source, order_id) WHERE open;
--- What a person has to look at.
-CREATE INDEX deliveries_dead ON deliveries (sink, source, order_id) WHERE state IN ('parked', 'in_doubt');
+-- What a person has to look at. By `dead` and not by `state`: a column of a predicate that changes costs the claim its
+-- heap-only update.
+CREATE INDEX deliveries_dead ON deliveries (sink, source, order_id) WHERE dead;
 
 COMMENT ON TABLE deliveries IS 'One row per (sink, order): bring this order to this sink, up to wanted_version. Never pruned.';
 COMMENT ON COLUMN deliveries.lane IS 'Location or organisation inside the sink; a blocked lane holds up only itself.';
 COMMENT ON COLUMN deliveries.priority IS '0 new order, 1 correction of an applied one, 2 backfill.';
 COMMENT ON COLUMN deliveries.state IS 'pending, in_flight, in_doubt (sent, no answer), applied, skipped (nothing owed), parked (waits for a person or a newer version).';
 COMMENT ON COLUMN deliveries.open IS 'Whether the claim looks at this row.';
+COMMENT ON COLUMN deliveries.dead IS 'Whether a person has to look at this row, or certainty is missing.';
 COMMENT ON COLUMN deliveries.applied_version IS 'Newest version that the destination is known to hold.';
 COMMENT ON COLUMN deliveries.decided_version IS 'Newest version that was applied, skipped or discarded; the walk of versions = every goes on behind it.';
 COMMENT ON COLUMN deliveries.floor_version IS 'Versions below were stored before the sink was activated and are not owed (versions = every).';

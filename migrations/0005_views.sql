@@ -45,7 +45,7 @@ LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt,
            count(*) FILTER (WHERE state = 'parked') AS parked
     FROM deliveries
-    WHERE state IN ('parked', 'in_doubt') AND sink = k.name
+    WHERE dead AND sink = k.name
 ) x ON true;
 COMMENT ON VIEW sink_status IS 'How each destination fares. oldest_pending_seconds: how long the oldest due delivery has been due.';
 
@@ -65,7 +65,7 @@ SELECT sink, source, order_id, state, wanted_version, applied_version, reason, h
        updated_at AS since,
        extract(epoch FROM now() - updated_at)::bigint AS age_seconds
 FROM deliveries
-WHERE state IN ('parked', 'in_doubt');
+WHERE dead;
 COMMENT ON VIEW dead_letters IS 'Deliveries that wait for a person (parked) or for certainty (in_doubt).';
 
 CREATE VIEW order_timeline AS

@@ -170,7 +170,7 @@ pub fn main() -> ExitCode {
 
 async fn execute(cli: Cli) -> Result<u8, CliError> {
     let options = LoadOptions::of_process(cli.config);
-    let out = &mut io::stdout().lock();
+    let out = &mut io::stdout();
     match cli.command {
         Command::Run(install) => run::run(&options, install.into()).await,
         Command::Demo(args) => demo::run(args).await,

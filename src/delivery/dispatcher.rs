@@ -47,6 +47,8 @@ use crate::{
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// Longest sleep without a wake-up: what another process stored is seen after this at the latest.
 const IDLE: Duration = Duration::from_secs(5);
+/// When a delivery is claimed again whose version the claim could not see yet.
+const SOON: Duration = Duration::from_millis(50);
 /// Most rows in one claim or settle.
 const BATCH: usize = 200;
 
@@ -200,7 +202,8 @@ impl Dispatcher {
                                 self.breaker.note_open(lane);
                             }
                             queue.extend(taken.held);
-                            next_claim = Instant::now() + taken.rest.unwrap_or_default();
+                            let rest = taken.rest.unwrap_or_default();
+                            next_claim = Instant::now() + self.shortest_hold().map_or(rest, |hold| rest.min(hold));
                         }
                         Some(Err(error)) => {
                             trouble += 1;
@@ -277,6 +280,12 @@ impl Dispatcher {
             return None;
         }
         Some(left)
+    }
+
+    /// Until the first lane that asked us to slow down may be called again.
+    fn shortest_hold(&self) -> Option<Duration> {
+        let now = self.driver.clock.elapsed();
+        self.held_back.values().map(|until| until.saturating_sub(now).max(Duration::from_millis(1))).min()
     }
 
     fn lanes_not_held_back(&mut self) -> Vec<String> {
@@ -380,6 +389,10 @@ impl Driver {
         let claimed = &held.claimed;
         if let Some(stored) = &claimed.pending_step {
             return self.resolve_doubt(held, stored, started).await;
+        }
+        if claimed.snapshot.is_none() && !claimed.all_walked {
+            let settlement = self.given_back(held, SOON, None);
+            return Some(Ended { settlement, signal: Signal::Silent });
         }
         let step = match self.plan(claimed) {
             Plan::Send(step) => step,
@@ -650,12 +663,21 @@ impl Driver {
             reason: None,
             request_digest: None,
             response_excerpt: None,
+            again: false,
         }
     }
 
     /// Records a batch and returns what has to be tried again. A batch that the database refuses for its data is
     /// settled row by row, so that one row never holds up the others.
     async fn settle(&self, batch: Vec<Settlement>) -> Vec<Settlement> {
+        let mut left = self.settle_or_return(batch).await;
+        for settlement in &mut left {
+            settlement.attempt.again = true;
+        }
+        left
+    }
+
+    async fn settle_or_return(&self, batch: Vec<Settlement>) -> Vec<Settlement> {
         match self.settle_once(&batch).await {
             Ok(()) => return Vec::new(),
             Err(error) if !error.is_about_the_data() => {
@@ -690,7 +712,11 @@ impl Driver {
             if *state == State::Parked {
                 warn!(sink.name = %self.name, order.id = %order.order_id, "delivery parked");
                 let subject = format!("{}/{order}", self.name);
-                store::alerts::raise(&self.pool, "dead_letter", &subject, "a delivery waits for a person").await?;
+                let told = store::alerts::raise(&self.pool, "dead_letter", &subject, "a delivery waits for a person");
+                if let Err(error) = told.await {
+                    // The delivery is settled; it stands in dead_letters all the same.
+                    report("alert not raised", &self.name, &error, Duration::ZERO, 1);
+                }
             }
         }
         if moved.len() < batch.len() {

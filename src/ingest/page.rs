@@ -93,12 +93,33 @@ impl Refused {
         detail: String,
     ) -> Self {
         let raw = raw.into_bytes();
-        let raw_hash = Sha256::digest(&raw).into();
+        let raw_hash = hash_without_flag(&raw);
         Self { order_id, version, raw, raw_hash, reason, detail }
     }
 }
 
+/// SHA-256 of an order that need not be JSON, without the word behind `"latestVersion":`: the platform decides that
+/// anew for each answer, and the same order read again is one case.
+fn hash_without_flag(raw: &[u8]) -> [u8; 32] {
+    const FLAG: &[u8] = br#""latestVersion""#;
+    let Some(start) = raw.windows(FLAG.len()).position(|part| part == FLAG) else { return Sha256::digest(raw).into() };
+    let (before, after) = raw.split_at(start + FLAG.len());
+    let value = after.iter().position(|byte| !b" \t\r\n:".contains(byte)).unwrap_or(after.len());
+    let (colon, after) = after.split_at(value);
+    let rest = [&b"true"[..], b"false"].iter().find_map(|word| after.strip_prefix(*word)).unwrap_or(after);
+    Sha256::new().chain_update(before).chain_update(colon).chain_update(rest).finalize().into()
+}
+
 impl Row {
+    /// The same version with another content than the one that is kept. As a case it is known by that content, as in
+    /// the store.
+    fn conflict(&self) -> Refused {
+        let detail = "this version was received before with another content".to_owned();
+        let (hash, version) = (self.decoded.content_hash.0, self.decoded.order.version.0);
+        let raw_hash = Sha256::new().chain_update(hash).chain_update(version.to_be_bytes()).finalize().into();
+        Refused { raw_hash, ..self.refuse("version_conflict", detail) }
+    }
+
     /// The same order as one for the quarantine: the database would not take it.
     pub fn refuse(&self, reason: &'static str, detail: String) -> Refused {
         let raw = RawOrder::new(bytes::Bytes::copy_from_slice(self.decoded.payload.as_str().as_bytes()));
@@ -136,8 +157,7 @@ pub fn columns<'a>(rows: impl Iterator<Item = &'a Row>) -> (Versions<'a>, Vec<Re
         match seen.entry((order.id.as_str(), order.version.0)) {
             Entry::Occupied(first) => {
                 if *first.get() != hash {
-                    let detail = "this version was received before with another content".to_owned();
-                    conflicts.push(row.refuse("version_conflict", detail));
+                    conflicts.push(row.conflict());
                 }
                 continue;
             }

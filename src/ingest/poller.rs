@@ -88,7 +88,7 @@ enum Left {
     CaughtUp,
     /// Told to stop.
     Stopped,
-    /// The request limit is used up until then.
+    /// The request limit is used up until then, or the account was asked to pause.
     Full(Duration),
     /// More is said to be ready, and the cursor does not move.
     Stuck,
@@ -145,9 +145,8 @@ impl Poller {
             Take::Taken(turn) => turn,
             Take::Later { wait, parked, refused_credential } => {
                 let replaced = parked && refused_credential.is_some_and(|refused| refused != self.credential);
-                if replaced {
+                if replaced && store::sources::poll_now(&parts.pool, &parts.name, offset).await? {
                     info!(source.name = %parts.name, "credential replaced");
-                    store::sources::poll_now(&parts.pool, &parts.name, offset).await?;
                     return Ok(Duration::ZERO);
                 }
                 return Ok(wait.min(if parked { SECRET_LOOK } else { LOOK }).max(Duration::from_millis(10)));
@@ -216,9 +215,10 @@ impl Poller {
             PollEnd::CaughtUp => {
                 if turn.failures > 0 {
                     info!(source.name = %name, "source recovered");
-                    store::alerts::resolve(pool, "source_parked", subject).await?;
-                    store::alerts::resolve(pool, "source_failing", subject).await?;
                 }
+                // Whatever the row says: the first page after a trouble clears it, and that poll may end in a pause.
+                store::alerts::resolve(pool, "source_parked", subject).await?;
+                store::alerts::resolve(pool, "source_failing", subject).await?;
                 "caught_up"
             }
             PollEnd::Paused => "paused",
@@ -261,6 +261,7 @@ impl Poller {
             Ok(Commits::Done) => fetching.await.unwrap_or(Left::Stopped),
             Ok(Commits::Fenced) | Err(_) => {
                 fetching.abort();
+                let _ = fetching.await; // its request ends before a new turn begins
                 Left::Stopped
             }
         };
@@ -330,7 +331,7 @@ impl Poller {
             }
             other => other?,
         };
-        let Stored::Committed { inserted } = stored else { return Ok(Commits::Fenced) };
+        let Stored::Committed { inserted, quarantined } = stored else { return Ok(Commits::Fenced) };
         if inserted > 0 {
             self.parts.wake.wake_all();
         }
@@ -339,12 +340,12 @@ impl Poller {
             source.name = %self.parts.name, page.orders = received, page.new_versions = inserted,
             pages = group.len(), "pages stored"
         );
-        let commit = Committed { pages: group.len() as u64, inserted, received, quarantined: refused.len() as u64 };
+        let commit = Committed { pages: group.len() as u64, inserted, received, quarantined };
         self.parts.metrics.committed(&self.parts.name, commit, self.parts.clock.wall().timestamp());
         for (verdict, times) in page::verdicts(group) {
             self.parts.metrics.verdict(&self.parts.name, verdict, times);
         }
-        self.tell_oddities(group, refused.len()).await?;
+        self.tell_oddities(group, quarantined).await?;
         Ok(Commits::Done)
     }
 
@@ -373,11 +374,14 @@ impl Poller {
         cursor: Option<&str>,
         pages: usize,
     ) -> Result<Stored, StoreError> {
-        let mut inserted_before = 0;
+        let (mut inserted_before, mut quarantined_before) = (0, 0);
         let mut culprits = Vec::new();
         for row in rows {
             match self.store(lease, std::slice::from_ref(row), &[], None, 0).await {
-                Ok(Stored::Committed { inserted }) => inserted_before += inserted,
+                Ok(Stored::Committed { inserted, quarantined }) => {
+                    inserted_before += inserted;
+                    quarantined_before += quarantined;
+                }
                 Ok(Stored::Fenced) => return Ok(Stored::Fenced),
                 Err(error) if error.is_about_the_data() => {
                     culprits.push(row.refuse("refused_by_database", "the database does not take it".to_owned()));
@@ -387,16 +391,19 @@ impl Poller {
         }
         let refused: Vec<&Refused> = refused.iter().copied().chain(&culprits).collect();
         Ok(match self.store(lease, &[], &refused, cursor, pages).await? {
-            Stored::Committed { inserted } => Stored::Committed { inserted: inserted + inserted_before },
+            Stored::Committed { inserted, quarantined } => Stored::Committed {
+                inserted: inserted + inserted_before,
+                quarantined: quarantined + quarantined_before,
+            },
             Stored::Fenced => Stored::Fenced,
         })
     }
 
     /// One alert per source with something in quarantine, one per status text that nobody documented.
-    async fn tell_oddities(&mut self, group: &[DecodedPage], refused: usize) -> Result<(), StoreError> {
+    async fn tell_oddities(&mut self, group: &[DecodedPage], quarantined: u64) -> Result<(), StoreError> {
         let parts = Arc::clone(&self.parts);
-        if refused > 0 {
-            warn!(source.name = %parts.name, orders = refused, "order quarantined");
+        if quarantined > 0 {
+            warn!(source.name = %parts.name, orders = quarantined, "order quarantined");
             let hint = "orders that could not be taken in stand in `quarantine`";
             store::alerts::raise(&parts.pool, "quarantined", parts.name.as_str(), hint).await?;
         }
@@ -423,6 +430,13 @@ async fn fetch(
     loop {
         if drain.is_cancelled() {
             return Left::Stopped;
+        }
+        if !limits.is_empty() {
+            match store::sources::pause(&parts.pool, &parts.name, parts.clock.offset_ms()).await {
+                Ok(None) => {}
+                Ok(Some(wait)) => return Left::Full(wait),
+                Err(error) => return Left::Store(error),
+            }
         }
         match store::budgets::reserve_minute(&parts.pool, &limits, parts.clock.offset_ms()).await {
             Ok(Reserved::Granted) => {}

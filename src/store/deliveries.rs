@@ -43,8 +43,11 @@ pub struct Claimed {
     pub pending_step: Option<serde_json::Value>,
     /// How long this delivery has been failing.
     pub failing_for: Option<Duration>,
-    /// The version to bring now; none when no version above the decided one is stored.
+    /// The version to bring now. None although something is owed: it was stored after this statement took its snapshot,
+    /// and the next claim sees it.
     pub snapshot: Option<Snapshot>,
+    /// Every version up to the wanted one was decided.
+    pub all_walked: bool,
     /// The delivery of the `after` sink, where one is configured and exists.
     pub dependency: Option<Dependency>,
 }
@@ -127,6 +130,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                c.wanted_version AS "wanted_version!",
                c.applied_version,
                c.sent_version,
+               coalesce(c.decided_version >= c.wanted_version, false) AS "all_walked!",
                c.receipt,
                c.external_id,
                c.pending_step,
@@ -195,6 +199,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 external_id: row.external_id,
                 pending_step: row.pending_step,
                 failing_for: row.failing_ms.map(duration),
+                all_walked: row.all_walked,
                 snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
                     version: Version(version),
                     status,
@@ -380,6 +385,8 @@ pub struct AttemptRecord {
     pub request_digest: Option<[u8; 32]>,
     /// Masked.
     pub response_excerpt: Option<String>,
+    /// An earlier try to record this may have gone through.
+    pub again: bool,
 }
 
 /// Whether a newer wanted version takes the place of one that failed.
@@ -465,9 +472,17 @@ pub async fn settle(
         ), recorded AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
                                   http_status, reason, request_digest, response_excerpt)
-            SELECT $1, *
+            SELECT $1, a.source, a.order_id, a.version, a.attempt, a.step, a.started_at, a.finished_at, a.outcome,
+                   a.http_status, a.reason, a.request_digest, a.response_excerpt
             FROM unnest($22::text[], $23::text[], $24::bigint[], $25::int[], $26::text[], $27::timestamptz[],
-                        $28::timestamptz[], $29::text[], $30::smallint[], $31::text[], $32::bytea[], $33::text[])
+                        $28::timestamptz[], $29::text[], $30::smallint[], $31::text[], $32::bytea[], $33::text[], $35::bool[])
+                AS a (source, order_id, version, attempt, step, started_at, finished_at, outcome, http_status, reason,
+                      request_digest, response_excerpt, again)
+            -- The commit of an earlier try may have gone through without our hearing of it.
+            WHERE NOT a.again
+               OR NOT EXISTS (SELECT FROM attempts known
+                              WHERE known.source = a.source AND known.order_id = a.order_id AND known.sink = $1
+                                AND known.attempt = a.attempt AND known.started_at = a.started_at)
         ), seen AS (
             UPDATE sinks
             SET last_success_at = now() + $2 * interval '1 millisecond'
@@ -511,6 +526,7 @@ pub async fn settle(
         &c.a_digest[..] as _,
         &c.a_excerpt[..] as _,
         superseding == Superseding::Newest,
+        &c.a_again[..],
     )
     .fetch_all(db)
     .await
@@ -562,6 +578,7 @@ struct Columns<'a> {
     a_reason: Vec<Option<&'a str>>,
     a_digest: Vec<Option<&'a [u8]>>,
     a_excerpt: Vec<Option<&'a str>>,
+    a_again: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -624,5 +641,6 @@ impl<'a> Columns<'a> {
         self.a_reason.push(s.attempt.reason.as_deref());
         self.a_digest.push(s.attempt.request_digest.as_ref().map(<[u8; 32]>::as_slice));
         self.a_excerpt.push(s.attempt.response_excerpt.as_deref());
+        self.a_again.push(s.attempt.again);
     }
 }

@@ -33,7 +33,7 @@ pub struct Undecodable<'a> {
     pub order_ids: Vec<Option<&'a str>>,
     pub versions: Vec<Option<i64>>,
     pub raw: Vec<&'a [u8]>,
-    /// SHA-256 of `raw`.
+    /// Tells one case from another; see `ingest::page`.
     pub raw_hashes: Vec<Vec<u8>>,
     pub reasons: Vec<&'a str>,
     pub details: Vec<&'a str>,
@@ -55,6 +55,8 @@ pub enum Stored {
     Committed {
         /// Versions that were new.
         inserted: u64,
+        /// Orders that went to the quarantine and did not stand there yet.
+        quarantined: u64,
     },
     /// Another process reads this stream now: nothing was written.
     Fenced,
@@ -108,6 +110,7 @@ pub async fn store_pages(
                 order_type = EXCLUDED.order_type, placed_at = EXCLUDED.placed_at, total_minor = EXCLUDED.total_minor,
                 currency = EXCLUDED.currency, updated_at = EXCLUDED.updated_at
             WHERE o.version < EXCLUDED.version
+            RETURNING order_id
         ), owed AS (
             -- The ORDER BY is the lock order. What a newer version does to a row: see design rule "raising
             -- wanted_version": rows in flight or in doubt learn only the number, closed ones open again. Only a sink of
@@ -122,6 +125,8 @@ pub async fn store_pages(
             FROM newest n
             CROSS JOIN fence
             CROSS JOIN sinks k
+            -- A version that comes late, below the newest known, is nothing new to a sink that wants the newest.
+            WHERE k.versions_mode = 'every' OR n.order_id IN (SELECT order_id FROM known)
             ORDER BY k.name, fence.name, n.order_id
             ON CONFLICT (sink, source, order_id) DO UPDATE
             SET wanted_version = EXCLUDED.wanted_version,
@@ -132,10 +137,10 @@ pub async fn store_pages(
                                          OR d.state = 'pending' AND EXCLUDED.floor_version IS NOT NULL
                                        THEN d.next_attempt_at
                                        ELSE greatest(EXCLUDED.next_attempt_at, d.not_before) END,
-                attempts = CASE WHEN d.state IN ('in_flight', 'in_doubt')
+                attempts = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
                                   OR d.state = 'pending' AND EXCLUDED.floor_version IS NOT NULL
                                 THEN d.attempts ELSE 0 END,
-                first_failed_at = CASE WHEN d.state IN ('in_flight', 'in_doubt')
+                first_failed_at = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
                                          OR d.state = 'pending' AND EXCLUDED.floor_version IS NOT NULL
                                        THEN d.first_failed_at END,
                 waiting_for = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
@@ -161,7 +166,8 @@ pub async fn store_pages(
             -- The same version with another content: the first stays, the second is kept aside. Looked for only when
             -- something was received again; the lateral look-up goes by key whatever the planner knows.
             INSERT INTO quarantine (source, order_id, version, raw, raw_hash, reason, detail, received_at)
-            SELECT fence.name, t.order_id, t.version, convert_to(($17::text[])[t.n], 'UTF8'), t.content_hash,
+            SELECT fence.name, t.order_id, t.version, convert_to(($17::text[])[t.n], 'UTF8'),
+                   sha256(t.content_hash || int8send(t.version)),
                    'version_conflict', 'this version was received before with another content', fence.now
             FROM fence
             CROSS JOIN unnest($6::text[], $7::bigint[], $14::bytea[]) WITH ORDINALITY
@@ -194,7 +200,9 @@ pub async fn store_pages(
             FROM fence
             WHERE s.name = fence.name
         )
-        SELECT (SELECT count(*) FROM fence) AS "held!", (SELECT count(*) FROM ins) AS "inserted!"
+        SELECT (SELECT count(*) FROM fence) AS "held!",
+               (SELECT count(*) FROM ins) AS "inserted!",
+               (SELECT count(*) FROM refused) + (SELECT count(*) FROM conflicting) AS "quarantined!"
         "#,
         lease.source.as_str(),
         lease.owner,
@@ -226,5 +234,8 @@ pub async fn store_pages(
     .fetch_one(db)
     .await
     .map_err(StoreError::of("ingest.store_pages"))?;
-    Ok(if row.held == 1 { Stored::Committed { inserted: row.inserted as u64 } } else { Stored::Fenced })
+    Ok(match row.held {
+        1 => Stored::Committed { inserted: row.inserted as u64, quarantined: row.quarantined as u64 },
+        _ => Stored::Fenced,
+    })
 }

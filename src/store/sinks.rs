@@ -37,7 +37,8 @@ pub enum Start {
 /// Registers the sink, in the caller's transaction; true when this activated it.
 ///
 /// Activation locks every source's row, so each stored version is clearly before or after it, also while another
-/// process still polls: that process' next commit waits for ours and then sees the new sink.
+/// process still polls. A commit that waits for our lock took its snapshot before, and would not see the new sink:
+/// raising the epochs fences it, and its process takes the turn again and reads the page once more.
 pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms: i64) -> Result<bool> {
     let known = sqlx::query_scalar!(
         r#"-- sinks.register.known
@@ -66,6 +67,14 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
     .fetch_all(&mut *db)
     .await
     .map_err(StoreError::of("sinks.register.lock_sources"))?;
+    sqlx::query!(
+        r#"-- sinks.register.fence_sources
+        UPDATE sources SET lease_epoch = lease_epoch + 1 WHERE lease_owner IS NOT NULL
+        "#
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.fence_sources"))?;
     let activated = sqlx::query!(
         r#"-- sinks.register.activate
         INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at, state, reason, hint)

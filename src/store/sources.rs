@@ -74,6 +74,9 @@ pub enum Take {
 }
 
 /// Takes the stream's lease if it is due and free.
+///
+/// An owner's own lease counts as free: a process asks again only when it lost sight of its turn, for instance because
+/// the connection broke, and the new epoch fences whatever of the old turn is still on its way.
 pub async fn take(
     db: impl PgExecutor<'_>,
     source: &SourceName,
@@ -96,21 +99,19 @@ pub async fn take(
               AND state <> 'paused'
               AND next_poll_at <= clock.now
               AND coalesce(not_before, '-infinity') <= clock.now
-              -- Our own lease, left behind by a turn whose end the database did not hear of. One poller per process and
-              -- source, and the raised epoch fences whatever that turn may still have on its way.
-              AND (coalesce(lease_expires_at, '-infinity') <= clock.now OR lease_owner = $2)
-            RETURNING name, lease_epoch
+              AND (lease_owner = $2 OR coalesce(lease_expires_at, '-infinity') <= clock.now)
+            RETURNING name, lease_epoch, cursor, failures, refused_credential, dead_cursor, last_success_at
         )
+        -- What was taken comes from the row that was locked: `s` may show an older one.
         SELECT taken.lease_epoch AS "epoch?",
-               s.cursor,
+               taken.cursor,
+               taken.failures AS "failures?",
+               (taken.cursor IS NULL AND taken.dead_cursor IS NOT NULL) AS "cursor_was_dropped?",
+               (extract(epoch FROM clock.now - taken.last_success_at) * 1000)::bigint AS since_success_ms,
                s.state,
-               s.failures,
-               s.refused_credential,
-               (s.cursor IS NULL AND s.dead_cursor IS NOT NULL) AS "cursor_was_dropped!",
-               (extract(epoch FROM clock.now - s.last_success_at) * 1000)::bigint AS since_success_ms,
-               (extract(epoch FROM greatest(s.next_poll_at, s.not_before,
-                                            CASE WHEN s.lease_owner <> $2 THEN s.lease_expires_at END)
-                        - clock.now) * 1000)::bigint
+               CASE WHEN taken.name IS NULL THEN s.refused_credential ELSE taken.refused_credential END
+                   AS refused_credential,
+               (extract(epoch FROM greatest(s.next_poll_at, s.not_before, s.lease_expires_at) - clock.now) * 1000)::bigint
                    AS "wait_ms!"
         FROM sources s
         CROSS JOIN clock
@@ -130,12 +131,13 @@ pub async fn take(
             lease: SourceLease { source: source.clone(), owner: owner.to_owned(), epoch },
             cursor: row.cursor,
             since_success: row.since_success_ms.map(|ms| Duration::from_millis(ms.max(0) as u64)),
-            cursor_was_dropped: row.cursor_was_dropped,
-            failures: row.failures.max(0) as u32,
+            cursor_was_dropped: row.cursor_was_dropped.unwrap_or(false),
+            failures: row.failures.unwrap_or(0).max(0) as u32,
             refused_credential: row.refused_credential,
         }),
         None => Take::Later {
-            wait: Duration::from_millis(row.wait_ms.max(0) as u64),
+            // Paused by an operator: nothing comes due by itself.
+            wait: if row.state == "paused" { Duration::MAX } else { Duration::from_millis(row.wait_ms.max(0) as u64) },
             parked: row.state == "parked",
             refused_credential: row.refused_credential,
         },
@@ -202,30 +204,32 @@ pub async fn finish(
         r#"-- sources.finish
         WITH clock AS (
             SELECT now() + $5 * interval '1 millisecond' AS now
-        ), held AS MATERIALIZED (
-            SELECT name, account
-            FROM sources
-            WHERE name = $1 AND lease_owner = $2 AND lease_epoch = $3
-            FOR UPDATE
-        ), mates AS MATERIALIZED (
-            SELECT s.name
+        ), locked AS MATERIALIZED (
+            -- One lock order for every statement that takes several sources.
+            SELECT s.name, s.lease_owner, s.lease_epoch
             FROM sources s
-            JOIN held ON held.account = s.account AND held.name <> s.name
-            WHERE $6 = 'account_throttled'
+            WHERE s.name = $1
+               OR $6 = 'account_throttled' AND s.account = (SELECT m.account FROM sources m WHERE m.name = $1)
             ORDER BY s.name
-            FOR UPDATE OF s SKIP LOCKED
+            FOR UPDATE
+        ), held AS MATERIALIZED (
+            SELECT name
+            FROM locked
+            WHERE name = $1 AND lease_owner = $2 AND lease_epoch = $3
         ), slowed AS (
             UPDATE sources s
             SET not_before = greatest(s.not_before, clock.now + $4 * interval '1 millisecond')
-            FROM mates, clock
-            WHERE s.name = mates.name
+            FROM locked, clock
+            WHERE s.name = locked.name AND s.name <> $1 AND EXISTS (SELECT FROM held)
         )
         UPDATE sources s
         SET lease_owner = NULL,
             lease_expires_at = NULL,
             next_poll_at = clock.now + $4 * interval '1 millisecond',
+            -- A pause that another source of the account ran into during our turn stands.
             not_before = CASE WHEN $6 IN ('throttled', 'account_throttled')
-                              THEN clock.now + $4 * interval '1 millisecond' END,
+                              THEN greatest(s.not_before, clock.now + $4 * interval '1 millisecond')
+                              WHEN s.not_before > clock.now THEN s.not_before END,
             throttled = s.throttled + CASE WHEN $6 IN ('throttled', 'account_throttled') THEN 1 ELSE 0 END,
             state = CASE WHEN s.state = 'paused' THEN 'paused'
                          WHEN $6 = 'parked' THEN 'parked'
@@ -264,13 +268,31 @@ pub async fn finish(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes the stream due now, for instance because its credential was replaced. Touches nothing that is leased.
-pub async fn poll_now(db: impl PgExecutor<'_>, source: &SourceName, offset_ms: i64) -> Result<()> {
-    sqlx::query!(
+/// How long the whole account was asked to wait, if another source of it ran into that while ours has the turn.
+pub async fn pause(db: impl PgExecutor<'_>, source: &SourceName, offset_ms: i64) -> Result<Option<Duration>> {
+    let wait_ms = sqlx::query_scalar!(
+        r#"-- sources.pause
+        SELECT (extract(epoch FROM not_before - now() - $2 * interval '1 millisecond') * 1000)::bigint
+        FROM sources
+        WHERE name = $1 AND not_before > now() + $2 * interval '1 millisecond'
+        "#,
+        source.as_str(),
+        offset_ms as f64,
+    )
+    .fetch_optional(db)
+    .await
+    .map_err(StoreError::of("sources.pause"))?;
+    Ok(wait_ms.flatten().map(|ms| Duration::from_millis(ms.max(0) as u64 + 1)))
+}
+
+/// Makes the stream due now, for instance because its credential was replaced. False: it is due already, and something
+/// else holds it up; or it is leased.
+pub async fn poll_now(db: impl PgExecutor<'_>, source: &SourceName, offset_ms: i64) -> Result<bool> {
+    let done = sqlx::query!(
         r#"-- sources.poll_now
         UPDATE sources
         SET next_poll_at = now() + $2 * interval '1 millisecond'
-        WHERE name = $1 AND lease_owner IS NULL
+        WHERE name = $1 AND lease_owner IS NULL AND next_poll_at > now() + $2 * interval '1 millisecond'
         "#,
         source.as_str(),
         offset_ms as f64,
@@ -278,5 +300,5 @@ pub async fn poll_now(db: impl PgExecutor<'_>, source: &SourceName, offset_ms: i
     .execute(db)
     .await
     .map_err(StoreError::of("sources.poll_now"))?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }

@@ -2,10 +2,21 @@
 
 mod harness;
 
+mod checklist_limits;
+mod checklist_paging;
+mod checklist_privacy;
+mod checklist_status;
+mod checklist_transport;
+mod checklist_versions;
 mod command_line;
 mod delivery;
 mod dev_database;
 mod embedded_postgres;
 mod end_to_end;
+mod g1_no_version_lost;
+mod g3_no_effect_twice;
+mod g5_to_the_penny;
+mod g9_replicas;
+mod ingest;
 mod migrations;
 mod process;

@@ -47,6 +47,8 @@ pub struct TestApp {
 #[derive(Default)]
 pub struct Setup {
     overrides: BTreeMap<String, String>,
+    removed: Vec<String>,
+    more_sources: Vec<(String, String)>,
     pub stream: ScoffableOptions,
     pub receiver: WebhookOptions,
     pub world: Option<World>,
@@ -57,6 +59,18 @@ impl Setup {
     /// Sets a key of the configuration, as in `("sinks.hook.versions", "every")`.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.overrides.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Leaves a key out that is set for every test.
+    pub fn without(mut self, key: &str) -> Self {
+        self.removed.push(key.to_owned());
+        self
+    }
+
+    /// A source beside the usual one: the same platform, read with another token, which [`Setup::stream`] grants.
+    pub fn with_source(mut self, name: &str, token: &str) -> Self {
+        self.more_sources.push((name.to_owned(), token.to_owned()));
         self
     }
 
@@ -87,6 +101,18 @@ impl Setup {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
+        for (name, token) in self.more_sources {
+            let like_the_first: Vec<(String, String)> = overrides
+                .iter()
+                .filter_map(|(key, value)| {
+                    let key = key.strip_prefix("sources.main.")?;
+                    Some((format!("sources.{name}.{key}"), value.clone()))
+                })
+                .collect();
+            overrides.extend(like_the_first);
+            overrides.insert(format!("sources.{name}.token"), token);
+        }
+        overrides.retain(|key, _| !self.removed.contains(key));
         overrides.extend(self.overrides);
         let pool = database.pool().await;
         let (settings, app) = assemble(&overrides, &pool, &clock).await;

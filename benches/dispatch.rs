@@ -1,0 +1,208 @@
+//! Dispatch with attempts recorded, against a bare client loop that posts the same bodies at the same concurrency and
+//! records nothing.
+//!
+//! Targets, 64 in flight: at least 0.60 of the bare loop at no latency, 0.95 at 20 ms; with 100,000 due rows at least
+//! 0.90 of the rate with 5,000, with and without ANALYZE; at most 60 µs of CPU per delivery, client and server; a second
+//! sink that never answers costs the first less than 0.05.
+//! `cargo bench --bench dispatch`; `ROUNDS=n` and `BACKLOG=n` change the size.
+
+#[allow(dead_code)] // each benchmark uses its part
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{Router, routing::post};
+use futures::StreamExt;
+use scoffable_sync::{
+    lifecycle::Lifecycle,
+    simulator::world::{World, WorldOptions},
+};
+use sqlx::PgPool;
+use support::{Bench, assemble, cpu_of, median, settings};
+use tokio::net::TcpListener;
+
+const IN_FLIGHT: usize = 64;
+const NOWHERE: &str = "http://127.0.0.1:9/";
+
+#[tokio::main]
+async fn main() {
+    let number =
+        |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (rounds, backlog) = (number("ROUNDS", 3), number("BACKLOG", 100_000));
+    let mut bench = Bench::start().await;
+    for (latency, deliveries) in [(Duration::ZERO, 20_000), (Duration::from_millis(20), 10_000)] {
+        let sink = Receiver::start(latency).await;
+        println!("{deliveries} deliveries, answers take {latency:?}, {IN_FLIGHT} in flight");
+        let mut ratios = Vec::new();
+        for round in 0..=rounds {
+            let bare = bare_loop(&sink, deliveries).await;
+            let ours = dispatch(&mut bench, &sink, deliveries, Statistics::Fresh, None).await;
+            if round == 0 {
+                continue; // warms up files, code and connections
+            }
+            println!(
+                "  bare {bare:>7.0}/s  ours {:>7.0}/s  ratio {:.3}  {:.0} µs CPU each (client, receiver and server)",
+                ours.per_second,
+                ours.per_second / bare,
+                ours.cpu_us
+            );
+            ratios.push(ours.per_second / bare);
+        }
+        println!("  median: {:.3} of the bare loop\n", median(&mut ratios));
+    }
+
+    let sink = Receiver::start(Duration::ZERO).await;
+    println!("backlog of {backlog} due rows against 5000");
+    let small = dispatch(&mut bench, &sink, 5_000, Statistics::Fresh, None).await.per_second;
+    for statistics in [Statistics::Fresh, Statistics::None] {
+        let large = dispatch(&mut bench, &sink, backlog, statistics, None).await.per_second;
+        println!("  {statistics:?} statistics: {large:>7.0}/s against {small:>7.0}/s  ratio {:.3}", large / small);
+    }
+
+    let sink = Receiver::start(Duration::from_millis(20)).await;
+    let deaf = Receiver::start(Duration::from_hours(1)).await;
+    println!("\na second sink that never answers, first at 20 ms");
+    let alone = dispatch(&mut bench, &sink, 10_000, Statistics::Fresh, None).await.per_second;
+    let beside = dispatch(&mut bench, &sink, 10_000, Statistics::Fresh, Some(&deaf)).await.per_second;
+    println!("  alone {alone:>7.0}/s  beside it {beside:>7.0}/s  ratio {:.3}", beside / alone);
+    bench.stop().await;
+}
+
+/// Answers every POST with 200 after a while, and counts.
+struct Receiver {
+    url: String,
+    received: Arc<AtomicU64>,
+}
+
+impl Receiver {
+    async fn start(latency: Duration) -> Self {
+        let received = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&received);
+        let handler = move || async move {
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(handler))).await });
+        Self { url, received }
+    }
+}
+
+/// What a webhook body weighs: an order as received and about as much beside it.
+fn payload() -> String {
+    let world = World::generate(WorldOptions { orders: 3, payload_bytes: Some(3_000), ..WorldOptions::default() });
+    let readable = world.versions.iter().find(|version| version.number == 1).expect("there is a first version");
+    String::from_utf8(readable.payload.to_vec()).expect("a readable payload is UTF-8")
+}
+
+async fn bare_loop(sink: &Receiver, deliveries: usize) -> f64 {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(IN_FLIGHT).build().expect("a plain client");
+    let body = payload().repeat(2);
+    let started = Instant::now();
+    futures::stream::iter(0..deliveries)
+        .map(|_| {
+            let request = client.post(&sink.url).body(body.clone());
+            tokio::spawn(async move { request.send().await.expect("it answers").bytes().await.expect("to the end") })
+        })
+        .buffer_unordered(IN_FLIGHT)
+        .for_each(|_| std::future::ready(()))
+        .await;
+    deliveries as f64 / started.elapsed().as_secs_f64()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Statistics {
+    Fresh,
+    None,
+}
+
+struct Rate {
+    per_second: f64,
+    cpu_us: f64,
+}
+
+async fn dispatch(
+    bench: &mut Bench,
+    sink: &Receiver,
+    deliveries: usize,
+    statistics: Statistics,
+    deaf: Option<&Receiver>,
+) -> Rate {
+    let (url, pool) = bench.database().await;
+    let mut more = vec![("sinks.hook.concurrency", "64")];
+    let deaf_url = deaf.map(|deaf| deaf.url.clone()).unwrap_or_default();
+    if deaf.is_some() {
+        more.extend([
+            ("sinks.deaf.kind", "webhook"),
+            ("sinks.deaf.url", deaf_url.as_str()),
+            ("sinks.deaf.concurrency", "64"),
+            ("sinks.deaf.signing_secret", "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0"),
+        ]);
+    }
+    let settings = settings(&url, NOWHERE, &sink.url, &more);
+    let app = assemble(&settings, &pool).await;
+    fill(&pool, deliveries, statistics).await;
+    let (ours, server) = (std::process::id(), server_cpu(&pool).await);
+    let (cpu, before) = (cpu_of(ours), sink.received.load(Ordering::Relaxed));
+    let lifecycle = Lifecycle::new();
+    let started = Instant::now();
+    for dispatcher in app.dispatchers {
+        lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
+    }
+    while sink.received.load(Ordering::Relaxed) - before < deliveries as u64 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(started.elapsed() < Duration::from_mins(10), "deliveries never end");
+    }
+    let took = started.elapsed();
+    let applied = "SELECT count(*) FROM deliveries WHERE sink = 'hook' AND state = 'applied'";
+    while sqlx::query_scalar::<_, i64>(applied).fetch_one(&pool).await.expect("it counts") < deliveries as i64 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let attempts = "SELECT count(*) FROM attempts WHERE sink = 'hook' AND outcome = 'delivered'";
+    let attempts: i64 = sqlx::query_scalar(attempts).fetch_one(&pool).await.expect("it counts");
+    assert_eq!(attempts as usize, deliveries, "every attempt is recorded");
+    let spent = cpu_of(ours).saturating_sub(cpu) + server_cpu(&pool).await.saturating_sub(server);
+    lifecycle.request_abort();
+    lifecycle.run_to_end(Duration::from_secs(1)).await;
+    pool.close().await;
+    Rate { per_second: deliveries as f64 / took.as_secs_f64(), cpu_us: spent.as_secs_f64() * 1e6 / deliveries as f64 }
+}
+
+/// CPU time of the backends that serve our pool.
+async fn server_cpu(pool: &PgPool) -> Duration {
+    let pids: Vec<i32> = sqlx::query_scalar("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+        .fetch_all(pool)
+        .await
+        .expect("activity can be read");
+    pids.into_iter().map(|pid| cpu_of(pid as u32)).sum()
+}
+
+/// So many accepted orders, each owed to each sink and due.
+async fn fill(pool: &PgPool, deliveries: usize, statistics: Statistics) {
+    let statements = [
+        "INSERT INTO order_versions (source, order_id, version, status, content_hash, verdict, breakdown, payload, castable)
+         SELECT 'main', n::text, 1, 'accepted', sha256(n::text::bytea), 'balanced', '{}', $2, true
+         FROM generate_series(1, $1) n",
+        "INSERT INTO orders (source, order_id, version, status)
+         SELECT 'main', n::text, 1, 'accepted' FROM generate_series(1, $1) n WHERE $2 <> ''",
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, next_attempt_at)
+         SELECT k.name, 'main', n::text, 'pending', 1, now() FROM generate_series(1, $1) n CROSS JOIN sinks k WHERE $2 <> ''",
+    ];
+    let payload = payload();
+    for statement in statements {
+        sqlx::query(statement).bind(deliveries as i64).bind(&payload).execute(pool).await.expect("it can be filled");
+    }
+    if matches!(statistics, Statistics::Fresh) {
+        sqlx::query("VACUUM ANALYZE").execute(pool).await.expect("statistics can be made");
+    }
+    sqlx::query("CHECKPOINT").execute(pool).await.expect("a checkpoint is possible");
+}
