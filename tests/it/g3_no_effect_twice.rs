@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::app::{SOURCE, TestApp, order, order_of};
 
-const A_WHILE: Duration = Duration::from_secs(2 * 60 * 60);
+const A_WHILE: Duration = Duration::from_hours(2);
 
 /// Version, key and bytes of each request of the order.
 fn requests(app: &TestApp, order_id: &str) -> Vec<(i64, String, Vec<u8>)> {
@@ -78,7 +78,7 @@ async fn a_process_lost_between_the_effect_and_its_record_leaves_a_repeat_to_the
     let mut app = TestApp::start().await;
     app.publish(&order("A-1", 1, "accepted"));
     app.poll().await;
-    app.webhook.answer_next([slow(Duration::from_secs(60))]);
+    app.webhook.answer_next([slow(Duration::from_mins(1))]);
 
     let had_effect = |ledger: &scoffable_sync::simulator::ledger::Ledger| !ledger.applied(SOURCE, "A-1").is_empty();
     tokio::select! {
