@@ -341,7 +341,7 @@ fn conclude(simulation: &Simulation, seen: &Seen, lifecycle: &Lifecycle) -> u8 {
     let Totals { versions, orders, parked, in_doubt, open, .. } = seen.totals;
     let applied = simulation.webhook.ledger().n_applied();
     let violations = simulation.webhook.violations();
-    let unread = simulation.scoffable.planned() - simulation.scoffable.confirmed(simulator::TOKEN_ID);
+    let unread = simulation.scoffable.planned().saturating_sub(simulation.scoffable.confirmed(simulator::TOKEN_ID));
     let mut text = format!("\nstored {versions} versions of {orders} orders; the receiver took {applied} versions\n");
     let mut list = |lines: Vec<String>| {
         for line in lines.iter().take(LISTED) {

@@ -23,9 +23,9 @@ pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2Vj
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  scoffable-sync simulate                          then: scoffable-sync run --config config/simulator.toml
   scoffable-sync simulate --chaos hard --seed 7
-  curl -s http://127.0.0.1:9471/_sim/state         what was asked of the stream; port 9472: of the receiver")]
+  scoffable-sync run --config config/simulator.toml   the daemon, in another terminal
+  curl -s http://127.0.0.1:9471/_sim/state            what was asked; port 9472: of the receiver")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]
@@ -36,7 +36,7 @@ pub struct SimulateArgs {
     /// How badly the systems behave
     #[arg(long, value_enum, default_value = "none")]
     chaos: Chaos,
-    /// The versions appear over this time
+    /// The versions appear over this time; 0s: all at once
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pace: Duration,
     /// Address of the order stream

@@ -324,7 +324,8 @@ fn validate_after(field: Field<String>, name: &SinkName, names: &Names, section:
         return None;
     }
     if !names.sinks.contains(&after) {
-        section.problem("after", format!("there is no sink {after:?}"), one_of(&after, &names.sinks, "sink"));
+        let others = names.sinks.iter().filter(|other| *other != name.as_str()).cloned().collect();
+        section.problem("after", format!("there is no sink {after:?}"), one_of(&after, &others, "sink"));
         return None;
     }
     SinkName::parse(&after).ok()
@@ -341,6 +342,9 @@ fn validate_sources(field: Field<Vec<String>>, names: &Names, section: &mut Sect
 fn one_of(written: &str, names: &BTreeSet<String>, what: &str) -> String {
     if let Some(meant) = super::problems::nearest(written, names.iter().map(String::as_str)) {
         return format!("did you mean {meant:?}?");
+    }
+    if names.is_empty() {
+        return format!("there is no other {what}: leave the key out");
     }
     let all = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
     format!("name a configured {what}: {all}")

@@ -115,11 +115,14 @@ impl Scene {
         self.a_while(longest_ms).await;
     }
 
-    /// Waits until everything is read and delivered, and holds all books against each other.
-    async fn comes_right(&self) {
+    /// Waits until the daemon has read and delivered everything, and holds all books against each other.
+    async fn comes_right(&self, daemon: &Process) {
         let began = Instant::now();
         while !self.is_at_rest().await {
-            assert!(began.elapsed() < HEALED_WITHIN, "seed {}: not at rest:\n{}", self.seed, self.what_is_open().await);
+            if began.elapsed() > HEALED_WITHIN {
+                let (open, said) = (self.what_is_open().await, daemon.stderr());
+                panic!("seed {}: not at rest after {HEALED_WITHIN:?}:\n{open}\n{said}", self.seed);
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.assert_books_agree().await;
@@ -211,9 +214,9 @@ async fn a_daemon_killed_again_and_again_ends_with_the_right_books() {
             scene.some_deliveries(300).await;
             daemon.kill().await;
         }
-        let _daemon = scene.start();
+        let daemon = scene.start();
 
-        scene.comes_right().await;
+        scene.comes_right(&daemon).await;
         let lost = scene.number("SELECT count(*) FROM attempts WHERE outcome = 'lease_expired'").await;
         assert!(lost > 0, "seed {seed}: no kill hit a delivery under way");
     }
@@ -233,7 +236,7 @@ async fn two_processes_share_the_work_while_one_of_them_is_killed_again_and_agai
             daemon.kill().await;
         }
 
-        scene.comes_right().await;
+        scene.comes_right(&steady).await;
         assert!(steady.is_running());
     }
 }
@@ -258,7 +261,7 @@ async fn a_database_killed_under_the_daemon_is_waited_for_and_nothing_is_lost() 
             let _ = kill_process(running, Signal::KILL);
         }
 
-        scene.comes_right().await;
+        scene.comes_right(&daemon).await;
         assert!(daemon.is_running(), "it was the same process all the time");
         server.stop().await.unwrap();
     }

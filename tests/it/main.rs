@@ -14,6 +14,7 @@ mod dev_database;
 mod embedded_postgres;
 mod end_to_end;
 mod g1_no_version_lost;
+mod g3_no_effect_twice;
 mod g5_to_the_penny;
 mod g9_replicas;
 mod ingest;

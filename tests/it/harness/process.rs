@@ -177,9 +177,9 @@ impl Process {
                 return line;
             }
             let ended = self.child.try_wait().expect("it is our child").is_some();
-            if (ended && self.listening.iter().all(JoinHandle::is_finished)) || Instant::now() > deadline {
-                panic!("`{}` never said {text:?}\n{}", self.name, self.said.all());
-            }
+            let has_said_all = ended && self.listening.iter().all(JoinHandle::is_finished);
+            let goes_on = !has_said_all && Instant::now() < deadline;
+            assert!(goes_on, "`{}` never said {text:?}\n{}", self.name, self.said.all());
             // Its end is no line, so look for that once in a while.
             let _ = tokio::time::timeout(LOOK, more).await;
         }

@@ -1,0 +1,171 @@
+//! G3: an effect is never had twice. A webhook is safe to repeat as long as a repeat is one: the same key and the same
+//! bytes, whoever sends it and however late. What must not be repeated at all belongs to sinks to come.
+
+use std::time::Duration;
+
+use scoffable_sync::simulator::{
+    faults::{Fault, cut_after, cut_before, slow, status, truncated},
+    webhook::Received,
+};
+use serde_json::Value;
+
+use crate::harness::app::{SOURCE, TestApp, order, order_of};
+
+const A_WHILE: Duration = Duration::from_hours(2);
+
+/// Version, key and bytes of each request of the order.
+fn requests(app: &TestApp, order_id: &str) -> Vec<(i64, String, Vec<u8>)> {
+    let of_order = |received: &Received| received.order.order_id == order_id;
+    let all = app.webhook.received();
+    all.iter().filter(|r| of_order(r)).map(|r| (r.version, r.key.clone(), r.body.to_vec())).collect()
+}
+
+/// What was sent first was sent again, and had one effect.
+fn assert_repeated_once(app: &TestApp, order_id: &str) {
+    let requests = requests(app, order_id);
+    assert_eq!(requests.len(), 2, "{requests:?}");
+    assert_eq!(requests[0], requests[1], "a repeat has the key and the bytes of the first");
+    assert_eq!(app.applied(order_id).len(), 1);
+    app.assert_no_violation();
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_under_the_same_key_with_the_same_bytes() {
+    let faults: [(&str, Fault); 3] = [
+        ("cut", cut_after()),
+        ("error", status(502).after_the_effect()),
+        ("request timeout", status(408).after_the_effect()),
+    ];
+    for (name, fault) in faults {
+        let mut app = TestApp::start().await;
+        app.webhook.answer_next([fault]);
+
+        app.arrives(&order("A-1", 1, "accepted")).await;
+        app.run_to_rest().await;
+
+        assert_eq!(app.outcomes("A-1").await, ["unknown", "delivered"], "{name}");
+        assert_repeated_once(&app, "A-1");
+    }
+}
+
+#[tokio::test]
+async fn a_yes_whose_text_is_lost_is_a_yes() {
+    let mut app = TestApp::start().await;
+    app.webhook.answer_next([truncated()]);
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.run_to_rest().await;
+
+    assert_eq!(requests(&app, "A-1").len(), 1);
+    assert_eq!(app.delivery("A-1").await.state, "applied");
+}
+
+#[tokio::test]
+async fn another_process_repeats_hours_later_what_the_first_one_sent() {
+    let mut app = TestApp::start().await;
+    app.webhook.answer_next([cut_after()]);
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    app.restart().await;
+    app.advance(A_WHILE);
+    app.run_to_rest().await;
+
+    assert_repeated_once(&app, "A-1");
+}
+
+#[tokio::test]
+async fn a_process_lost_between_the_effect_and_its_record_leaves_a_repeat_to_the_next() {
+    let mut app = TestApp::start().await;
+    app.publish(&order("A-1", 1, "accepted"));
+    app.poll().await;
+    app.webhook.answer_next([slow(Duration::from_mins(1))]);
+
+    let had_effect = |ledger: &scoffable_sync::simulator::ledger::Ledger| !ledger.applied(SOURCE, "A-1").is_empty();
+    tokio::select! {
+        ended = app.dispatchers[0].tick() => panic!("it hears no answer: {ended:?}"),
+        done = app.webhook.wait_until(had_effect, Duration::from_secs(20)) => done.expect("it is sent"),
+    }
+    let gone = |ledger: &scoffable_sync::simulator::ledger::Ledger| ledger.running(SOURCE, "A-1") == 0;
+    app.webhook.wait_until(gone, Duration::from_secs(20)).await.expect("its connection went with it");
+    app.restart().await;
+    assert_eq!(app.dispatch().await, 0, "the lease holds");
+    app.advance(A_WHILE);
+    app.dispatch().await;
+
+    assert_eq!(app.outcomes("A-1").await, ["lease_expired", "delivered"]);
+    assert_repeated_once(&app, "A-1");
+}
+
+#[tokio::test]
+async fn what_never_arrived_is_sent_again_and_has_its_one_effect() {
+    let mut app = TestApp::start().await;
+    app.webhook.answer_next([cut_before(), status(503)]);
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.run_to_rest().await;
+
+    assert_eq!(app.applied("A-1"), [1]);
+    app.assert_no_violation();
+}
+
+#[tokio::test]
+async fn a_newer_version_after_a_lost_answer_goes_under_a_key_of_its_own() {
+    let mut app = TestApp::start().await;
+    app.webhook.answer_next([cut_after()]);
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.arrives(&order_of("A-1", 2, "accepted", 900)).await;
+    app.run_to_rest().await;
+
+    let requests = requests(&app, "A-1");
+    assert_eq!(requests.iter().map(|(version, ..)| *version).collect::<Vec<_>>(), [1, 2]);
+    assert_ne!(requests[0].1, requests[1].1);
+    assert_eq!(app.applied("A-1"), [1, 2]);
+    app.assert_no_violation();
+}
+
+#[tokio::test]
+async fn in_turn_a_lost_answer_is_settled_before_the_next_version_is_sent() {
+    let mut app = TestApp::setup().with("sinks.hook.versions", "every").start().await;
+    app.webhook.answer_next([cut_after()]);
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.arrives(&order_of("A-1", 2, "accepted", 900)).await;
+    app.run_to_rest().await;
+
+    let requests = requests(&app, "A-1");
+    assert_eq!(requests.iter().map(|(version, ..)| *version).collect::<Vec<_>>(), [1, 1, 2]);
+    assert_eq!(requests[0], requests[1]);
+    assert_eq!(app.applied("A-1"), [1, 2]);
+    app.assert_no_violation();
+}
+
+#[tokio::test]
+async fn a_cancellation_after_a_lost_answer_is_owed_because_the_order_may_stand() {
+    let mut app = TestApp::start().await;
+    app.webhook.answer_next([cut_after()]);
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.arrives(&order("A-1", 2, "cancelled")).await;
+    app.run_to_rest().await;
+
+    assert_eq!(app.applied("A-1"), [1, 2]);
+    app.assert_no_violation();
+}
+
+#[tokio::test]
+async fn a_repeat_is_unchanged_although_the_stream_shows_the_version_otherwise_by_then() {
+    let mut app = TestApp::start().await;
+    app.webhook.answer_next([cut_after()]);
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    // The same version again, as of a page read twice, which is no longer the latest.
+    let mut again: Value = order("A-1", 1, "accepted");
+    again["latestVersion"] = false.into();
+    app.publish(&again);
+    app.poll().await;
+    app.restart().await;
+    app.run_to_rest().await;
+
+    assert_repeated_once(&app, "A-1");
+}
