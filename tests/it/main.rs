@@ -2,7 +2,17 @@
 
 mod harness;
 
+mod breaker;
 mod delivery;
 mod dev_database;
 mod embedded_postgres;
+mod g10_discreet;
+mod g2_no_order_forgotten;
+mod g4_in_order;
+mod g6_isolation;
+mod g8_self_healing;
 mod migrations;
+mod modes;
+mod properties;
+mod retry;
+mod webhook;
