@@ -121,7 +121,7 @@ async fn the_work_of_a_process_that_died_is_taken_over_within_one_lease() {
     app.publish(&order("A-1", 1, "accepted"));
     take(&app.pool, "a process that dies", 0).await.expect("the turn is free");
 
-    app.advance(LEASE - Duration::from_secs(2));
+    app.advance(LEASE.saturating_sub(Duration::from_secs(2)));
     app.poll().await;
     let before = app.number("SELECT count(*) FROM order_versions").await;
     app.advance(Duration::from_secs(2));
@@ -306,7 +306,7 @@ async fn ingest_claims_settlements_and_starts_never_deadlock_and_lose_nothing() 
     let mut setup = TestApp::setup().with("sources.main.page_size", "20").with("sinks.hook.retry.initial", "1s");
     setup.stream.limits = Limits::NONE;
     setup.world = Some(World::generate(WorldOptions { orders: 400, seed: 9, ..WorldOptions::default() }));
-    let mut app = setup.start().await;
+    let app = setup.start().await;
     let world = World::generate(WorldOptions { orders: 400, seed: 9, ..WorldOptions::default() });
     let stop = CancellationToken::new();
     let mut tasks = Vec::new();

@@ -217,7 +217,7 @@ impl TestApp {
             if open == 0 {
                 return;
             }
-            self.advance(Duration::from_secs(60));
+            self.advance(Duration::from_mins(1));
         }
         panic!("deliveries are still open");
     }
@@ -225,10 +225,11 @@ impl TestApp {
     pub async fn delivery(&self, order_id: &str) -> Delivery {
         let row = sqlx::query(
             "SELECT *, (extract(epoch FROM next_attempt_at - now()) * 1000)::bigint - $2 AS due_in_ms
-             FROM deliveries WHERE sink = 'hook' AND order_id = $1",
+             FROM deliveries WHERE sink = $3 AND order_id = $1",
         )
         .bind(order_id)
         .bind(self.clock.offset_ms())
+        .bind(SINK)
         .fetch_one(&self.pool)
         .await
         .unwrap_or_else(|error| panic!("no delivery of {order_id}: {error}"));
