@@ -272,7 +272,7 @@ impl TestApp {
             if open == 0 {
                 return;
             }
-            self.advance(Duration::from_secs(60));
+            self.advance(Duration::from_mins(1));
         }
         panic!("deliveries are still open");
     }
@@ -290,6 +290,7 @@ impl TestApp {
         .bind(sink)
         .bind(order_id)
         .bind(self.clock.offset_ms())
+        .bind(SINK)
         .fetch_one(&self.pool)
         .await
         .unwrap_or_else(|error| panic!("no delivery of {order_id}: {error}"));
