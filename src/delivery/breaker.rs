@@ -41,9 +41,9 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Takes note of a lane's row that is not closed.
-    pub fn note_open(&mut self, lane: &str) {
-        self.open.insert(lane.to_owned());
+    /// Takes note of which lanes' rows are not closed; another process may have opened or closed them.
+    pub fn note_open(&mut self, lanes: &[String]) {
+        self.open = lanes.iter().cloned().collect();
     }
 
     pub fn observe(&mut self, policy: &BreakerSettings, lane: &str, signal: Signal) -> Turn {
@@ -97,6 +97,15 @@ mod tests {
         use Signal::{Blocked, Silent, Well};
 
         assert_eq!(turns(&[Blocked, Silent, Well, Well]), [Turn::Open, Turn::Nothing, Turn::Close, Turn::Nothing]);
+    }
+
+    #[test]
+    fn a_lane_that_another_process_closed_starts_counting_anew() {
+        let mut counter = Counter::default();
+        counter.note_open(&[String::new()]);
+        counter.note_open(&[]);
+
+        assert_eq!(counter.observe(&POLICY, "", Signal::Faulty), Turn::Nothing);
     }
 
     #[test]

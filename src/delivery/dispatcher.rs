@@ -37,7 +37,7 @@ use crate::{
     source::{self, SourceKind},
     store::{
         self, StoreError,
-        deliveries::{AttemptRecord, Claim, Claimed, Next, Settlement},
+        deliveries::{AttemptRecord, Claim, Claimed, Next, Settlement, Snapshot},
         sinks::Opening,
     },
     telemetry::metrics::Metrics,
@@ -198,9 +198,7 @@ impl Dispatcher {
                     match taken {
                         Some(Ok(taken)) => {
                             trouble = 0;
-                            for lane in &taken.open_lanes {
-                                self.breaker.note_open(lane);
-                            }
+                            self.breaker.note_open(&taken.open_lanes);
                             queue.extend(taken.held);
                             let rest = taken.rest.unwrap_or_default();
                             next_claim = Instant::now() + self.shortest_hold().map_or(rest, |hold| rest.min(hold));
@@ -226,9 +224,7 @@ impl Dispatcher {
     pub async fn tick(&mut self) -> Result<Tick, StoreError> {
         let lanes = self.lanes_not_held_back();
         let taken = self.driver.claim(BATCH, &lanes).await?;
-        for lane in &taken.open_lanes {
-            self.breaker.note_open(lane);
-        }
+        self.breaker.note_open(&taken.open_lanes);
         if taken.held.is_empty() {
             return Ok(Tick::Idle);
         }
@@ -390,11 +386,14 @@ impl Driver {
         if let Some(stored) = &claimed.pending_step {
             return self.resolve_doubt(held, stored, started).await;
         }
-        if claimed.snapshot.is_none() && !claimed.all_walked {
-            let settlement = self.given_back(held, SOON, None);
-            return Some(Ended { settlement, signal: Signal::Silent });
-        }
-        let step = match self.plan(claimed) {
+        let Some(snapshot) = &claimed.snapshot else {
+            if claimed.all_walked {
+                return Some(self.decided_without_a_call(held, Plan::Unchanged, started));
+            }
+            // Raised by a commit that ended while the claim ran: the number was seen, the version not yet.
+            return Some(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent });
+        };
+        let step = match self.plan(claimed, snapshot) {
             Plan::Send(step) => step,
             plan => return Some(self.decided_without_a_call(held, plan, started)),
         };
@@ -438,11 +437,7 @@ impl Driver {
     }
 
     /// Plans a claimed version: the common rules first, then the sink's own.
-    fn plan(&self, claimed: &Claimed) -> Plan {
-        let Some(snapshot) = &claimed.snapshot else {
-            // Nothing above the decided version is stored: every version there is was walked.
-            return Plan::Unchanged;
-        };
+    fn plan(&self, claimed: &Claimed, snapshot: &Snapshot) -> Plan {
         if let Some(plan) = rules::judge(&self.rules, claimed, snapshot) {
             return plan;
         }

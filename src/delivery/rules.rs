@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     config::{SinkCommon, Versions},
     domain::{
-        delivery::{Plan, Progress, SkipReason, WaitingFor},
+        delivery::{Plan, Progress, SkipReason, State, WaitingFor},
         ids::Version,
         order::Status,
     },
@@ -26,30 +26,32 @@ pub fn judge(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Opti
     if let Some(reason) = leaves_out(rules, claimed, snapshot, &status) {
         return Some(Plan::Skip(reason));
     }
-    if snapshot.age < rules.stable_for {
-        let wait = rules.stable_for.checked_sub(snapshot.age).unwrap();
-        return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
-    }
-    if let Some(plan) = dependency(rules, claimed, snapshot) {
-        return Some(plan);
-    }
     if status == Status::Cancelled && !claimed.progress.possibly_stands() {
         return Some(Plan::Skip(SkipReason::CancelledBeforeSent));
     }
-    None
+    if let Some(wait) = rules.stable_for.checked_sub(snapshot.age).filter(|wait| !wait.is_zero()) {
+        return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
+    }
+    dependency(rules, claimed, snapshot)
 }
 
 /// Waiters look again after this.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// With `after`, an order waits until the other sink holds some version of it, whatever newer one is pending there.
+/// While that sink still works on it, there is no end to the wait: after a long outage nothing may be passed over.
 fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Option<Plan> {
     rules.after.as_ref()?;
-    if claimed.dependency.as_ref().is_some_and(|other| other.applied.is_some()) {
+    let other = claimed.dependency.as_ref();
+    if other.is_some_and(|other| other.applied.is_some()) {
         return None;
     }
-    match rules.dependency_wait.checked_sub(snapshot.age).filter(|left| !left.is_zero()) {
-        Some(left) => Some(Plan::Wait { wait: left.min(SWEEP), waiting_for: WaitingFor::Dependency }),
+    let wait = |wait| Some(Plan::Wait { wait, waiting_for: WaitingFor::Dependency });
+    if other.is_some_and(|other| matches!(other.state, State::Pending | State::InFlight | State::InDoubt)) {
+        return wait(SWEEP);
+    }
+    match rules.dependency_wait.checked_sub(snapshot.owed_for).filter(|left| !left.is_zero()) {
+        Some(left) => wait(left.min(SWEEP)),
         None => Some(Plan::Skip(SkipReason::NoCounterpart)),
     }
 }

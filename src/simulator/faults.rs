@@ -20,6 +20,7 @@ use axum::{
 };
 use futures::StreamExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio_util::sync::CancellationToken;
 
 use super::{digest::short_hash, server::Cut};
 
@@ -36,6 +37,7 @@ pub struct Fault {
     before: Duration,
     reach: Reach,
     after: Duration,
+    gate: Option<CancellationToken>,
     reply: Reply,
 }
 
@@ -83,7 +85,14 @@ impl Answer {
 
 /// The request is treated plainly; stands for "no fault here" in a script.
 pub fn plainly() -> Fault {
-    Fault { name: "none", before: Duration::ZERO, reach: Reach::Effect, after: Duration::ZERO, reply: Reply::Genuine }
+    Fault {
+        name: "none",
+        before: Duration::ZERO,
+        reach: Reach::Effect,
+        after: Duration::ZERO,
+        gate: None,
+        reply: Reply::Genuine,
+    }
 }
 
 /// Answers with this status and a small JSON error, without any effect.
@@ -172,6 +181,13 @@ impl Fault {
         self
     }
 
+    /// The answer waits until the gate is opened, which is done by cancelling it; after the effect if there is one.
+    #[must_use]
+    pub fn answered_when(mut self, gate: &CancellationToken) -> Self {
+        self.gate = Some(gate.clone());
+        self
+    }
+
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -195,6 +211,9 @@ impl Fault {
 
     pub async fn wait_after(&self) {
         pause(self.after).await;
+        if let Some(gate) = &self.gate {
+            gate.cancelled().await;
+        }
     }
 
     /// Turns the genuine answer into what the client is to see.

@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub order_type: Option<String>,
     /// How long ago it was received.
     pub age: Duration,
+    /// How long ago it was both received and this sink active.
+    pub owed_for: Duration,
     pub source_kind: String,
     pub content_hash: Vec<u8>,
     /// None once retention removed it.
@@ -70,7 +72,7 @@ pub struct Snapshot {
 /// Where the delivery of the sink we wait for stands.
 #[derive(Debug, Clone)]
 pub struct Dependency {
-    pub state: String,
+    pub state: State,
     /// Newest version that sink holds.
     pub applied: Option<Version>,
     pub external_id: Option<String>,
@@ -118,10 +120,16 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 sent_version = d.wanted_version,
                 waiting_for = NULL,
                 updated_at = clock.now
-            FROM due, clock
-            WHERE d.sink = $1 AND d.source = due.source AND d.order_id = due.order_id
-            RETURNING d.source, d.order_id, d.lane, d.attempts, d.wanted_version, d.applied_version, d.decided_version,
-                      d.floor_version, due.sent_version, d.receipt, d.external_id, d.pending_step, d.first_failed_at
+            -- Arrays, because the planner takes an array for ten rows and goes by key: from the CTE itself it expects a
+            -- share of the table, and reads all of it for every claim.
+            FROM clock
+            CROSS JOIN unnest((SELECT array_agg(due.source) FROM due),
+                              (SELECT array_agg(due.order_id) FROM due),
+                              (SELECT array_agg(due.sent_version) FROM due)) AS t (source, order_id, sent_version)
+            WHERE d.sink = $1 AND d.source = t.source AND d.order_id = t.order_id
+            RETURNING d.source, d.order_id, d.lane, d.priority, d.next_attempt_at, d.attempts, d.wanted_version,
+                      d.applied_version, d.decided_version, d.floor_version, t.sent_version, d.receipt, d.external_id,
+                      d.pending_step, d.first_failed_at
         )
         SELECT c.source AS "source!",
                c.order_id AS "order_id!",
@@ -140,6 +148,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                v.vendor_id,
                v.order_type,
                (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
+               (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
                v.content_hash AS "content_hash?",
                v.payload,
                s.kind AS "source_kind?",
@@ -167,6 +176,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             WHERE o.sink = $8 AND o.source = c.source AND o.order_id = c.order_id
         ) dep ON true
         WHERE k.name = $1
+        ORDER BY c.priority, c.next_attempt_at, c.source, c.order_id
         "#,
         claim.sink.as_str(),
         claim.lanes,
@@ -183,8 +193,15 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
     let duration = |ms: i64| Duration::from_millis(ms.max(0) as u64);
     rows.into_iter()
         .map(|row| {
-            let source = SourceName::parse(&row.source)
-                .map_err(|e| StoreError { operation: "deliveries.claim", source: sqlx::Error::Decode(Box::new(e)) })?;
+            let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
+                operation: "deliveries.claim",
+                source: sqlx::Error::Decode(e),
+            };
+            let source = SourceName::parse(&row.source).map_err(|e| decode(Box::new(e)))?;
+            let dependency_state = match &row.dep_state {
+                Some(state) => Some(State::parse(state).ok_or_else(|| decode("unknown state".into()))?),
+                None => None,
+            };
             Ok(Claimed {
                 key: DeliveryKey {
                     sink: claim.sink.clone(),
@@ -206,11 +223,12 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                     vendor_id: row.vendor_id,
                     order_type: row.order_type,
                     age: duration(row.age_ms.unwrap_or_default()),
+                    owed_for: duration(row.owed_ms.unwrap_or_default()),
                     source_kind: row.source_kind.unwrap_or_default(),
                     content_hash: row.content_hash.unwrap_or_default(),
                     payload: row.payload,
                 }),
-                dependency: row.dep_state.map(|state| Dependency {
+                dependency: dependency_state.map(|state| Dependency {
                     state,
                     applied: row.dep_applied.map(Version),
                     external_id: row.dep_external_id,
@@ -417,12 +435,13 @@ pub async fn settle(
             SELECT *, now() + $2 * interval '1 millisecond' AS now
             FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[],
                         $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[], $17::text[],
-                        $18::text[], $19::jsonb[], $20::text[], $21::text[])
+                        $18::text[], $19::jsonb[], $20::text[], $21::text[]) WITH ORDINALITY
                 AS i (source, order_id, token, version, state, reason, hint, waiting_for,
                       next_ms, not_before_ms, failed, refund, curable, sent_version, step_key,
-                      external_id, receipt, notice, last_error)
+                      external_id, receipt, notice, last_error, n)
         ), locked AS MATERIALIZED (
-            SELECT d.source, d.order_id
+            -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
+            SELECT i.n
             FROM input i
             JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
             WHERE d.lease_token = i.token OR d.pending_step ->> 'key' = i.step_key
@@ -439,6 +458,7 @@ pub async fn settle(
                 priority = CASE WHEN i.state = 'applied' THEN 1 ELSE d.priority END,
                 attempts = CASE WHEN i.refund THEN d.attempts - 1
                                 WHEN i.state = 'pending' AND $34 AND d.wanted_version > i.version THEN 0
+                                WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN 0
                                 WHEN i.state IN ('applied', 'skipped') OR i.state = 'pending' AND NOT i.failed THEN 0
                                 ELSE d.attempts END,
                 next_attempt_at = CASE
@@ -450,11 +470,14 @@ pub async fn settle(
                 not_before = CASE WHEN i.state IN ('applied', 'skipped') THEN NULL
                                   ELSE coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before) END,
                 first_failed_at = CASE WHEN i.state = 'pending' AND $34 AND d.wanted_version > i.version THEN NULL
+                                       WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN NULL
                                        WHEN i.failed THEN coalesce(d.first_failed_at, i.now)
                                        WHEN i.refund THEN d.first_failed_at END,
                 waiting_for = i.waiting_for,
-                reason = i.reason,
-                hint = i.hint,
+                reason = CASE WHEN i.state = 'parked' AND NOT i.curable OR i.state = 'in_doubt'
+                                OR d.wanted_version <= i.version THEN i.reason END,
+                hint = CASE WHEN i.state = 'parked' AND NOT i.curable OR i.state = 'in_doubt'
+                              OR d.wanted_version <= i.version THEN i.hint END,
                 curable = i.curable,
                 notice = CASE WHEN i.state = 'applied' THEN i.notice ELSE coalesce(i.notice, d.notice) END,
                 external_id = coalesce(i.external_id, d.external_id),
@@ -466,7 +489,7 @@ pub async fn settle(
                 lease_expires_at = NULL,
                 updated_at = i.now
             FROM input i
-            JOIN locked l ON l.source = i.source AND l.order_id = i.order_id
+            JOIN locked l USING (n)
             WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
             RETURNING d.source, d.order_id, d.state
         ), recorded AS (

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod breaker;
 mod checklist_limits;
 mod checklist_paging;
 mod checklist_privacy;
@@ -13,11 +14,20 @@ mod delivery;
 mod dev_database;
 mod embedded_postgres;
 mod end_to_end;
+mod g10_discreet;
 mod g1_no_version_lost;
+mod g2_no_order_forgotten;
 mod g3_no_effect_twice;
+mod g4_in_order;
 mod g5_to_the_penny;
+mod g6_isolation;
+mod g8_self_healing;
 mod g9_replicas;
 mod ingest;
 mod migrations;
+mod modes;
 mod ops;
 mod process;
+mod properties;
+mod retry;
+mod webhook;

@@ -28,6 +28,8 @@ use super::postgres::{TestDatabase, fresh_database};
 pub const SOURCE: &str = "main";
 /// Name of the sink.
 pub const SINK: &str = "hook";
+/// Longest wait for something that happens by itself.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct TestApp {
     pub database: TestDatabase,
@@ -53,6 +55,8 @@ pub struct Setup {
     pub receiver: WebhookOptions,
     pub world: Option<World>,
     pub database: Option<TestDatabase>,
+    /// Shared with the simulated systems that the test starts by itself.
+    pub clock: Clock,
 }
 
 impl Setup {
@@ -74,8 +78,15 @@ impl Setup {
         self
     }
 
+    /// Adds another webhook sink, at a receiver that the test has started.
+    pub fn with_receiver(self, sink: &str, receiver: &WebhookSim) -> Self {
+        self.with(&format!("sinks.{sink}.kind"), "webhook")
+            .with(&format!("sinks.{sink}.url"), &receiver.url())
+            .with(&format!("sinks.{sink}.signing_secret"), &WebhookOptions::default().secret)
+    }
+
     pub async fn start(self) -> TestApp {
-        let clock = Clock::default();
+        let clock = self.clock;
         let world = self.world.unwrap_or_else(World::empty);
         let stream = ScoffableOptions { clock: clock.clone(), ..self.stream };
         let receiver = WebhookOptions { clock: clock.clone(), ..self.receiver };
@@ -161,6 +172,22 @@ impl TestApp {
         (self.pollers, self.dispatchers) = (app.pollers, app.dispatchers);
     }
 
+    /// Builds the loops again, from settings that a test has changed.
+    pub fn rebuild(&mut self) {
+        let app =
+            App::build(&self.settings, &self.pool, &self.clock, &app::owner()).expect("valid settings can be built");
+        (self.pollers, self.dispatchers) = (app.pollers, app.dispatchers);
+    }
+
+    /// Ends every connection to the test's database but the one that says so.
+    pub async fn cut_database_connections(&self) {
+        self.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    }
+
     /// Publishes a version on the stream.
     pub fn publish(&self, order: &Value) {
         self.scoffable.publish(order.to_string());
@@ -204,6 +231,34 @@ impl TestApp {
         self.dispatch().await;
     }
 
+    /// An order version arrives and is stored; nothing is sent yet.
+    pub async fn stores(&mut self, order: &Value) {
+        self.publish(order);
+        self.poll().await;
+    }
+
+    /// One round of the first dispatcher, and something else while it runs. See [`Fault::answered_when`] for keeping a
+    /// request under way meanwhile.
+    ///
+    /// [`Fault::answered_when`]: scoffable_sync::simulator::faults::Fault::answered_when
+    pub async fn during_a_tick(&mut self, meanwhile: impl AsyncFnOnce(&mut Self)) {
+        let mut dispatcher = self.dispatchers.remove(0);
+        let (tick, ()) = tokio::join!(dispatcher.tick(), meanwhile(self));
+        self.dispatchers.insert(0, dispatcher);
+        tick.expect("the database answers");
+    }
+
+    /// Waits until the receiver has been asked so often, counted from its start.
+    pub async fn requests_begun(&self, number: u64) {
+        let begun = self.webhook.journal().wait_until(|journal| journal.total() >= number, PATIENCE).await;
+        begun.expect("the request reaches the receiver");
+    }
+
+    /// How often the receiver was asked.
+    pub fn requests(&self) -> u64 {
+        self.webhook.journal().total()
+    }
+
     /// Moves time for the daemon and for the simulated systems.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
@@ -223,10 +278,16 @@ impl TestApp {
     }
 
     pub async fn delivery(&self, order_id: &str) -> Delivery {
+        self.delivery_at(SINK, order_id).await
+    }
+
+    /// The order's delivery to one of several sinks.
+    pub async fn delivery_at(&self, sink: &str, order_id: &str) -> Delivery {
         let row = sqlx::query(
-            "SELECT *, (extract(epoch FROM next_attempt_at - now()) * 1000)::bigint - $2 AS due_in_ms
-             FROM deliveries WHERE sink = 'hook' AND order_id = $1",
+            "SELECT *, (extract(epoch FROM next_attempt_at - now()) * 1000)::bigint - $3 AS due_in_ms
+             FROM deliveries WHERE sink = $1 AND order_id = $2",
         )
+        .bind(sink)
         .bind(order_id)
         .bind(self.clock.offset_ms())
         .fetch_one(&self.pool)

@@ -3,4 +3,5 @@
 pub mod app;
 pub mod postgres;
 pub mod process;
+pub mod recorder;
 pub mod stream;
