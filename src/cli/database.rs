@@ -1,15 +1,19 @@
 //! Opening the configured database, for every command that needs it.
 
-use std::num::NonZeroUsize;
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
 
 use secrecy::ExposeSecret;
 
 use super::{BAD_CONFIGURATION, FAILED, InstallArgs, NO_DATABASE};
 use crate::{
+    app::AppError,
     config::{DatabaseSettings, DatabaseUrl},
     database::{
         self, Database, DatabaseSource, InvalidDatabaseSource, MIGRATOR,
-        connect::{ConnectError, ConnectOptions},
+        connect::{ConnectError, ConnectOptions, may_pass},
         embedded::EmbeddedOptions,
         install::Consent,
         migrate::{Applied, MigrateError, migrate},
@@ -31,6 +35,8 @@ pub enum OpenError {
     Open(#[from] database::OpenError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    #[error("the sources and sinks could not be registered")]
+    Register(#[from] AppError),
 }
 
 impl OpenError {
@@ -40,7 +46,41 @@ impl OpenError {
             Self::Open(
                 database::OpenError::Connect(ConnectError::Unreachable { .. }) | database::OpenError::Embedded(_),
             ) => NO_DATABASE,
-            Self::Open(_) | Self::Migrate(_) => FAILED,
+            error if error.may_pass() => NO_DATABASE,
+            Self::Open(_) | Self::Migrate(_) | Self::Register(_) => FAILED,
+        }
+    }
+
+    /// The database was there and went away.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Migrate(MigrateError::Failed { source, .. } | MigrateError::Database(source)) => may_pass(source),
+            Self::Register(AppError::Store(error)) => may_pass(&error.source),
+            Self::Source(_) | Self::Open(_) | Self::Migrate(_) | Self::Register(_) => false,
+        }
+    }
+}
+
+/// How long to wait before a step is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Does a step of the start. While the database goes away under it, the step is repeated, for as long as a first
+/// connection would be waited for.
+pub async fn patiently<T, E>(
+    settings: &DatabaseSettings,
+    mut step: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, OpenError>
+where
+    OpenError: From<E>,
+{
+    let began = Instant::now();
+    loop {
+        match step().await.map_err(OpenError::from) {
+            Err(error) if error.may_pass() && began.elapsed() + PAUSE < settings.connect_timeout => {
+                tracing::warn!(error = crate::telemetry::chain(&error), "database went away during the start");
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
         }
     }
 }
@@ -64,6 +104,6 @@ pub async fn open(settings: &DatabaseSettings, consent: Consent) -> Result<Datab
 /// Reaches the database and brings its schema up to date.
 pub async fn open_migrated(settings: &DatabaseSettings, consent: Consent) -> Result<(Database, Applied), OpenError> {
     let database = open(settings, consent).await?;
-    let applied = migrate(&database.pool, &MIGRATOR).await?;
+    let applied = patiently(settings, async || migrate(&database.pool, &MIGRATOR).await).await?;
     Ok((database, applied))
 }

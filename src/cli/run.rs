@@ -78,7 +78,11 @@ pub async fn daemon(
     lifecycle: &Lifecycle,
     clock: &Clock,
 ) -> Result<u8, CliError> {
-    app::register(&database.pool, settings, clock).await.map_err(anyhow::Error::from)?;
+    let register = async || app::register(&database.pool, settings, clock).await;
+    tokio::select! {
+        registered = database::patiently(&settings.database, register) => registered?,
+        () = lifecycle.drain().cancelled() => return Ok(super::FINE),
+    }
     let app = App::build(settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
     serve(settings, &database, &app, clock, lifecycle).await?;
     app.spawn(lifecycle);

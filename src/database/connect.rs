@@ -115,10 +115,21 @@ pub async fn connect(url: &SecretString, options: &ConnectOptions) -> Result<PgP
     let parsed = parse(url, options)?;
     let target = Target::of(&parsed);
 
-    let mut first = reach(&parsed, &target, options.connect_timeout).await?;
-    let checked = check(&mut first, &parsed, &target).await;
-    let _ = first.close().await;
-    checked?;
+    let began = Instant::now();
+    loop {
+        let left = options.connect_timeout.saturating_sub(began.elapsed());
+        let mut first = reach(&parsed, &target, left).await?;
+        let checked = check(&mut first, &parsed, &target).await;
+        let _ = first.close().await;
+        match checked {
+            Ok(()) => break,
+            // It was there and went away again, as a restart may have it.
+            Err(ConnectError::Unreachable { source, .. }) if may_pass(&source) && left > LONGEST_PAUSE => {
+                tokio::time::sleep(FIRST_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 
     Ok(PgPoolOptions::new()
         .max_connections(options.max_connections)
@@ -180,6 +191,19 @@ async fn reach(parsed: &PgConnectOptions, target: &Target, patience: Duration) -
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Whether a server that was reached has gone away, or is not ready: the same may go well a moment later. Connection
+/// failures (class 08), lost races (40), missing resources (53), and a server that stops or starts (57P).
+pub fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(e) => {
+            e.code().is_some_and(|code| ["08", "40", "53", "57P"].iter().any(|class| code.starts_with(class)))
+        }
+        // A server that dies answers the greeting with something else than the protocol has there.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        _ => false,
     }
 }
 

@@ -210,7 +210,8 @@ async fn a_daemon_killed_again_and_again_ends_with_the_right_books() {
         let mut scene = Scene::set(seed, load, &database).await;
 
         for _ in 0..10 {
-            let daemon = scene.start();
+            let mut daemon = scene.start();
+            daemon.says("daemon started").await;
             scene.some_deliveries(300).await;
             daemon.kill().await;
         }
