@@ -53,8 +53,7 @@ pub struct Setup {
     pub receiver: WebhookOptions,
     pub world: Option<World>,
     pub database: Option<TestDatabase>,
-    /// Shared with the simulated systems that the test starts by itself.
-    pub clock: Clock,
+    clock: Clock,
 }
 
 impl Setup {
@@ -62,6 +61,11 @@ impl Setup {
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.overrides.insert(key.to_owned(), value.to_owned());
         self
+    }
+
+    /// On a clock that the test shares with its own simulated systems.
+    pub fn on(clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..Self::default() }
     }
 
     /// Adds another webhook sink, at a receiver that the test has started.
@@ -144,6 +148,11 @@ impl TestApp {
     pub async fn restart(&mut self) {
         let app = self.another_process().await;
         (self.pollers, self.dispatchers) = (app.pollers, app.dispatchers);
+    }
+
+    /// Changes the configuration as the next [`Self::restart`] reads it.
+    pub fn configure(&mut self, key: &str, value: &str) {
+        self.overrides.insert(key.to_owned(), value.to_owned());
     }
 
     /// Builds the loops again, from settings that a test has changed.
@@ -314,6 +323,12 @@ impl TestApp {
         let violations = self.webhook.violations();
         assert!(violations.is_empty(), "{violations:#?}");
     }
+}
+
+/// Another receiver, with the usual secret.
+pub async fn receiver(clock: &Clock) -> WebhookSim {
+    let options = WebhookOptions { clock: clock.clone(), ..WebhookOptions::default() };
+    WebhookSim::start(options).await.expect("a loopback port is free")
 }
 
 /// A delivery's row, as far as tests look at it.
