@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::{
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions},
-    delivery::dispatcher::{Dispatcher, Driver},
+    delivery::{dispatcher::Dispatcher, driver::Driver},
     domain::ids::{SinkName, SourceName},
     ingest::{
         WakeUps,

@@ -1,8 +1,9 @@
 //! Leases due deliveries, hands them to sinks, records what came back.
 //!
-//! One [`dispatcher`] per sink claims in batches, plans, sends with bounded concurrency and settles in batches. A sink
-//! only plans and classifies; [`decide`] alone chooses what happens next, [`backoff`] how long to wait, [`breaker`]
-//! whether a lane is left in peace for a while.
+//! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches, takes each delivery as far as it goes
+//! ([`attempt`]) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
+//! what is owed to any kind of sink, [`decide`] alone chooses what happens next, [`backoff`] how long to wait,
+//! [`breaker`] whether a lane is left in peace for a while.
 //!
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.
@@ -10,8 +11,11 @@
 //! What this cannot promise: a process that is stopped between its last deadline check and the write to the socket can
 //! still send when it wakes. A step that must not be repeated is therefore written down first and looked up afterwards.
 
+pub mod attempt;
 pub mod backoff;
 pub mod breaker;
 pub mod decide;
 pub mod dispatcher;
+pub mod driver;
 pub mod rules;
+pub mod settle;

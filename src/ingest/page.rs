@@ -1,6 +1,9 @@
 //! One page, decoded: the versions to store and the orders that cannot be. CPU only.
 
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use sha2::{Digest, Sha256};
 
@@ -45,9 +48,14 @@ pub fn decode(page: Page) -> DecodedPage {
     let mut rows = Vec::with_capacity(received);
     let mut refused = Vec::new();
     for raw in page.orders {
-        match row(&raw) {
-            Ok(row) => rows.push(row),
-            Err(bad) => refused.push(*bad),
+        // A fault of ours in reading one order costs that order's place, not the page's.
+        match catch_unwind(AssertUnwindSafe(|| row(&raw))) {
+            Ok(Ok(row)) => rows.push(row),
+            Ok(Err(bad)) => refused.push(*bad),
+            Err(_) => {
+                let detail = "reading it failed: report it".to_owned();
+                refused.push(Refused::new(raw, None, None, "reader_failed", detail));
+            }
         }
     }
     DecodedPage { rows, refused, next_page_id: page.next_page_id, received }

@@ -1,0 +1,117 @@
+//! Recording what deliveries came to, and what it says about their lane.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::{
+    breaker::{LONGEST_PROBE, Signal, Turn},
+    driver::{Driver, Ended, report},
+    rules,
+};
+use crate::{
+    domain::delivery::State,
+    store::{
+        self, StoreError,
+        deliveries::{AttemptRecord, Settlement},
+        sinks::Opening,
+    },
+};
+
+impl Driver {
+    /// Records a batch and returns what has to be tried again. A batch that the database refuses for its data is
+    /// settled row by row, so that one row never holds up the others.
+    pub(super) async fn settle(&self, batch: Vec<Settlement>) -> Vec<Settlement> {
+        let mut left = self.settle_or_return(batch).await;
+        for settlement in &mut left {
+            settlement.attempt.again = true;
+        }
+        left
+    }
+
+    async fn settle_or_return(&self, batch: Vec<Settlement>) -> Vec<Settlement> {
+        match self.settle_once(&batch).await {
+            Ok(()) => return Vec::new(),
+            Err(error) if !error.is_about_the_data() => {
+                report("settle failed", &self.name, &error, Duration::ZERO, 1);
+                return batch;
+            }
+            Err(error) => report("batch settled row by row", &self.name, &error, Duration::ZERO, 1),
+        }
+        let mut left = Vec::new();
+        for settlement in batch {
+            match self.settle_once(std::slice::from_ref(&settlement)).await {
+                Ok(()) => {}
+                Err(error) if error.is_about_the_data() => {
+                    report("outcome settled without its details", &self.name, &error, Duration::ZERO, 1);
+                    let bare = bare(settlement);
+                    if self.settle_once(std::slice::from_ref(&bare)).await.is_err() {
+                        left.push(bare);
+                    }
+                }
+                Err(_) => left.push(settlement),
+            }
+        }
+        left
+    }
+
+    async fn settle_once(&self, batch: &[Settlement]) -> Result<(), StoreError> {
+        let superseding = rules::superseding(self.rules.versions);
+        let moved =
+            store::deliveries::settle(&self.pool, &self.name, superseding, batch, self.clock.offset_ms()).await?;
+        for (order, state) in &moved {
+            self.metrics.settled(&self.name, *state);
+            if *state == State::Parked {
+                warn!(sink.name = %self.name, order.id = %order.order_id, "delivery parked");
+                let subject = format!("{}/{order}", self.name);
+                let told = store::alerts::raise(&self.pool, "dead_letter", &subject, "a delivery waits for a person");
+                if let Err(error) = told.await {
+                    // The delivery is settled; it stands in dead_letters all the same.
+                    report("alert not raised", &self.name, &error, Duration::ZERO, 1);
+                }
+            }
+        }
+        if moved.len() < batch.len() {
+            let lost = batch.len() - moved.len();
+            warn!(sink.name = %self.name, deliveries = lost, "lease lost before the outcome was settled");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn return_probe(&self, lane: &str) -> Result<(), StoreError> {
+        store::sinks::return_probe(&self.pool, &self.name, lane, self.clock.offset_ms()).await
+    }
+
+    pub(super) async fn turn_breaker(&self, lane: &str, turn: Turn, ended: &Ended) -> Result<(), StoreError> {
+        let failed = |e| StoreError { operation: "sinks.turn_breaker", source: e };
+        let mut tx = self.pool.begin().await.map_err(failed)?;
+        let reason = ended.settlement.attempt.reason.as_deref().unwrap_or("unknown");
+        match turn {
+            Turn::Nothing => {}
+            Turn::Close => {
+                info!(sink.name = %self.name, lane, breaker.state = "closed", "breaker closed");
+                store::sinks::close_breaker(&mut tx, &self.name, lane).await?;
+            }
+            Turn::Open => {
+                warn!(sink.name = %self.name, lane, breaker.state = "open", reason, "breaker opened");
+                let blocked = ended.signal == Signal::Blocked;
+                let opening = Opening {
+                    reason,
+                    probe: self.rules.breaker.probe,
+                    longest: LONGEST_PROBE.max(self.rules.breaker.probe),
+                    blocked_hint: blocked.then_some(
+                        "the destination refuses our credentials or rights: mend them; a probe goes on by itself",
+                    ),
+                };
+                store::sinks::open_breaker(&mut tx, &self.name, lane, &opening, self.clock.offset_ms()).await?;
+            }
+        }
+        tx.commit().await.map_err(failed)
+    }
+}
+
+/// The outcome without anything a database could object to.
+fn bare(settlement: Settlement) -> Settlement {
+    let attempt = AttemptRecord { response_excerpt: None, reason: None, ..settlement.attempt };
+    Settlement { external_id: None, receipt: None, notice: None, last_error: None, attempt, ..settlement }
+}
