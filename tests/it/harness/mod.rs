@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod log;
 pub mod postgres;
 pub mod recorder;
