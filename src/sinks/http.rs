@@ -70,17 +70,23 @@ pub fn refused(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> O
     })
 }
 
-/// The beginning of an answer, for people: digits runs, addresses and anything quoted are masked, because a foreign
-/// system may echo a customer. Words outside quotes, punctuation and short codes remain.
+/// The beginning of an answer, for people. A foreign system may echo a customer in any form, so only what certainly
+/// names nobody is kept: words that errors are made of ([`PLAIN_WORDS`], also joined as in `invalid_phone`), punctuation,
+/// and status codes that stand alone.
 pub fn excerpt(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_EXCERPT)]);
+    let pieces: Vec<&str> = text.split_inclusive(|c: char| c.is_whitespace() || ",:;{}[]()".contains(c)).collect();
+    let core = |piece: &str| piece.trim_matches(|c: char| c.is_whitespace() || ",:;{}[]()\"'".contains(c)).to_owned();
+    let has_digit = |at: Option<usize>| {
+        at.and_then(|at| pieces.get(at)).is_some_and(|piece| piece.bytes().any(|byte| byte.is_ascii_digit()))
+    };
     let mut masked = String::with_capacity(MAX_EXCERPT);
     let mut length = 0;
-    for word in text.split_inclusive(|c: char| c.is_whitespace() || ",:;{}[]()".contains(c)) {
-        let core = word.trim_matches(|c: char| c.is_whitespace() || ",:;{}[]()\"'".contains(c));
-        let keeps = core.len() <= 40 && core.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-')
-            || is_short_number(core);
-        let shown = if core.is_empty() || keeps { word.to_owned() } else { word.replacen(core, "…", 1) };
+    for (at, piece) in pieces.iter().enumerate() {
+        let core = core(piece);
+        let stands_alone = !has_digit(at.checked_sub(1)) && !has_digit(Some(at + 1));
+        let keeps = core.is_empty() || is_plain(&core) || stands_alone && is_error_status(&core);
+        let shown = if keeps { (*piece).to_owned() } else { piece.replacen(&core, "…", 1) };
         length += shown.chars().count();
         if length > MAX_EXCERPT {
             break;
@@ -91,10 +97,197 @@ pub fn excerpt(body: &[u8]) -> Option<String> {
     (!masked.is_empty()).then(|| masked.to_owned())
 }
 
-/// Status codes and the like; nothing as long as a telephone number.
-fn is_short_number(text: &str) -> bool {
-    text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit())
+fn is_plain(word: &str) -> bool {
+    let known = |part: &str| PLAIN_WORDS.binary_search(&part.to_ascii_lowercase().as_str()).is_ok();
+    word.split(['_', '-', '.']).filter(|part| !part.is_empty()).all(known)
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
+
+fn is_error_status(text: &str) -> bool {
+    text.parse().is_ok_and(|status: u16| (400..600).contains(&status))
+}
+
+/// What errors are made of, and no name of a person or place. Sorted.
+const PLAIN_WORDS: &[&str] = &[
+    "a",
+    "address",
+    "already",
+    "amount",
+    "an",
+    "and",
+    "api",
+    "argument",
+    "at",
+    "authenticated",
+    "authentication",
+    "authorization",
+    "authorized",
+    "bad",
+    "be",
+    "been",
+    "body",
+    "busy",
+    "but",
+    "by",
+    "can",
+    "cancelled",
+    "cannot",
+    "closed",
+    "code",
+    "collection",
+    "conflict",
+    "constraint",
+    "content",
+    "currency",
+    "customer",
+    "data",
+    "date",
+    "delivery",
+    "denied",
+    "detail",
+    "details",
+    "disabled",
+    "does",
+    "down",
+    "duplicate",
+    "email",
+    "empty",
+    "error",
+    "errors",
+    "exceeded",
+    "exist",
+    "exists",
+    "expected",
+    "expired",
+    "failed",
+    "failure",
+    "false",
+    "field",
+    "fields",
+    "for",
+    "forbidden",
+    "format",
+    "found",
+    "from",
+    "gateway",
+    "gone",
+    "has",
+    "have",
+    "header",
+    "id",
+    "identifier",
+    "in",
+    "inactive",
+    "internal",
+    "invalid",
+    "is",
+    "it",
+    "item",
+    "items",
+    "json",
+    "key",
+    "large",
+    "later",
+    "length",
+    "limit",
+    "line",
+    "list",
+    "location",
+    "long",
+    "maintenance",
+    "malformed",
+    "many",
+    "mapping",
+    "may",
+    "menu",
+    "message",
+    "method",
+    "missing",
+    "must",
+    "name",
+    "no",
+    "not",
+    "null",
+    "number",
+    "object",
+    "of",
+    "on",
+    "or",
+    "order",
+    "orders",
+    "overloaded",
+    "parameter",
+    "parse",
+    "path",
+    "payload",
+    "payment",
+    "permission",
+    "phone",
+    "please",
+    "price",
+    "processed",
+    "product",
+    "property",
+    "quantity",
+    "rate",
+    "reason",
+    "received",
+    "refused",
+    "rejected",
+    "request",
+    "required",
+    "retry",
+    "schema",
+    "server",
+    "service",
+    "signature",
+    "signing",
+    "sink",
+    "slow",
+    "small",
+    "status",
+    "still",
+    "store",
+    "string",
+    "supported",
+    "tax",
+    "temporarily",
+    "than",
+    "that",
+    "the",
+    "there",
+    "this",
+    "time",
+    "timeout",
+    "timestamp",
+    "title",
+    "to",
+    "token",
+    "too",
+    "total",
+    "true",
+    "try",
+    "type",
+    "unable",
+    "unauthorized",
+    "unavailable",
+    "unexpected",
+    "unknown",
+    "unprocessable",
+    "unsupported",
+    "update",
+    "url",
+    "validation",
+    "value",
+    "vendor",
+    "version",
+    "was",
+    "webhook",
+    "with",
+    "wrong",
+    "you",
+    "your",
+];
 
 #[cfg(test)]
 mod tests {
@@ -149,6 +342,23 @@ mod tests {
         for personal in ["Jane", "Miller", "7946", "0958", "example.org"] {
             assert!(!kept.contains(personal), "{personal} in {kept}");
         }
+    }
+
+    #[test]
+    fn an_excerpt_masks_names_and_numbers_however_they_are_written() {
+        for echo in
+            ["jane miller", "JANE_MILLER", "jane-miller", "020 7946 095", "555 010 422", "+44 422", "12 acacia road"]
+        {
+            let kept = excerpt(format!("invalid order: {echo}").as_bytes()).unwrap();
+
+            let letters: String = kept.chars().filter(char::is_ascii_alphanumeric).collect();
+            assert_eq!(letters, "invalidorder", "{echo}");
+        }
+    }
+
+    #[test]
+    fn the_plain_words_are_sorted() {
+        assert!(PLAIN_WORDS.is_sorted());
     }
 
     #[test]

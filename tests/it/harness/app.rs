@@ -188,8 +188,9 @@ impl TestApp {
         (self.pollers, self.dispatchers) = (app.pollers, app.dispatchers);
     }
 
-    /// Ends every connection to the test's database but the one that says so.
-    pub async fn cut_database_connections(&self) {
+    /// Ends every connection that the daemon has to the database. The test goes on with one of its own.
+    pub async fn cut_database_connections(&mut self) {
+        self.pool = self.database.pool().await;
         self.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE datname = current_database() AND pid <> pg_backend_pid()",

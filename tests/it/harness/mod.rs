@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod log;
 pub mod postgres;
 pub mod process;
 pub mod recorder;
