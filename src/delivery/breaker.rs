@@ -46,6 +46,10 @@ impl Counter {
         self.open = lanes.iter().cloned().collect();
     }
 
+    pub fn is_open(&self, lane: &str) -> bool {
+        self.open.contains(lane)
+    }
+
     pub fn observe(&mut self, policy: &BreakerSettings, lane: &str, signal: Signal) -> Turn {
         match signal {
             Signal::Silent => Turn::Nothing,

@@ -259,6 +259,12 @@ impl Dispatcher {
             let held = self.held_back.entry(lane.clone()).or_insert(until);
             *held = (*held).max(until);
         }
+        if ended.signal == Signal::Silent && ended.settlement.attempt.step.is_none() && self.breaker.is_open(lane) {
+            // It was the probe, and it told nothing: the next order may.
+            if let Err(error) = self.driver.return_probe(lane).await {
+                report("probe not given back", &self.driver.name, &error, Duration::ZERO, 1);
+            }
+        }
         let turn = self.breaker.observe(&self.driver.rules.breaker, lane, ended.signal);
         if turn == Turn::Nothing {
             return;
@@ -325,12 +331,18 @@ impl Driver {
         let mut held = Vec::new();
         let mut rest = IDLE;
         for open in &gate.open_lanes {
-            rest = rest.min(open.probe_in);
-            if open.probe_in.is_zero()
-                && lanes.contains(&open.lane)
+            if !lanes.contains(&open.lane) {
+                continue;
+            }
+            let lane = std::slice::from_ref(&open.lane);
+            // A probe won for nothing would keep the next order waiting.
+            let Some(due) = store::deliveries::next_due(&self.pool, &self.name, lane, offset).await? else { continue };
+            rest = rest.min(due.max(open.probe_in));
+            if due.is_zero()
+                && open.probe_in.is_zero()
                 && store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await?
             {
-                held.extend(self.claim_of(1, std::slice::from_ref(&open.lane)).await?);
+                held.extend(self.claim_of(1, lane).await?);
             }
         }
         let closed: Vec<String> = lanes.iter().filter(|lane| !open_lanes.contains(lane)).cloned().collect();
@@ -719,6 +731,10 @@ impl Driver {
             warn!(sink.name = %self.name, deliveries = lost, "lease lost before the outcome was settled");
         }
         Ok(())
+    }
+
+    async fn return_probe(&self, lane: &str) -> Result<(), StoreError> {
+        store::sinks::return_probe(&self.pool, &self.name, lane, self.clock.offset_ms()).await
     }
 
     async fn turn_breaker(&self, lane: &str, turn: Turn, ended: &Ended) -> Result<(), StoreError> {

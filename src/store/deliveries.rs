@@ -117,16 +117,24 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 lease_owner = $5,
                 lease_expires_at = clock.now + $6 * interval '1 millisecond',
                 attempts = d.attempts + 1,
-                sent_version = d.wanted_version,
+                sent_version = CASE k.versions_mode
+                    WHEN 'every' THEN coalesce(
+                        (SELECT min(v.version)
+                         FROM order_versions v
+                         WHERE v.source = d.source AND v.order_id = d.order_id
+                           AND v.version >= greatest(d.decided_version + 1, d.floor_version, d.sent_version)),
+                        d.wanted_version)
+                    ELSE d.wanted_version END,
                 waiting_for = NULL,
                 updated_at = clock.now
             -- Arrays, because the planner takes an array for ten rows and goes by key: from the CTE itself it expects a
             -- share of the table, and reads all of it for every claim.
             FROM clock
+            CROSS JOIN sinks k
             CROSS JOIN unnest((SELECT array_agg(due.source) FROM due),
                               (SELECT array_agg(due.order_id) FROM due),
                               (SELECT array_agg(due.sent_version) FROM due)) AS t (source, order_id, sent_version)
-            WHERE d.sink = $1 AND d.source = t.source AND d.order_id = t.order_id
+            WHERE k.name = $1 AND d.sink = $1 AND d.source = t.source AND d.order_id = t.order_id
             RETURNING d.source, d.order_id, d.lane, d.priority, d.next_attempt_at, d.attempts, d.wanted_version,
                       d.applied_version, d.decided_version, d.floor_version, t.sent_version, d.receipt, d.external_id,
                       d.pending_step, d.first_failed_at
@@ -164,8 +172,9 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             SELECT v.version, v.status, v.vendor_id, v.order_type, v.received_at, v.content_hash, v.payload
             FROM order_versions v
             WHERE v.source = c.source AND v.order_id = c.order_id
+              -- In turn, but never below one whose answer was lost: that may stand there.
               AND v.version >= CASE k.versions_mode
-                                    WHEN 'every' THEN greatest(c.decided_version + 1, c.floor_version)
+                                    WHEN 'every' THEN greatest(c.decided_version + 1, c.floor_version, c.sent_version)
                                     ELSE c.wanted_version END
             ORDER BY v.version
             LIMIT 1

@@ -129,7 +129,9 @@ pub async fn store_pages(
             WHERE k.versions_mode = 'every' OR n.order_id IN (SELECT order_id FROM known)
             ORDER BY k.name, fence.name, n.order_id
             ON CONFLICT (sink, source, order_id) DO UPDATE
-            SET wanted_version = EXCLUDED.wanted_version,
+            SET wanted_version = greatest(d.wanted_version, EXCLUDED.wanted_version),
+                floor_version = CASE WHEN EXCLUDED.floor_version < d.floor_version THEN EXCLUDED.floor_version
+                                     ELSE d.floor_version END,
                 state = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
                              THEN d.state ELSE 'pending' END,
                 next_attempt_at = CASE WHEN d.state IN ('in_flight', 'in_doubt')
@@ -154,6 +156,9 @@ pub async fn store_pages(
                                 THEN d.priority ELSE 1 END,
                 updated_at = EXCLUDED.updated_at
             WHERE d.wanted_version < EXCLUDED.wanted_version
+               -- A lower version of an order whose walk has not begun: it begins there.
+               OR d.state = 'pending' AND d.decided_version IS NULL AND d.sent_version IS NULL
+                  AND EXCLUDED.floor_version < d.floor_version
         ), refused AS (
             INSERT INTO quarantine (source, order_id, version, raw, raw_hash, reason, detail, received_at)
             SELECT fence.name, u.order_id, u.version, u.raw, u.raw_hash, u.reason, u.detail, fence.now

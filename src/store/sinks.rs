@@ -195,6 +195,24 @@ pub async fn win_probe(
     Ok(done.rows_affected() == 1)
 }
 
+/// Makes a probe due again that was won and came to no call.
+pub async fn return_probe(db: impl PgExecutor<'_>, sink: &SinkName, lane: &str, offset_ms: i64) -> Result<()> {
+    sqlx::query!(
+        r#"-- sinks.return_probe
+        UPDATE sink_lanes
+        SET probe_at = now() + $3 * interval '1 millisecond'
+        WHERE sink = $1 AND lane = $2 AND breaker = 'half_open'
+        "#,
+        sink.as_str(),
+        lane,
+        offset_ms as f64,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sinks.return_probe"))?;
+    Ok(())
+}
+
 /// Opens a lane's breaker, or keeps it open after a failed probe: the wait doubles up to `longest`.
 /// `blocked` marks the whole sink as waiting for a person.
 pub async fn open_breaker(

@@ -230,7 +230,7 @@ async fn a_dead_cursor_parks_the_source_after_three_tries_and_is_never_dropped_s
         let cursor = app.text(CURSOR).await;
 
         let mut states = Vec::new();
-        for _ in 0..CURSOR_TRIES + 1 {
+        for _ in 0..=CURSOR_TRIES {
             app.poll().await;
             states.push(app.text(STATE).await.unwrap());
         }

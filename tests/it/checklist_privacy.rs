@@ -100,7 +100,10 @@ async fn no_log_line_holds_a_credential_or_a_customer() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
+    // With one subscriber alone, a line of code that another test's thread reaches first would be switched off for all.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let mut app = TestApp::start().await;
+    tracing::callsite::rebuild_interest_cache();
 
     troubled(&mut app).await;
 

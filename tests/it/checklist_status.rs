@@ -18,9 +18,12 @@ fn kinds(app: &TestApp, id: &str) -> Vec<String> {
     app.webhook.received().into_iter().filter_map(of_order).collect()
 }
 
+/// The statuses an order goes through, the messages that it owes, and state and reason of its delivery at the end.
+type Life = (&'static [&'static str], &'static [&'static str], (&'static str, Option<&'static str>));
+
 #[tokio::test]
 async fn every_life_leads_to_the_messages_it_owes_and_no_other() {
-    let table: [(&[&str], &[&str], (&str, Option<&str>)); 13] = [
+    let table: [Life; 13] = [
         (&["placed"], &[], ("skipped", Some("never_accepted"))),
         (&["placed", "accepted"], &["accepted"], ("applied", None)),
         (&["placed", "rejected"], &[], ("skipped", Some("never_accepted"))),

@@ -76,7 +76,7 @@ async fn a_parked_source_is_tried_again_slowly_and_not_in_between() {
         app.pollers[0].tick(&drain).await.unwrap();
     }
     let at_once = asked();
-    app.advance(PARKED_PACE - Duration::from_secs(10));
+    app.advance(PARKED_PACE.saturating_sub(Duration::from_secs(10)));
     app.pollers[0].tick(&drain).await.unwrap();
     let before = asked();
     app.advance(Duration::from_secs(11));

@@ -446,6 +446,7 @@ mod store_tests {
                 reason: None,
                 request_digest: None,
                 response_excerpt: None,
+                again: false,
             },
         }
     }

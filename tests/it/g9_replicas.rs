@@ -121,7 +121,7 @@ async fn the_work_of_a_process_that_died_is_taken_over_within_one_lease() {
     app.publish(&order("A-1", 1, "accepted"));
     take(&app.pool, "a process that dies", 0).await.expect("the turn is free");
 
-    app.advance(LEASE - Duration::from_secs(2));
+    app.advance(LEASE.saturating_sub(Duration::from_secs(2)));
     app.poll().await;
     let before = app.number("SELECT count(*) FROM order_versions").await;
     app.advance(Duration::from_secs(2));

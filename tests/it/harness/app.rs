@@ -55,8 +55,7 @@ pub struct Setup {
     pub receiver: WebhookOptions,
     pub world: Option<World>,
     pub database: Option<TestDatabase>,
-    /// Shared with the simulated systems that the test starts by itself.
-    pub clock: Clock,
+    clock: Clock,
 }
 
 impl Setup {
@@ -76,6 +75,11 @@ impl Setup {
     pub fn with_source(mut self, name: &str, token: &str) -> Self {
         self.more_sources.push((name.to_owned(), token.to_owned()));
         self
+    }
+
+    /// On a clock that the test shares with its own simulated systems.
+    pub fn on(clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..Self::default() }
     }
 
     /// Adds another webhook sink, at a receiver that the test has started.
@@ -170,6 +174,11 @@ impl TestApp {
     pub async fn restart(&mut self) {
         let app = self.another_process().await;
         (self.pollers, self.dispatchers) = (app.pollers, app.dispatchers);
+    }
+
+    /// Changes the configuration as the next [`Self::restart`] reads it.
+    pub fn configure(&mut self, key: &str, value: &str) {
+        self.overrides.insert(key.to_owned(), value.to_owned());
     }
 
     /// Builds the loops again, from settings that a test has changed.
@@ -272,7 +281,7 @@ impl TestApp {
             if open == 0 {
                 return;
             }
-            self.advance(Duration::from_secs(60));
+            self.advance(Duration::from_mins(1));
         }
         panic!("deliveries are still open");
     }
@@ -340,6 +349,12 @@ impl TestApp {
         let violations = self.webhook.violations();
         assert!(violations.is_empty(), "{violations:#?}");
     }
+}
+
+/// Another receiver, with the usual secret.
+pub async fn receiver(clock: &Clock) -> WebhookSim {
+    let options = WebhookOptions { clock: clock.clone(), ..WebhookOptions::default() };
+    WebhookSim::start(options).await.expect("a loopback port is free")
 }
 
 /// A delivery's row, as far as tests look at it.
