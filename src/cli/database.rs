@@ -107,3 +107,50 @@ pub async fn open_migrated(settings: &DatabaseSettings, consent: Consent) -> Res
     let applied = patiently(settings, async || migrate(&database.pool, &MIGRATOR).await).await?;
     Ok((database, applied))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn settings(connect_timeout: Duration) -> DatabaseSettings {
+        let url = DatabaseUrl::Embedded { data_dir: None };
+        DatabaseSettings { url, max_connections: 2, connect_timeout, statement_cache: 1 }
+    }
+
+    fn gone() -> MigrateError {
+        MigrateError::Database(sqlx::Error::Io(io::ErrorKind::ConnectionReset.into()))
+    }
+
+    #[tokio::test]
+    async fn a_database_that_goes_away_during_the_start_is_waited_for() {
+        let mut answers = vec![Ok(7), Err(gone())];
+        let step = async || answers.pop().expect("no step follows a good one");
+
+        let done = patiently(&settings(Duration::from_mins(1)), step).await;
+
+        assert_eq!(done.expect("the second step is a good one"), 7);
+    }
+
+    #[tokio::test]
+    async fn patience_ends_with_the_code_of_an_unreachable_database() {
+        let ended = patiently::<(), _>(&settings(Duration::ZERO), async || Err(gone())).await;
+
+        assert_eq!(ended.unwrap_err().exit_code(), NO_DATABASE);
+    }
+
+    #[tokio::test]
+    async fn what_stays_wrong_is_not_tried_again() {
+        let mut steps = 0;
+        let step = async || {
+            steps += 1;
+            Err::<(), _>(MigrateError::Unknown { version: 1 })
+        };
+
+        let ended = patiently(&settings(Duration::from_mins(1)), step).await;
+
+        assert_eq!(ended.unwrap_err().exit_code(), FAILED);
+        assert_eq!(steps, 1);
+    }
+}
