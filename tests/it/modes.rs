@@ -397,7 +397,7 @@ async fn an_order_is_sent_once_it_was_left_alone_for_long_enough() {
     let mut app = TestApp::setup().with("sinks.hook.stable_for", "90m").start().await;
     app.arrives(&order("A-1", 1, "accepted")).await;
     assert_eq!(app.delivery("A-1").await.waiting_for.as_deref(), Some("stability"));
-    app.advance(Duration::from_mins(60));
+    app.advance(Duration::from_hours(1));
 
     app.arrives(&order_of("A-1", 2, "accepted", 900)).await;
     app.advance(Duration::from_mins(89));
