@@ -17,7 +17,7 @@ use crate::{
     clock::BootInstant,
     config::Versions,
     domain::{
-        delivery::{Outcome, Plan, Reason, Repeat, Sent, Step},
+        delivery::{Outcome, Plan, Reason, Repeat, Sent, Step, WaitingFor},
         ids::Version,
         money,
     },
@@ -280,17 +280,9 @@ impl Driver {
         }
     }
 
-    /// Given back unsent, for a drain.
-    pub(super) fn released(&self, held: &Held) -> Settlement {
-        self.given_back(held, Duration::ZERO, None)
-    }
-
-    /// Given back unsent, because its lane asked us to slow down.
-    pub(super) fn held_back(&self, held: &Held, wait: Duration) -> Settlement {
-        self.given_back(held, wait, Some("retry"))
-    }
-
-    pub(super) fn given_back(&self, held: &Held, wait: Duration, waiting_for: Option<&'static str>) -> Settlement {
+    /// Given back unsent, with its attempt.
+    pub(super) fn given_back(&self, held: &Held, wait: Duration, waiting_for: Option<WaitingFor>) -> Settlement {
+        let waiting_for = waiting_for.map(WaitingFor::as_str);
         let next = Next::Pending { wait, waiting_for, not_before: None, failed: false, refund: true };
         Settlement { next, ..self.settlement(held) }
     }

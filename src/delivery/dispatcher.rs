@@ -19,9 +19,12 @@ use super::{
     breaker::{Counter, Signal, Turn},
     driver::{Driver, Ended, Held, Taken, report},
 };
-use crate::store::{
-    StoreError,
-    deliveries::{Next, Settlement},
+use crate::{
+    domain::delivery::WaitingFor,
+    store::{
+        StoreError,
+        deliveries::{Next, Settlement},
+    },
 };
 
 /// Most rows in one claim or settle.
@@ -67,12 +70,18 @@ impl Dispatcher {
         loop {
             let draining = drain.is_cancelled();
             if draining {
-                done.extend(queue.drain(..).map(|held| self.driver.released(&held)));
+                done.extend(queue.drain(..).map(|held| self.driver.given_back(&held, Duration::ZERO, None)));
             }
             while sending.len() < concurrency {
                 let Some(held) = queue.pop_front() else { break };
-                if let Some(wait) = self.hold_of(&held.claimed.lane) {
-                    done.push(self.driver.held_back(&held, wait));
+                let lane = &held.claimed.lane;
+                if let Some(wait) = self.hold_of(lane) {
+                    done.push(self.driver.given_back(&held, wait, Some(WaitingFor::Retry)));
+                    continue;
+                }
+                if !held.probe && self.breaker.is_open(lane) {
+                    let wait = self.driver.rules.breaker.probe;
+                    done.push(self.driver.given_back(&held, wait, Some(WaitingFor::Breaker)));
                     continue;
                 }
                 let driver = Arc::clone(&self.driver);

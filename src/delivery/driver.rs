@@ -49,6 +49,8 @@ impl std::fmt::Debug for Driver {
 pub(super) struct Held {
     pub(super) claimed: Claimed,
     pub(super) deadline: BootInstant,
+    /// The one delivery that tries a lane whose breaker is open.
+    pub(super) probe: bool,
 }
 
 /// An attempt's end, before it is settled.
@@ -90,7 +92,8 @@ impl Driver {
                 && open.probe_in.is_zero()
                 && store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await?
             {
-                held.extend(self.claim_of(1, lane).await?);
+                let probes = self.claim_of(1, lane).await?;
+                held.extend(probes.into_iter().map(|held| Held { probe: true, ..held }));
             }
         }
         let closed: Vec<String> = lanes.iter().filter(|lane| !open_lanes.contains(lane)).cloned().collect();
@@ -125,7 +128,7 @@ impl Driver {
             after: self.rules.after.as_ref(),
         };
         let claimed = store::deliveries::claim(&self.pool, &claim, self.clock.offset_ms()).await?;
-        Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline }).collect())
+        Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false }).collect())
     }
 }
 

@@ -63,12 +63,6 @@ impl Driver {
             self.metrics.settled(&self.name, *state);
             if *state == State::Parked {
                 warn!(sink.name = %self.name, order.id = %order.order_id, "delivery parked");
-                let subject = format!("{}/{order}", self.name);
-                let told = store::alerts::raise(&self.pool, "dead_letter", &subject, "a delivery waits for a person");
-                if let Err(error) = told.await {
-                    // The delivery is settled; it stands in dead_letters all the same.
-                    report("alert not raised", &self.name, &error, Duration::ZERO, 1);
-                }
             }
         }
         if moved.len() < batch.len() {

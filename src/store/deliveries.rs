@@ -425,8 +425,8 @@ pub enum Superseding {
     InTurn,
 }
 
-/// Records attempts and moves the rows whose lease is still ours. Returns how many rows moved; the attempts are
-/// recorded in any case.
+/// Records attempts, moves the rows whose lease is still ours, and raises an alert for each parked one. Returns the rows
+/// that moved; the attempts are recorded in any case.
 pub async fn settle(
     db: impl PgExecutor<'_>,
     sink: &SinkName,
@@ -501,6 +501,14 @@ pub async fn settle(
             JOIN locked l USING (n)
             WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
             RETURNING d.source, d.order_id, d.state
+        ), alerted AS (
+            INSERT INTO alerts AS a (cause, subject, detail)
+            SELECT 'dead_letter', $1 || '/' || m.source || '/' || m.order_id, 'a delivery waits for a person'
+            FROM moved m
+            WHERE m.state = 'parked'
+            ORDER BY m.source, m.order_id
+            ON CONFLICT (cause, subject) WHERE resolved_at IS NULL DO UPDATE
+            SET count = a.count + 1, last_seen_at = now()
         ), recorded AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
                                   http_status, reason, request_digest, response_excerpt)

@@ -1,17 +1,12 @@
 //! What must not be seen: credentials and personal data in logs, errors, and everything but the three columns that need
 //! them.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
 use scoffable_sync::simulator::faults::{Answer, answer, cut_after, not_json, status};
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::harness::{
     app::{TestApp, order, order_of},
+    log,
     stream::{page, raw_page, stored},
 };
 
@@ -26,33 +21,6 @@ fn personal(mut order: Value) -> Value {
     order["customer"] = json!({"email": "jq@example.org"});
     order["note"] = json!("the doorbell is broken");
     order
-}
-
-/// Keeps what is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Log {
-    type Writer = Self;
-    fn make_writer(&'w self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
 }
 
 fn assert_discreet(what: &str, text: &str) {
@@ -97,13 +65,8 @@ async fn troubled(app: &mut TestApp) {
 
 #[tokio::test]
 async fn no_log_line_holds_a_credential_or_a_customer() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    // With one subscriber alone, a line of code that another test's thread reaches first would be switched off for all.
-    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+    let log = log::capture();
     let mut app = TestApp::start().await;
-    tracing::callsite::rebuild_interest_cache();
 
     troubled(&mut app).await;
 

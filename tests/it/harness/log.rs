@@ -30,6 +30,7 @@ pub fn capture() -> Captured {
 }
 
 impl Captured {
+    #[allow(clippy::unused_self)] // the guard says that this thread is captured
     pub fn text(&self) -> String {
         CAPTURED.with_borrow(|log| String::from_utf8_lossy(log.as_deref().unwrap_or_default()).into_owned())
     }
