@@ -54,7 +54,11 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             account: &source.account,
             scope: source.scope.as_deref(),
         };
-        store::sources::register(pool, &row).await?;
+        if store::sources::register(pool, &row).await? {
+            let hint = "its token may see other locations now: what they had before the cursor was never read";
+            tracing::warn!(source.name = %name, hint, "scope changed");
+            store::alerts::raise(pool, "scope_changed", name.as_str(), hint).await?;
+        }
     }
     for (name, sink) in &settings.sinks {
         let failed = |source| StoreError { operation: "sinks.register", source };

@@ -19,24 +19,29 @@ pub struct Registration<'a> {
     pub scope: Option<&'a str>,
 }
 
-/// Makes sure that the source has a row. A source that was there keeps its cursor and state.
-pub async fn register(db: impl PgExecutor<'_>, source: &Registration<'_>) -> Result<()> {
-    sqlx::query!(
+/// Makes sure that the source has a row. A source that was there keeps its cursor and state; true when it was there with
+/// another `scope`.
+pub async fn register(db: impl PgExecutor<'_>, source: &Registration<'_>) -> Result<bool> {
+    let scope_changed = sqlx::query_scalar!(
         r#"-- sources.register
+        WITH known AS (
+            SELECT scope FROM sources WHERE name = $1
+        )
         INSERT INTO sources (name, kind, account, scope)
         VALUES ($1, $2, $3, $4)
         ON CONFLICT (name) DO UPDATE
         SET kind = EXCLUDED.kind, account = EXCLUDED.account, scope = EXCLUDED.scope
+        RETURNING EXISTS (SELECT FROM known WHERE known.scope IS DISTINCT FROM $4) AS "scope_changed!"
         "#,
         source.name.as_str(),
         source.kind,
         source.account,
         source.scope,
     )
-    .execute(db)
+    .fetch_one(db)
     .await
     .map_err(StoreError::of("sources.register"))?;
-    Ok(())
+    Ok(scope_changed)
 }
 
 /// The right to read one stream, until it is given back, runs out or is taken by a later epoch.

@@ -386,3 +386,22 @@ async fn a_late_version_changes_nothing_about_its_delivery() {
 
     assert_eq!(app.text("SELECT deliveries::text FROM deliveries").await, before);
 }
+
+#[tokio::test]
+async fn a_changed_scope_is_told_once_and_changes_nothing_else() {
+    let mut app = TestApp::setup().with("sources.main.scope", "north").start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    let cursor = app.text("SELECT cursor FROM sources").await;
+    app.restart().await;
+    assert_eq!(app.number("SELECT count(*) FROM alerts").await, 0, "the same scope is no news");
+
+    app.configure("sources.main.scope", "north and south");
+    app.restart().await;
+    app.restart().await;
+
+    assert_eq!(
+        app.text("SELECT cause || ' ' || subject || ' ' || count FROM alerts").await.as_deref(),
+        Some("scope_changed main 1")
+    );
+    assert_eq!(app.text("SELECT cursor FROM sources").await, cursor);
+}
