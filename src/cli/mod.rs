@@ -4,13 +4,18 @@
 
 pub mod config;
 pub mod database;
+pub mod deliveries;
 pub mod demo;
 pub mod dev_database;
 pub mod doctor;
 pub mod migrate;
+pub mod operator;
 pub mod order;
+pub mod quarantine;
 pub mod run;
 pub mod simulate;
+pub mod sink;
+pub mod source;
 pub mod status;
 mod table;
 
@@ -27,7 +32,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use self::config::Form;
 use crate::{
     config::{self as settings, ConfigError, LoadOptions},
-    database::install::Consent,
+    database::{Database, install::Consent},
     domain::ids::SourceName,
     ops::health::Limits,
     telemetry::chain,
@@ -78,6 +83,18 @@ enum Command {
     Status(StatusArgs),
     /// Everything that happened to one order; exit 1 when it is unknown
     Order(OrderArgs),
+    /// Work what waits for a person: list, retry, discard, adopt
+    #[command(subcommand)]
+    Deliveries(deliveries::DeliveriesCommand),
+    /// Hold a sink back, or let it send again
+    #[command(subcommand)]
+    Sink(sink::SinkCommand),
+    /// Stop reading a stream, go on, or read it again from an earlier time
+    #[command(subcommand)]
+    Source(source::SourceCommand),
+    /// Orders that could not be taken in
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Try the way to each system and say what to do about what is wrong; exit 1 when something is
     Doctor(JsonArgs),
     /// Apply the database's migrations and exit
@@ -103,15 +120,16 @@ enum ConfigCommand {
     Schema,
 }
 
-#[derive(Debug, Args)]
-struct JsonArgs {
+/// How the answer is written.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct JsonArgs {
     /// Answer as JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 impl JsonArgs {
-    fn form(&self) -> Form {
+    pub fn form(self) -> Form {
         if self.json { Form::Json } else { Form::Text }
     }
 }
@@ -230,6 +248,22 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(order::run(&database.pool, &args.id, args.source.as_ref(), args.json.form(), out).await?)
         }
+        Command::Deliveries(command) => {
+            let database = configured(&options).await?;
+            Ok(deliveries::run(&database.pool, &command, REAL_TIME, out).await?)
+        }
+        Command::Sink(command) => {
+            let database = configured(&options).await?;
+            Ok(sink::run(&database.pool, &command, REAL_TIME, out).await?)
+        }
+        Command::Source(command) => {
+            let database = configured(&options).await?;
+            Ok(source::run(&database.pool, &command, REAL_TIME, out).await?)
+        }
+        Command::Quarantine(command) => {
+            let database = configured(&options).await?;
+            Ok(quarantine::run(&database.pool, &command, out).await?)
+        }
         Command::Doctor(json) => {
             let report = settings::check(&options)?;
             let Some(settings) = &report.settings else { return Err(ConfigError::Invalid(Box::new(report)).into()) };
@@ -250,6 +284,15 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
         }
         Command::DevDatabase { command } => dev_database::run(&command).await,
     }
+}
+
+/// Offset of a command's clock to the database's; only tests move time.
+const REAL_TIME: i64 = 0;
+
+/// The configured database. A private server is not installed for a command that only looks or corrects.
+async fn configured(options: &LoadOptions) -> Result<Database, CliError> {
+    let settings = settings::load(options)?;
+    Ok(database::open(&settings.database, Consent::Withheld).await?)
 }
 
 async fn live(options: &LoadOptions) -> Result<u8, CliError> {

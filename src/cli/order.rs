@@ -11,7 +11,7 @@ use crate::{
         server::OrderAnswer,
         timeline::{Change, Event, Units, What, timeline},
     },
-    store::orders::{self, OrderHistory, StoredAttempt, StoredDelivery, StoredRefusal},
+    store::orders::{self, OrderHistory, StoredAction, StoredAttempt, StoredDelivery, StoredRefusal},
 };
 
 /// Writes the order of every source that knows it, or of this one. Returns the exit code: 0, or 1 when none does.
@@ -96,8 +96,21 @@ fn write_event(event: &Event, out: &mut impl Write) -> io::Result<()> {
                 None => Ok(()),
             }
         }
+        What::Operator(action) => writeln!(out, "{}", acted(action)),
         What::State(delivery) => write_state(delivery, out),
     }
+}
+
+/// `retry at hook (was parked, reason unprocessable): the menu is mended`.
+fn acted(action: &StoredAction) -> String {
+    let sink = action.sink.as_deref().map(|sink| format!(" at {sink}")).unwrap_or_default();
+    let given = action.detail.as_object().into_iter().flatten().map(|(key, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{} {text}", key.replace('_', " "))
+    });
+    let given = given.collect::<Vec<_>>().join(", ");
+    let why = action.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{}{sink} ({given}){why}", action.action)
 }
 
 fn changed(change: &Change) -> String {

@@ -17,7 +17,7 @@ use crate::{
     clock::BootInstant,
     config::Versions,
     domain::{
-        delivery::{Outcome, Plan, Reason, Repeat, Sent, Step, WaitingFor},
+        delivery::{Outcome, POSSIBLY_STANDS, Plan, Reason, Repeat, Sent, Step, WaitingFor},
         ids::Version,
         money,
     },
@@ -107,6 +107,16 @@ impl Driver {
     fn plan(&self, claimed: &Claimed, snapshot: &Snapshot) -> Plan {
         if let Some(plan) = rules::judge(&self.rules, claimed, snapshot) {
             return plan;
+        }
+        if claimed.receipt.as_ref().is_some_and(|receipt| receipt.get(POSSIBLY_STANDS).is_some()) {
+            return Plan::Park {
+                reason: POSSIBLY_STANDS,
+                hint:
+                    "a discarded step of this order may stand at the destination: look there; retry if nothing stands, \
+                       else bring it up to date by hand and discard"
+                        .to_owned(),
+                curable: false,
+            };
         }
         let Some(payload) = &snapshot.payload else {
             return Plan::Park {

@@ -114,6 +114,10 @@ codes! {
     Priority { New = "new", Correction = "correction", Backfill = "backfill" }
 }
 
+/// Key in a receipt, and reason of a parked delivery: a step's answer was lost and a person discarded the doubt. Nothing
+/// is sent for the order until a person retries it.
+pub const POSSIBLY_STANDS: &str = "possibly_stands";
+
 /// One delivery's identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DeliveryKey {

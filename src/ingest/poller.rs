@@ -32,7 +32,7 @@ use crate::{
         self, StoreError,
         budgets::{MinuteLimit, Reserved},
         ingest::{PageGroup, Stored},
-        sources::{PollEnd, SourceLease, Take, Turn},
+        sources::{PollEnd, Rewind, SourceLease, Take, Turn},
     },
     telemetry::{
         chain,
@@ -274,6 +274,11 @@ impl Poller {
     fn start(&self, turn: &Turn) -> Position {
         if let Some(cursor) = &turn.cursor {
             return Position::Cursor(cursor.clone());
+        }
+        match turn.rewind {
+            Some(Rewind::ToBeginning) => return Position::Oldest,
+            Some(Rewind::To(instant)) => return Position::From(instant),
+            None => {}
         }
         if let (true, Some(ago)) = (turn.cursor_was_dropped, turn.since_success) {
             let back = ago + RESTART_MARGIN;

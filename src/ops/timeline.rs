@@ -16,14 +16,14 @@ use crate::{
         status::{Transition, transition},
     },
     source::{SourceKind, decode_stored},
-    store::orders::{OrderHistory, StoredAttempt, StoredDelivery, StoredRefusal, StoredVersion},
+    store::orders::{OrderHistory, StoredAction, StoredAttempt, StoredDelivery, StoredRefusal, StoredVersion},
 };
 
 /// Something that happened, or where a delivery stands since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     pub at: DateTime<Utc>,
-    /// `source:NAME` or `sink:NAME`.
+    /// `source:NAME`, `sink:NAME` or `operator:WHO`.
     pub actor: String,
     #[serde(flatten)]
     pub what: What,
@@ -40,6 +40,8 @@ pub enum What {
     Decision(StoredAttempt),
     /// A call to the destination.
     Attempt(StoredAttempt),
+    /// A person did something about a delivery.
+    Operator(StoredAction),
     /// Where the delivery stands; always the last of its sink.
     State(Box<StoredDelivery>),
 }
@@ -51,7 +53,8 @@ impl What {
             Self::Version(_) => 0,
             Self::Quarantined(_) => 1,
             Self::Decision(_) | Self::Attempt(_) => 2,
-            Self::State(_) => 3,
+            Self::Operator(_) => 3,
+            Self::State(_) => 4,
         }
     }
 }
@@ -157,6 +160,11 @@ pub fn timeline(history: &OrderHistory) -> Vec<Event> {
             Some(_) => What::Attempt(attempt.clone()),
             None => What::Decision(attempt.clone()),
         },
+    }));
+    events.extend(history.actions.iter().map(|action| Event {
+        at: action.at,
+        actor: format!("operator:{}", action.who),
+        what: What::Operator(action.clone()),
     }));
     events.extend(history.deliveries.iter().map(|delivery| Event {
         at: delivery.updated_at,

@@ -190,6 +190,7 @@ pub async fn store_pages(
         ), moved AS (
             UPDATE sources s
             SET cursor = coalesce($25, s.cursor),
+                rewind_to = CASE WHEN $25 IS NULL THEN s.rewind_to END,
                 cursor_at = fence.now,
                 last_success_at = fence.now,
                 lease_expires_at = fence.now + $5 * interval '1 millisecond',

@@ -112,6 +112,18 @@ pub struct StoredRefusal {
     pub resolution: Option<String>,
 }
 
+/// What a person did to a delivery of the order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredAction {
+    pub at: DateTime<Utc>,
+    pub who: String,
+    pub action: String,
+    pub sink: Option<String>,
+    pub why: Option<String>,
+    /// What it was before, and what was given.
+    pub detail: serde_json::Value,
+}
+
 /// One order of one source, with all that happened to it, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrderHistory {
@@ -124,6 +136,7 @@ pub struct OrderHistory {
     /// By sink.
     pub deliveries: Vec<StoredDelivery>,
     pub quarantine: Vec<StoredRefusal>,
+    pub actions: Vec<StoredAction>,
     /// Some list has more than [`MOST_ROWS`] rows; the older ones are left out.
     pub truncated: bool,
 }
@@ -144,7 +157,9 @@ pub async fn histories(pool: &PgPool, order_id: &str, source: Option<&SourceName
         let attempts = attempts(pool, &source, order_id).await?;
         let deliveries = deliveries(pool, &source, order_id).await?;
         let quarantine = quarantine(pool, &source, order_id).await?;
-        let truncated = [versions.len(), attempts.len(), quarantine.len()].contains(&(MOST_ROWS as usize));
+        let actions = actions(pool, &source, order_id).await?;
+        let truncated =
+            [versions.len(), attempts.len(), quarantine.len(), actions.len()].contains(&(MOST_ROWS as usize));
         histories.push(OrderHistory {
             source,
             source_kind,
@@ -153,6 +168,7 @@ pub async fn histories(pool: &PgPool, order_id: &str, source: Option<&SourceName
             attempts,
             deliveries,
             quarantine,
+            actions,
             truncated,
         });
     }
@@ -279,6 +295,27 @@ async fn quarantine(db: impl PgExecutor<'_>, source: &str, order_id: &str) -> Re
     .fetch_all(db)
     .await
     .map_err(StoreError::of("orders.quarantine"))?;
+    rows.reverse();
+    Ok(rows)
+}
+
+async fn actions(db: impl PgExecutor<'_>, source: &str, order_id: &str) -> Result<Vec<StoredAction>> {
+    let mut rows = sqlx::query_as!(
+        StoredAction,
+        r#"-- orders.actions
+        SELECT at, who, action, sink, why, detail
+        FROM operator_actions
+        WHERE source = $1 AND order_id = $2
+        ORDER BY id DESC
+        LIMIT $3
+        "#,
+        source,
+        order_id,
+        MOST_ROWS,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("orders.actions"))?;
     rows.reverse();
     Ok(rows)
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::{Result, StoreError, millis};
@@ -61,9 +62,19 @@ pub struct Turn {
     pub since_success: Option<Duration>,
     /// The cursor was given up, and no page was stored since.
     pub cursor_was_dropped: bool,
+    /// Where a person wants it read again from; counts while there is no cursor.
+    pub rewind: Option<Rewind>,
     /// Consecutive failed polls before this one.
     pub failures: u32,
     pub refused_credential: Option<String>,
+}
+
+/// Where a stream begins again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rewind {
+    /// With the oldest version that the platform still has.
+    ToBeginning,
+    To(DateTime<Utc>),
 }
 
 /// Whose turn it is.
@@ -105,13 +116,16 @@ pub async fn take(
               AND next_poll_at <= clock.now
               AND coalesce(not_before, '-infinity') <= clock.now
               AND (lease_owner = $2 OR coalesce(lease_expires_at, '-infinity') <= clock.now)
-            RETURNING name, lease_epoch, cursor, failures, refused_credential, dead_cursor, last_success_at
+            RETURNING name, lease_epoch, cursor, failures, refused_credential, dead_cursor, last_success_at,
+                      rewind_to
         )
         -- What was taken comes from the row that was locked: `s` may show an older one.
         SELECT taken.lease_epoch AS "epoch?",
                taken.cursor,
                taken.failures AS "failures?",
                (taken.cursor IS NULL AND taken.dead_cursor IS NOT NULL) AS "cursor_was_dropped?",
+               coalesce(taken.rewind_to = '-infinity', false) AS "rewind_to_beginning!",
+               CASE WHEN isfinite(taken.rewind_to) THEN taken.rewind_to END AS rewind_to,
                (extract(epoch FROM clock.now - taken.last_success_at) * 1000)::bigint AS since_success_ms,
                s.state,
                CASE WHEN taken.name IS NULL THEN s.refused_credential ELSE taken.refused_credential END
@@ -139,6 +153,7 @@ pub async fn take(
             cursor: row.cursor,
             since_success: row.since_success_ms.map(|ms| Duration::from_millis(ms.max(0) as u64)),
             cursor_was_dropped: row.cursor_was_dropped.unwrap_or(false),
+            rewind: if row.rewind_to_beginning { Some(Rewind::ToBeginning) } else { row.rewind_to.map(Rewind::To) },
             failures: row.failures.unwrap_or(0).max(0) as u32,
             refused_credential: row.refused_credential,
         }),

@@ -26,6 +26,7 @@ mod g9_replicas;
 mod ingest;
 mod migrations;
 mod modes;
+mod operate;
 mod ops;
 mod process;
 mod properties;

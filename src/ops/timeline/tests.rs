@@ -49,6 +49,7 @@ fn history(versions: Vec<StoredVersion>) -> OrderHistory {
         attempts: vec![],
         deliveries: vec![],
         quarantine: vec![],
+        actions: vec![],
         truncated: false,
     }
 }

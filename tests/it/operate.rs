@@ -1,0 +1,541 @@
+//! What a person does by command: to deliveries that wait for one, to sinks and to sources. Through the functions of the
+//! command line, with their exit codes and texts.
+
+use clap::{Command, Subcommand};
+use scoffable_sync::{
+    cli::{
+        self, config::Form, deliveries::DeliveriesCommand, quarantine::QuarantineCommand, sink::SinkCommand,
+        source::SourceCommand,
+    },
+    simulator::faults::{plainly, status},
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{
+    app::{TestApp, order, order_of},
+    stream,
+};
+
+/// The command behind its subcommand's name, as the command line reads it.
+fn parsed<C: Subcommand>(line: &str) -> C {
+    let words = std::iter::once("command").chain(line.split(' '));
+    let matches = C::augment_subcommands(Command::new("command")).try_get_matches_from(words);
+    matches.and_then(|matches| C::from_arg_matches(&matches)).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn text(out: Vec<u8>) -> String {
+    String::from_utf8(out).expect("commands write text")
+}
+
+async fn deliveries(app: &TestApp, line: &str) -> (u8, String) {
+    let (command, mut out) = (parsed::<DeliveriesCommand>(line), Vec::new());
+    let code = cli::deliveries::run(&app.pool, &command, app.clock.offset_ms(), &mut out).await;
+    (code.expect("the database answers"), text(out))
+}
+
+async fn sink(app: &TestApp, line: &str) -> (u8, String) {
+    let (command, mut out) = (parsed::<SinkCommand>(line), Vec::new());
+    let code = cli::sink::run(&app.pool, &command, app.clock.offset_ms(), &mut out).await;
+    (code.expect("the database answers"), text(out))
+}
+
+async fn source(app: &TestApp, line: &str) -> (u8, String) {
+    let (command, mut out) = (parsed::<SourceCommand>(line), Vec::new());
+    let code = cli::source::run(&app.pool, &command, app.clock.offset_ms(), &mut out).await;
+    (code.expect("the database answers"), text(out))
+}
+
+/// An order that the receiver refused.
+async fn refused(app: &mut TestApp, id: &str) {
+    app.webhook.answer_next([status(422)]);
+    app.arrives(&order(id, 1, "accepted")).await;
+    assert_eq!(app.delivery(id).await.state, "parked");
+}
+
+/// An order whose first step was written down and sent, and has no known outcome.
+async fn doubted(app: &mut TestApp, id: &str) {
+    app.stores(&order(id, 1, "accepted")).await;
+    let step = json!({
+        "name": "submit", "key": format!("k-{id}"), "body": "{}", "repeat": "never", "completes": true,
+        "receipt": {"digest": "d-1", "total": 1250},
+    });
+    sqlx::query(
+        "UPDATE deliveries
+         SET state = 'in_doubt', reason = 'no_answer', pending_step = $2, sent_version = wanted_version, attempts = 3,
+             next_attempt_at = NULL
+         WHERE order_id = $1",
+    )
+    .bind(id)
+    .bind(step)
+    .execute(&app.pool)
+    .await
+    .expect("the test's SQL works");
+}
+
+async fn standing(app: &TestApp, id: &str) -> (String, Option<String>) {
+    let delivery = app.delivery(id).await;
+    (delivery.state, delivery.reason)
+}
+
+fn stands(state: &str, reason: Option<&str>) -> (String, Option<String>) {
+    (state.to_owned(), reason.map(str::to_owned))
+}
+
+async fn receipt(app: &TestApp, id: &str) -> Value {
+    let receipt: Option<Value> = sqlx::query_scalar("SELECT receipt FROM deliveries WHERE order_id = $1")
+        .bind(id)
+        .fetch_one(&app.pool)
+        .await
+        .expect("a delivery can be read");
+    receipt.unwrap_or_default()
+}
+
+async fn actions(app: &TestApp) -> i64 {
+    app.number("SELECT count(*) FROM operator_actions").await
+}
+
+// retry
+
+#[tokio::test]
+async fn a_refused_order_that_is_retried_is_sent_with_a_fresh_count() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+
+    let (code, told) = deliveries(&app, "retry hook A-1 --who ada").await;
+
+    assert_eq!((code, told.as_str()), (0, "main/A-1 at sink hook: parked → pending\n"));
+    assert_eq!(app.delivery("A-1").await.attempts, 0);
+    app.dispatch().await;
+    assert_eq!(standing(&app, "A-1").await, stands("applied", None));
+    assert_eq!(app.applied("A-1"), [1]);
+}
+
+#[tokio::test]
+async fn g7_who_did_what_and_why_stands_in_the_timeline() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+
+    deliveries(&app, "retry hook A-1 --who ada --why mended").await;
+
+    let row = "SELECT concat_ws(' ', actor, event, detail ->> 'why', detail ->> 'was', detail ->> 'reason')
+               FROM order_timeline WHERE order_id = 'A-1' AND actor LIKE 'operator:%'";
+    assert_eq!(app.text(row).await.as_deref(), Some("operator:ada retry mended parked unprocessable"));
+    let mut out = Vec::new();
+    cli::order::run(&app.pool, "A-1", None, Form::Text, &mut out).await.unwrap();
+    let told = text(out);
+    let line = told.lines().find(|line| line.contains("operator:ada")).expect("the person is named");
+    assert!(line.ends_with("retry at hook (reason unprocessable, was parked): mended"), "{line}");
+}
+
+#[tokio::test]
+async fn all_parked_ones_of_a_reason_can_be_retried_and_doubts_stay() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+    refused(&mut app, "A-2").await;
+    app.webhook.answer_next([status(410)]);
+    app.arrives(&order("A-3", 1, "accepted")).await;
+    doubted(&mut app, "A-4").await;
+
+    let (code, told) = deliveries(&app, "retry hook --all --reason unprocessable --json").await;
+
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, told["deliveries"].as_array().map(Vec::len)), (0, Some(2)));
+    assert_eq!(standing(&app, "A-2").await, stands("pending", None));
+    assert_eq!(standing(&app, "A-3").await, stands("parked", Some("gone")));
+    deliveries(&app, "retry hook --all").await;
+    assert_eq!(standing(&app, "A-3").await, stands("pending", None));
+    assert_eq!(standing(&app, "A-4").await, stands("in_doubt", Some("no_answer")));
+    assert_eq!(deliveries(&app, "retry hook --all").await, (0, "nothing to retry at sink hook\n".to_owned()));
+    app.dispatch().await;
+}
+
+#[tokio::test]
+async fn a_doubt_that_is_retried_is_planned_anew_from_the_newest_version() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.stores(&order_of("A-1", 2, "accepted", 900)).await;
+
+    assert_eq!(deliveries(&app, "retry hook A-1").await.0, 0);
+    app.dispatch().await;
+
+    assert_eq!(app.applied("A-1"), [2]);
+    assert_eq!(standing(&app, "A-1").await, stands("applied", None));
+}
+
+#[tokio::test]
+async fn once_nothing_stands_a_cancellation_is_not_owed() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.stores(&order("A-1", 2, "cancelled")).await;
+
+    deliveries(&app, "retry hook A-1").await;
+    app.dispatch().await;
+
+    assert_eq!(standing(&app, "A-1").await, stands("skipped", Some("cancelled_before_sent")));
+    assert_eq!(app.requests(), 0);
+}
+
+#[tokio::test]
+async fn after_an_earlier_step_of_the_plan_a_cancellation_stays_owed() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.run("UPDATE deliveries SET receipt = '{\"contact\": \"c-1\"}'").await;
+    app.stores(&order("A-1", 2, "cancelled")).await;
+
+    deliveries(&app, "retry hook A-1").await;
+    app.dispatch().await;
+
+    assert_eq!(app.applied("A-1"), [2]);
+}
+
+// discard
+
+#[tokio::test]
+async fn a_discarded_order_is_sent_again_when_it_changes() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+
+    let (code, told) = deliveries(&app, "discard hook A-1").await;
+
+    assert_eq!((code, told.as_str()), (0, "main/A-1 at sink hook: parked → skipped (discarded)\n"));
+    app.dispatch().await;
+    assert_eq!(app.requests(), 1);
+    app.arrives(&order_of("A-1", 2, "accepted", 900)).await;
+    assert_eq!(app.applied("A-1"), [2]);
+}
+
+#[tokio::test]
+async fn of_every_version_only_the_refused_one_is_discarded() {
+    let mut app = TestApp::setup().with("sinks.hook.versions", "every").start().await;
+    app.webhook.answer_next([plainly(), status(422)]);
+    for version in [1, 3, 7] {
+        app.publish(&order_of("A-1", version, "accepted", 100 * version));
+    }
+    app.poll().await;
+    app.dispatch().await;
+    assert_eq!(standing(&app, "A-1").await, stands("parked", Some("unprocessable")));
+
+    let (code, told) = deliveries(&app, "discard hook A-1").await;
+    app.dispatch().await;
+
+    assert_eq!((code, told.as_str()), (0, "main/A-1 at sink hook: parked → pending\n"));
+    assert_eq!(app.applied("A-1"), [1, 7]);
+    let version = "SELECT detail ->> 'version' FROM operator_actions";
+    assert_eq!(app.text(version).await.as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn g3_after_a_discarded_doubt_nothing_is_created_until_a_person_retries() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+
+    deliveries(&app, "discard hook A-1").await;
+
+    assert_eq!(standing(&app, "A-1").await, stands("skipped", Some("discarded")));
+    assert_eq!(receipt(&app, "A-1").await, json!({ "possibly_stands": "k-A-1" }));
+    app.arrives(&order_of("A-1", 2, "accepted", 900)).await;
+    assert_eq!(standing(&app, "A-1").await, stands("parked", Some("possibly_stands")));
+    deliveries(&app, "retry hook --all").await;
+    app.arrives(&order_of("A-1", 3, "accepted", 800)).await;
+    assert_eq!(standing(&app, "A-1").await, stands("parked", Some("possibly_stands")));
+    assert_eq!(app.requests(), 0);
+
+    deliveries(&app, "retry hook A-1").await;
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [3]);
+}
+
+#[tokio::test]
+async fn a_cancellation_behind_a_discarded_doubt_waits_for_a_person() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.stores(&order("A-1", 2, "cancelled")).await;
+
+    deliveries(&app, "discard hook A-1").await;
+    app.dispatch().await;
+
+    assert_eq!(standing(&app, "A-1").await, stands("parked", Some("possibly_stands")));
+    deliveries(&app, "discard hook A-1").await;
+    assert_eq!(standing(&app, "A-1").await, stands("skipped", Some("discarded")));
+}
+
+// adopt
+
+#[tokio::test]
+async fn an_adopted_order_is_applied_under_its_foreign_id_without_a_call() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.run("UPDATE deliveries SET receipt = '{\"contact\": \"c-1\"}'").await;
+
+    let (code, told) = deliveries(&app, "adopt hook A-1 POS-7").await;
+
+    assert_eq!((code, told.as_str()), (0, "main/A-1 at sink hook: in_doubt → applied\n"));
+    let delivery = app.delivery("A-1").await;
+    assert_eq!((delivery.external_id.as_deref(), delivery.applied), (Some("POS-7"), Some(1)));
+    assert_eq!(receipt(&app, "A-1").await, json!({ "contact": "c-1", "digest": "d-1", "total": 1250 }));
+    app.dispatch().await;
+    assert_eq!(app.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_newer_version_of_an_adopted_order_is_owed() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.stores(&order("A-1", 2, "cancelled")).await;
+
+    deliveries(&app, "adopt hook A-1 POS-7").await;
+
+    let delivery = app.delivery("A-1").await;
+    assert_eq!((delivery.state.as_str(), delivery.applied), ("pending", Some(1)));
+    assert_eq!(delivery.external_id.as_deref(), Some("POS-7"));
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [2]);
+}
+
+#[tokio::test]
+async fn adopting_one_of_several_steps_leaves_the_rest_owed() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.run("UPDATE deliveries SET pending_step = pending_step || '{\"completes\": false}'").await;
+
+    deliveries(&app, "adopt hook A-1 POS-7").await;
+
+    let delivery = app.delivery("A-1").await;
+    assert_eq!((delivery.state.as_str(), delivery.applied), ("pending", None));
+    assert_eq!(receipt(&app, "A-1").await["total"], 1250);
+    app.dispatch().await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_linked_to_another_order_is_not_adopted() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    doubted(&mut app, "A-2").await;
+    deliveries(&app, "adopt hook A-1 POS-7").await;
+
+    let (code, told) = deliveries(&app, "adopt hook A-2 POS-7").await;
+
+    let refusal = "POS-7 is what sink hook calls order A-1 of source main already\nnothing was changed\n";
+    assert_eq!((code, told.as_str()), (1, refusal));
+    assert_eq!(standing(&app, "A-2").await, stands("in_doubt", Some("no_answer")));
+    assert_eq!(actions(&app).await, 1);
+}
+
+// Bad input
+
+#[tokio::test]
+async fn what_is_unknown_or_in_another_state_is_named_and_nothing_changes() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+    app.arrives(&order("A-2", 1, "accepted")).await;
+
+    for (line, said) in [
+        ("retry hook Z-9", "sink hook is owed no order Z-9"),
+        ("retry nowhere A-1", "no sink is called nowhere"),
+        ("discard hook A-1 --source nowhere", "no source is called nowhere"),
+        ("retry hook A-2", "order A-2 is applied at sink hook: retry is for parked or in_doubt"),
+        ("adopt hook A-1 POS-7", "order A-1 is parked at sink hook: adopt is for in_doubt"),
+        ("list --sink nowhere", "no sink is called nowhere"),
+        // All or nothing.
+        ("retry hook A-1 Z-9 Z-9", "sink hook is owed no order Z-9"),
+    ] {
+        assert_eq!(deliveries(&app, line).await, (1, format!("{said}\nnothing was changed\n")), "{line}");
+    }
+    let (code, told) = deliveries(&app, "retry hook Z-9 --json").await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, told), (1, json!({ "refused": ["sink hook is owed no order Z-9"] })));
+    assert_eq!(standing(&app, "A-1").await, stands("parked", Some("unprocessable")));
+    assert_eq!(actions(&app).await, 0);
+}
+
+#[tokio::test]
+async fn an_id_that_two_sources_know_needs_the_source() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+    app.run("INSERT INTO sources (name, kind, account) VALUES ('other', 'scoffable', 'other')").await;
+    app.run(
+        "INSERT INTO deliveries (sink, source, order_id, state, reason, wanted_version)
+         VALUES ('hook', 'other', 'A-1', 'parked', 'gone', 1)",
+    )
+    .await;
+
+    let (code, told) = deliveries(&app, "retry hook A-1").await;
+
+    let refusal = "order A-1 is one of several sources (main, other): say which with --source\nnothing was changed\n";
+    assert_eq!((code, told.as_str()), (1, refusal));
+    let (code, told) = deliveries(&app, "discard hook A-1 --source other").await;
+    assert_eq!((code, told.as_str()), (0, "other/A-1 at sink hook: parked → skipped (discarded)\n"));
+}
+
+#[tokio::test]
+async fn what_is_being_sent_is_not_touched() {
+    let mut app = TestApp::start().await;
+    app.stores(&order("A-1", 1, "accepted")).await;
+    let gate = CancellationToken::new();
+    app.webhook.answer_next([plainly().answered_when(&gate)]);
+
+    app.during_a_tick(async |app| {
+        app.requests_begun(1).await;
+        let (code, told) = deliveries(app, "retry hook A-1").await;
+        assert_eq!(code, 1);
+        assert!(told.starts_with("order A-1 is being sent to sink hook right now"), "{told}");
+        gate.cancel();
+    })
+    .await;
+
+    assert_eq!(standing(&app, "A-1").await, stands("applied", None));
+}
+
+// list
+
+#[tokio::test]
+async fn the_list_shows_what_waits_for_a_person_or_what_was_asked_for() {
+    let mut app = TestApp::start().await;
+    assert_eq!(deliveries(&app, "list").await, (0, "nothing waits for a person\n".to_owned()));
+    refused(&mut app, "A-1").await;
+    app.arrives(&order("A-2", 1, "accepted")).await;
+    doubted(&mut app, "A-3").await;
+    let ids = async |line: &str| {
+        let listed: Value = serde_json::from_str(&deliveries(&app, line).await.1).unwrap();
+        let listed = listed["deliveries"].as_array().unwrap().iter();
+        let mut ids: Vec<String> = listed.map(|one| one["order_id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+
+    assert_eq!(ids("list --json").await, ["A-1", "A-3"]);
+    assert_eq!(ids("list --json --state applied").await, ["A-2"]);
+    assert_eq!(ids("list --json --reason no_answer --sink hook --source main").await, ["A-3"]);
+    assert_eq!(ids("list --json --limit 1").await.len(), 1);
+    let (_, told) = deliveries(&app, "list --reason unprocessable").await;
+    assert!(told.contains("main/A-1") && !told.contains("A-3"), "{told}");
+}
+
+// sink, source
+
+#[tokio::test]
+async fn a_paused_sink_is_sent_nothing_until_it_is_resumed() {
+    let mut app = TestApp::start().await;
+
+    assert_eq!(sink(&app, "pause hook --who ada --why till").await, (0, "sink hook is paused\n".to_owned()));
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    assert_eq!(app.requests(), 0);
+    assert_eq!(sink(&app, "pause hook").await.0, 1);
+
+    assert_eq!(sink(&app, "resume hook").await.0, 0);
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [1]);
+    let refusal = "sink hook is active and cannot be resumed\nnothing was changed\n";
+    assert_eq!(sink(&app, "resume hook").await, (1, refusal.to_owned()));
+    assert_eq!(sink(&app, "pause nowhere").await.0, 1);
+    let noted = "SELECT string_agg(concat_ws(' ', who, action, sink, why), ', ' ORDER BY id) FROM operator_actions
+                 WHERE who = 'ada'";
+    assert_eq!(app.text(noted).await.as_deref(), Some("ada pause hook till"));
+}
+
+#[tokio::test]
+async fn a_paused_source_is_not_read_until_it_is_resumed() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    assert_eq!(source(&app, "pause main").await, (0, "source main is paused\n".to_owned()));
+    app.stores(&order("A-2", 1, "accepted")).await;
+    assert_eq!(stream::stored(&app.pool).await.len(), 1);
+    assert_eq!(source(&app, "pause main").await.0, 1);
+
+    assert_eq!(source(&app, "resume main").await.0, 0);
+    app.poll().await;
+    assert_eq!(stream::stored(&app.pool).await.len(), 2);
+    assert_eq!(source(&app, "resume main").await.0, 1);
+    assert_eq!(source(&app, "pause nowhere").await.0, 1);
+    app.dispatch().await;
+}
+
+#[tokio::test]
+async fn a_rewound_source_is_read_again_once_and_nothing_counts_twice() {
+    let mut app = TestApp::setup().with("sources.main.start_from", "2030-01-01T00:00:00Z").start().await;
+    app.run("UPDATE sources SET rewind_to = '-infinity'").await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.arrives(&order("A-2", 1, "accepted")).await;
+    let cursor = app.text("SELECT cursor FROM sources").await;
+
+    let (code, told) = source(&app, "rewind main --to-beginning").await;
+    assert_eq!(code, 1);
+    assert!(told.contains("2 versions stored would come again"), "{told}");
+    assert_eq!((app.text("SELECT cursor FROM sources").await, actions(&app).await), (cursor, 0));
+
+    assert_eq!(source(&app, "rewind main --to-beginning --yes --who ada").await.0, 0);
+    assert_eq!(app.text("SELECT cursor FROM sources").await, None);
+    app.poll().await;
+    app.dispatch().await;
+
+    assert_eq!(app.number("SELECT duplicates FROM sources").await, 2);
+    assert_eq!(app.requests(), 2);
+    assert_eq!(app.text("SELECT rewind_to::text FROM sources").await, None);
+    app.poll().await;
+    assert_eq!(app.number("SELECT duplicates FROM sources").await, 2, "the cursor counts again");
+}
+
+#[tokio::test]
+async fn a_rewound_source_begins_at_the_instant_that_was_named() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    assert_eq!(source(&app, "rewind main --to 2026-03-01T00:00:00Z --yes").await.0, 0);
+    app.poll().await;
+
+    let journal = app.scoffable.journal().entries();
+    let asked = journal.last().expect("the stream was asked");
+    assert!(asked.query.contains("2026-03-01T00"), "{}", asked.query);
+    assert_eq!(source(&app, "rewind nowhere --to-beginning --yes").await.0, 1);
+}
+
+#[tokio::test]
+async fn a_poll_under_way_does_not_undo_a_rewind() {
+    let mut app = TestApp::start().await;
+    app.stores(&order("A-1", 1, "accepted")).await;
+    app.publish(&order("A-2", 1, "accepted"));
+    app.make_sources_due().await;
+    let gate = CancellationToken::new();
+    app.scoffable.answer_next([plainly().answered_when(&gate)]);
+    let before = app.scoffable.journal().total();
+    let mut poller = app.pollers.remove(0);
+
+    let (tick, ()) = tokio::join!(poller.tick(&app.drain), async {
+        let begun =
+            app.scoffable.journal().wait_until(|journal| journal.total() > before, crate::harness::app::PATIENCE);
+        begun.await.expect("the stream is asked");
+        assert_eq!(source(&app, "rewind main --to-beginning --yes").await.0, 0);
+        gate.cancel();
+    });
+
+    tick.unwrap();
+    assert_eq!(app.text("SELECT cursor FROM sources").await, None);
+    app.pollers.insert(0, poller);
+    app.poll().await;
+    assert_eq!(stream::stored(&app.pool).await.len(), 2);
+    app.dispatch().await;
+}
+
+// quarantine
+
+#[tokio::test]
+async fn g10_the_quarantine_is_listed_without_its_bytes() {
+    let mut app = TestApp::start().await;
+    let list = async |app: &TestApp, line: &str| {
+        let (command, mut out) = (parsed::<QuarantineCommand>(line), Vec::new());
+        let code = cli::quarantine::run(&app.pool, &command, &mut out).await.expect("the database answers");
+        (code, text(out))
+    };
+    assert_eq!(list(&app, "list").await, (0, "nothing is in quarantine\n".to_owned()));
+
+    app.stores(&json!({ "id": "A-1", "version": "new", "customer": "Jane Miller" })).await;
+
+    for line in ["list", "list --source main --json"] {
+        let (code, told) = list(&app, line).await;
+        assert_eq!(code, 0);
+        assert!(told.contains("A-1") && !told.contains("Miller"), "{told}");
+    }
+    assert_eq!(list(&app, "list --source nowhere").await.0, 1);
+}
