@@ -68,8 +68,8 @@ pub fn after_failure(settings: &SourceSettings, error: &FetchError, trouble: Tro
         }
         FetchError::CursorSuspect { .. } => parked(
             "dead_cursor",
-            "the platform no longer knows our position: set `recover_dead_cursor = true` to begin again a day before \
-             the last success (versions read twice are dropped)",
+            "the platform no longer knows our position: name an earlier time by `source rewind`, or set \
+             `recover_dead_cursor = true` to begin a day before the last success (versions read twice are dropped)",
         ),
         FetchError::BadRequest => parked(
             "bad_request",
