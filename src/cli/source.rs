@@ -109,7 +109,7 @@ async fn rewind(pool: &PgPool, args: &RewindArgs, offset_ms: i64, out: &mut impl
             writeln!(out, "{answer:#}")?;
         }
         Form::Text if args.yes => {
-            writeln!(out, "source {name} is read again from {from}, beginning with the next poll")?
+            writeln!(out, "source {name} is read again from {from}, beginning with the next poll")?;
         }
         Form::Text => {
             writeln!(out, "source {name} would be read again from {from}")?;
