@@ -16,7 +16,7 @@ CREATE INDEX operator_actions_of_order ON operator_actions (source, order_id) WH
 
 COMMENT ON TABLE operator_actions IS 'Every change that a person made by command, append-only; written in the statement that made it.';
 COMMENT ON COLUMN operator_actions.who IS 'As the person, or the command''s environment, named them; not verified.';
-COMMENT ON COLUMN operator_actions.action IS 'retry, discard, adopt (of a delivery); pause, resume (of a sink or source); rewind (of a source).';
+COMMENT ON COLUMN operator_actions.action IS 'retry, discard, adopt (of a delivery); pause, resume (of a sink or source); rewind (of a source), quarantine_retry (of an order).';
 COMMENT ON COLUMN operator_actions.order_id IS 'NULL: about the sink or source as a whole.';
 COMMENT ON COLUMN operator_actions.why IS 'In the person''s own words.';
 COMMENT ON COLUMN operator_actions.detail IS 'What it was before, and what was given; no personal data.';

@@ -262,7 +262,7 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Quarantine(command) => {
             let database = configured(&options).await?;
-            Ok(quarantine::run(&database.pool, &command, out).await?)
+            Ok(quarantine::run(&database.pool, &command, REAL_TIME, out).await?)
         }
         Command::Doctor(json) => {
             let report = settings::check(&options)?;

@@ -8,6 +8,7 @@
 
 pub mod page;
 pub mod poller;
+pub mod quarantine;
 pub mod schedule;
 
 use std::sync::Arc;

@@ -74,6 +74,10 @@ pub enum Refusal {
     InFlight { sink: SinkName, order_id: String },
     #[error("{external_id} is what sink {sink} calls order {order_id} of source {source_name} already")]
     LinkedElsewhere { sink: SinkName, external_id: String, source_name: String, order_id: String },
+    #[error("nothing is in quarantine under {0}")]
+    UnknownCase(i64),
+    #[error("{0} is resolved already")]
+    Resolved(i64),
     #[error("{what} {name} is {state} and cannot be {wish}")]
     Gate { what: &'static str, name: String, state: String, wish: &'static str },
 }

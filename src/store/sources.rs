@@ -324,3 +324,49 @@ pub async fn poll_now(db: impl PgExecutor<'_>, source: &SourceName, offset_ms: i
     .map_err(StoreError::of("sources.poll_now"))?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Holds a stream for something else than a poll, whether or not it is due. None: a process reads it now.
+pub async fn borrow(
+    db: impl PgExecutor<'_>,
+    source: &SourceName,
+    owner: &str,
+    lease: Duration,
+    offset_ms: i64,
+) -> Result<Option<SourceLease>> {
+    let epoch = sqlx::query_scalar!(
+        r#"-- sources.borrow
+        UPDATE sources
+        SET lease_owner = $2,
+            lease_epoch = lease_epoch + 1,
+            lease_expires_at = now() + $4 * interval '1 millisecond' + $3 * interval '1 millisecond'
+        WHERE name = $1 AND coalesce(lease_expires_at, '-infinity') <= now() + $4 * interval '1 millisecond'
+        RETURNING lease_epoch
+        "#,
+        source.as_str(),
+        owner,
+        millis(lease) as f64,
+        offset_ms as f64,
+    )
+    .fetch_optional(db)
+    .await
+    .map_err(StoreError::of("sources.borrow"))?;
+    Ok(epoch.map(|epoch| SourceLease { source: source.clone(), owner: owner.to_owned(), epoch }))
+}
+
+/// Gives a borrowed stream back; when it is read next stays as it was.
+pub async fn give_back(db: impl PgExecutor<'_>, lease: &SourceLease) -> Result<()> {
+    sqlx::query!(
+        r#"-- sources.give_back
+        UPDATE sources
+        SET lease_owner = NULL, lease_expires_at = NULL
+        WHERE name = $1 AND lease_owner = $2 AND lease_epoch = $3
+        "#,
+        lease.source.as_str(),
+        lease.owner,
+        lease.epoch,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sources.give_back"))?;
+    Ok(())
+}

@@ -520,22 +520,105 @@ async fn a_poll_under_way_does_not_undo_a_rewind() {
 
 // quarantine
 
+async fn quarantine(app: &TestApp, line: &str) -> (u8, String) {
+    let (command, mut out) = (parsed::<QuarantineCommand>(line), Vec::new());
+    let code = cli::quarantine::run(&app.pool, &command, app.clock.offset_ms(), &mut out).await;
+    (code.expect("the database answers"), text(out))
+}
+
+/// The only case there is.
+async fn case(app: &TestApp) -> i64 {
+    app.number("SELECT id FROM quarantine").await
+}
+
 #[tokio::test]
 async fn g10_the_quarantine_is_listed_without_its_bytes() {
     let mut app = TestApp::start().await;
-    let list = async |app: &TestApp, line: &str| {
-        let (command, mut out) = (parsed::<QuarantineCommand>(line), Vec::new());
-        let code = cli::quarantine::run(&app.pool, &command, &mut out).await.expect("the database answers");
-        (code, text(out))
-    };
-    assert_eq!(list(&app, "list").await, (0, "nothing is in quarantine\n".to_owned()));
+    assert_eq!(quarantine(&app, "list").await, (0, "nothing is in quarantine\n".to_owned()));
 
     app.stores(&json!({ "id": "A-1", "version": "new", "customer": "Jane Miller" })).await;
 
     for line in ["list", "list --source main --json"] {
-        let (code, told) = list(&app, line).await;
+        let (code, told) = quarantine(&app, line).await;
         assert_eq!(code, 0);
         assert!(told.contains("A-1") && !told.contains("Miller"), "{told}");
     }
-    assert_eq!(list(&app, "list --source nowhere").await.0, 1);
+    assert_eq!(quarantine(&app, "list --source nowhere").await.0, 1);
+}
+
+/// Puts an order aside as an older version of the program would have that could not read it.
+async fn put_aside(app: &mut TestApp, order: &Value) -> i64 {
+    app.stores(&json!({ "id": "A-1", "version": "new" })).await;
+    sqlx::query("UPDATE quarantine SET raw = $1")
+        .bind(order.to_string().into_bytes())
+        .execute(&app.pool)
+        .await
+        .expect("the test's SQL works");
+    case(app).await
+}
+
+#[tokio::test]
+async fn an_order_that_can_be_read_now_leaves_the_quarantine_and_is_sent() {
+    let mut app = TestApp::start().await;
+    let id = put_aside(&mut app, &order("A-1", 1, "accepted")).await;
+    app.run("UPDATE sources SET state = 'parked', reason = 'unauthorized', last_success_at = 'epoch'").await;
+    let row =
+        "SELECT concat_ws(' ', state, reason, cursor, cursor_at, last_success_at, pages, lease_owner) FROM sources";
+    let stream_before = app.text(row).await;
+
+    let (code, told) = quarantine(&app, &format!("retry {id} --who ada")).await;
+
+    assert_eq!((code, told), (0, format!("{id} of source main: stored\n")));
+    assert_eq!(app.text(row).await, stream_before, "nothing was learnt about the stream");
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [1]);
+    let noted = "SELECT concat_ws(' ', actor, event, detail ->> 'became') FROM order_timeline
+                 WHERE order_id = 'A-1' AND actor LIKE 'operator:%'";
+    assert_eq!(app.text(noted).await.as_deref(), Some("operator:ada quarantine_retry stored"));
+    let refusal = format!("{id} is resolved already\nnothing was changed\n");
+    assert_eq!(quarantine(&app, &format!("retry {id}")).await, (1, refusal));
+    assert_eq!(quarantine(&app, "retry 999999").await.0, 1);
+    assert_eq!(quarantine(&app, "retry --all").await, (0, "nothing is in quarantine\n".to_owned()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_now_either_stays_in_quarantine() {
+    let mut app = TestApp::start().await;
+    app.stores(&json!({ "id": "A-1", "version": "new" })).await;
+
+    let (code, told) = quarantine(&app, "retry --all").await;
+
+    assert_eq!(code, 1);
+    assert!(told.contains("cannot be taken in"), "{told}");
+    assert_eq!(app.number("SELECT count(*) FROM quarantine WHERE resolved_at IS NULL").await, 1);
+}
+
+#[tokio::test]
+async fn of_a_version_that_is_stored_the_content_decides() {
+    let mut app = TestApp::start().await;
+    app.stores(&order("A-1", 1, "accepted")).await;
+    let id = put_aside(&mut app, &order_of("A-1", 1, "accepted", 900)).await;
+
+    let (code, told) = quarantine(&app, &format!("retry {id}")).await;
+    assert_eq!((code, told), (1, format!("{id} of source main: cannot be taken in (version_conflict)\n")));
+
+    app.run("DELETE FROM quarantine WHERE reason = 'version_conflict'").await;
+    let id = put_aside(&mut app, &order("A-1", 1, "accepted")).await;
+    let (code, told) = quarantine(&app, &format!("retry {id}")).await;
+    assert_eq!((code, told), (0, format!("{id} of source main: the same is stored already\n")));
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [1]);
+}
+
+#[tokio::test]
+async fn a_source_that_is_being_read_is_not_disturbed() {
+    let mut app = TestApp::start().await;
+    let id = put_aside(&mut app, &order("A-1", 1, "accepted")).await;
+    app.run("UPDATE sources SET lease_owner = 'another', lease_expires_at = now() + interval '1 minute'").await;
+
+    let (code, told) = quarantine(&app, &format!("retry {id}")).await;
+
+    let busy = format!("{id} of source main: its source is being read right now: try again in a moment\n");
+    assert_eq!((code, told), (1, busy));
+    assert_eq!(app.number("SELECT count(*) FROM order_versions").await, 0);
 }
