@@ -223,8 +223,8 @@ impl Driver {
             step: Some(format!("look up {}", step.map_or("step", |step| step.name.as_str()))),
             ..self.record(claimed, started)
         };
-        let sent = if matches!(next, Next::InDoubt { .. }) { Some(claimed.wanted) } else { claimed.progress.sent };
-        Ended { settlement: Settlement { next, sent, attempt, ..self.settlement(held) }, signal: Signal::Silent }
+        // What was sent before this claim is all that may stand: a look-up sends nothing.
+        Ended { settlement: Settlement { next, attempt, ..self.settlement(held) }, signal: Signal::Silent }
     }
 
     /// From an answer to what is written.
