@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The daemon against a Postgres of yours: DATABASE_URL or a mounted scoffable-sync.toml says where it is. The embedded
+# The daemon against a Postgres of yours: SCOFFABLE_SYNC__DATABASE__URL or a mounted scoffable-sync.toml says where it is. The embedded
 # Postgres is for one machine, not for a container, and is not in this image.
 FROM rust:1-slim-bookworm AS build
 # ring compiles a few C files.
