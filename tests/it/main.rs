@@ -21,6 +21,7 @@ mod g3_no_effect_twice;
 mod g4_in_order;
 mod g5_to_the_penny;
 mod g6_isolation;
+mod g7_explainable;
 mod g8_self_healing;
 mod g9_replicas;
 mod ingest;
