@@ -1,6 +1,10 @@
 //! One claimed delivery, taken as far as it goes: plan → (intent) → send → what is to be written.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
@@ -39,19 +43,25 @@ impl Driver {
     /// holds; nothing was sent and nothing may be written.
     pub(super) async fn attempt(&self, held: Held) -> Option<Ended> {
         let started = self.clock.wall();
-        let guarded = AssertUnwindSafe(self.attempt_unguarded(&held, started)).catch_unwind().await;
+        let stored = AtomicBool::new(held.claimed.pending_step.is_some());
+        let guarded = AssertUnwindSafe(self.attempt_unguarded(&held, started, &stored)).catch_unwind().await;
         guarded.unwrap_or_else(|_| {
             warn!(sink.name = %self.name, order.id = %held.claimed.key.order.order_id, "attempt panicked");
+            if stored.load(Ordering::Relaxed) {
+                // A step that must not be repeated may have been sent: once the lease ran out it is looked up.
+                return None;
+            }
             let outcome = Outcome::Retry { reason: Reason::Panicked, sent: Sent::Possibly, not_before: None };
             let answer = Answer { outcome, http_status: None, excerpt: None };
             Some(self.ended(&held, version_of(&held.claimed), None, started, answer))
         })
     }
 
-    async fn attempt_unguarded(&self, held: &Held, started: DateTime<Utc>) -> Option<Ended> {
+    /// `stored` is set before a step is written down.
+    async fn attempt_unguarded(&self, held: &Held, started: DateTime<Utc>, stored: &AtomicBool) -> Option<Ended> {
         let claimed = &held.claimed;
-        if let Some(stored) = &claimed.pending_step {
-            return self.resolve_doubt(held, stored, started).await;
+        if let Some(pending) = &claimed.pending_step {
+            return self.resolve_doubt(held, pending, started).await;
         }
         let Some(snapshot) = &claimed.snapshot else {
             if claimed.all_walked {
@@ -68,6 +78,7 @@ impl Driver {
         let mut deadline = held.deadline;
         if step.repeat == Repeat::Never || deadline.remaining() < needed {
             deadline = BootInstant::now() + self.lease;
+            stored.store(step.repeat == Repeat::Never, Ordering::Relaxed);
             if !self.hold_on(held, &step).await {
                 return None;
             }

@@ -1,15 +1,32 @@
 //! G3: an effect is never had twice. A webhook is safe to repeat as long as a repeat is one: the same key and the same
-//! bytes, whoever sends it and however late. What must not be repeated at all belongs to sinks to come.
+//! bytes, whoever sends it and however late. What must not be repeated at all is written down before it is sent, and
+//! looked up when its answer is missing.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use scoffable_sync::simulator::{
-    faults::{Fault, cut_after, cut_before, slow, status, truncated},
-    webhook::Received,
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use scoffable_sync::{
+    delivery::{dispatcher::Dispatcher, driver::Driver},
+    domain::{
+        delivery::{Plan, Receipt, Repeat, Step},
+        ids::SinkName,
+    },
+    simulator::{
+        faults::{Fault, cut_after, cut_before, slow, status, truncated},
+        webhook::Received,
+    },
+    sinks::{Answer, Finding, Sink, View},
 };
 use serde_json::Value;
 
-use crate::harness::app::{SOURCE, TestApp, order, order_of};
+use crate::harness::app::{SINK, SOURCE, TestApp, order, order_of};
 
 const A_WHILE: Duration = Duration::from_hours(2);
 
@@ -168,4 +185,65 @@ async fn a_repeat_is_unchanged_although_the_stream_shows_the_version_otherwise_b
     app.run_to_rest().await;
 
     assert_repeated_once(&app, "A-1");
+}
+
+/// Not repeatable, and its adapter breaks right after the effect.
+#[derive(Default)]
+struct Breaking {
+    sent: AtomicUsize,
+}
+
+impl Sink for Breaking {
+    fn kind(&self) -> &'static str {
+        "breaking"
+    }
+
+    fn plan(&self, view: &View<'_>) -> Plan {
+        Plan::Send(Step {
+            name: "submit".to_owned(),
+            key: format!("ref-{}", view.version),
+            body: view.payload.to_owned(),
+            repeat: Repeat::Never,
+            completes: true,
+            receipt: None,
+        })
+    }
+
+    fn send<'a>(&'a self, _: &'a Step, _: DateTime<Utc>) -> BoxFuture<'a, Answer> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { panic!("the adapter breaks after the effect") })
+    }
+
+    fn look_up<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, Finding> {
+        let receipt = Receipt { external_id: Some(format!("there-{}", step.key)), ..Receipt::default() };
+        Box::pin(std::future::ready(Finding::Stands(receipt)))
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_must_not_be_repeated_is_looked_up_after_its_adapter_broke() {
+    let mut app = TestApp::start().await;
+    let sink = Arc::new(Breaking::default());
+    let driver = Driver {
+        name: SinkName::parse(SINK).unwrap(),
+        sink: Arc::clone(&sink) as Arc<dyn Sink>,
+        rules: app.settings.sinks.values().next().unwrap().common.clone(),
+        pool: app.pool.clone(),
+        clock: app.clock.clone(),
+        owner: "a test".to_owned(),
+        lease: app.settings.delivery.lease,
+        read_back: app.settings.delivery.read_back.clone(),
+        lanes: vec![String::new()],
+        metrics: Arc::default(),
+    };
+    app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    assert_eq!(app.delivery("A-1").await.state, "in_flight", "nobody knows what became of it");
+    app.advance(app.settings.delivery.lease);
+    app.dispatch().await;
+
+    let delivery = app.delivery("A-1").await;
+    assert_eq!((delivery.state.as_str(), delivery.external_id.as_deref()), ("applied", Some("there-ref-1")));
+    assert_eq!(sink.sent.load(Ordering::Relaxed), 1);
 }
