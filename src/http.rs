@@ -11,15 +11,19 @@ use reqwest::header::{self, HeaderMap};
 /// A wait beyond this is taken for this: no server means a longer one, and adding it to an instant must not overflow.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(7 * 24);
 
-/// The start of every client. Callers add their timeouts and their user agent.
-pub fn client_builder() -> reqwest::ClientBuilder {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+/// How we speak TLS, without a protocol to negotiate.
+pub fn tls() -> rustls::ClientConfig {
+    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default versions of TLS")
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth()
+}
+
+/// The start of every client. Callers add their timeouts and their user agent.
+pub fn client_builder() -> reqwest::ClientBuilder {
+    let mut tls = tls();
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     reqwest::Client::builder().tls_backend_preconfigured(tls).redirect(reqwest::redirect::Policy::none()).referer(false)
 }

@@ -31,9 +31,11 @@ use crate::{
         migrate::{MigrateError, pending_migrations, supports_lz4},
     },
     domain::ids::SourceName,
+    http,
+    ingest::schedule::limits,
     source::scoffable::client::{ClientSettings, Fault, FetchError, Position, ScoffableClient},
     store::{
-        budgets::{self, MinuteLimit, Reserved},
+        budgets::{self, Reserved},
         status,
     },
     telemetry::chain,
@@ -337,14 +339,6 @@ fn start(source: &SourceSettings) -> Position {
     source.start_from.map_or(Position::Oldest, Position::From)
 }
 
-/// The scopes in which the poller reserves its requests.
-fn limits(name: &SourceName, source: &SourceSettings) -> Vec<MinuteLimit> {
-    let limit = |scope: String, per_minute: Option<u32>| per_minute.map(|per_minute| MinuteLimit { scope, per_minute });
-    let of_token = limit(format!("source:{name}"), source.requests_per_minute.per_minute());
-    let of_account = limit(format!("account:{}", source.account), source.account_requests_per_minute.per_minute());
-    of_token.into_iter().chain(of_account).collect()
-}
-
 fn remedy(error: &FetchError) -> (Level, &'static str) {
     match error {
         FetchError::Throttled { .. } => (
@@ -413,13 +407,7 @@ async fn in_time<T>(doing: impl Future<Output = io::Result<T>>) -> io::Result<T>
 
 /// Trusts what the HTTP client trusts.
 async fn shake_hands(stream: TcpStream, host: String) -> io::Result<()> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = http::tls();
     let name = ServerName::try_from(host).map_err(io::Error::other)?;
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let mut stream = stream.into_std()?;

@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     WakeUps,
     page::{self, DecodedPage, Refused, Row},
-    schedule::{RESTART_MARGIN, RETENTION, Trouble, after_failure, next_poll},
+    schedule::{RESTART_MARGIN, RETENTION, Trouble, after_failure, limits, next_poll},
 };
 use crate::{
     clock::Clock,
@@ -30,7 +30,7 @@ use crate::{
     source::scoffable::client::{FetchError, Position, ScoffableClient},
     store::{
         self, StoreError,
-        budgets::{MinuteLimit, Reserved},
+        budgets::Reserved,
         ingest::{PageGroup, Stored},
         sources::{PollEnd, Rewind, SourceLease, Take, Turn},
     },
@@ -431,7 +431,7 @@ async fn fetch(
     pages: Sender<JoinHandle<DecodedPage>>,
     drain: CancellationToken,
 ) -> Left {
-    let limits = limits(&parts);
+    let limits = limits(&parts.name, &parts.settings);
     loop {
         if drain.is_cancelled() {
             return Left::Stopped;
@@ -488,16 +488,6 @@ async fn fetch(
             position = Position::Cursor(next);
         }
     }
-}
-
-/// Per token and per account; shared with every process that reads this account.
-fn limits(parts: &Parts) -> Vec<MinuteLimit> {
-    let per_token = parts.settings.requests_per_minute.per_minute();
-    let per_account = parts.settings.account_requests_per_minute.per_minute();
-    let source = per_token.map(|n| MinuteLimit { scope: format!("source:{}", parts.name), per_minute: n });
-    let account =
-        per_account.map(|n| MinuteLimit { scope: format!("account:{}", parts.settings.account), per_minute: n });
-    source.into_iter().chain(account).collect()
 }
 
 /// Tells one token from another without telling what it is.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::{
     config::SourceSettings,
     delivery::backoff::exponential,
+    domain::ids::SourceName,
     source::scoffable::client::{FetchError, ThrottleScope},
-    store::sources::PollEnd,
+    store::{budgets::MinuteLimit, sources::PollEnd},
     telemetry::chain,
 };
 
@@ -91,4 +92,13 @@ pub fn after_failure(settings: &SourceSettings, error: &FetchError, trouble: Tro
 /// When a stream that is caught up is read next: the interval, a tenth more or less.
 pub fn next_poll(interval: Duration, random: f64) -> Duration {
     interval.mul_f64(0.9 + 0.2 * random.clamp(0.0, 1.0))
+}
+
+/// The scopes in which a source's requests are reserved: its token's, and its account's, which it shares with every
+/// source and process that reads the account.
+pub fn limits(name: &SourceName, settings: &SourceSettings) -> Vec<MinuteLimit> {
+    let limit = |scope, per_minute: Option<u32>| per_minute.map(|per_minute| MinuteLimit { scope, per_minute });
+    let of_token = limit(format!("source:{name}"), settings.requests_per_minute.per_minute());
+    let of_account = limit(format!("account:{}", settings.account), settings.account_requests_per_minute.per_minute());
+    of_token.into_iter().chain(of_account).collect()
 }
