@@ -1,8 +1,9 @@
 //! Wiring: builds the parts from validated settings and hands them to each other. Decides nothing.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sqlx::PgPool;
+use tokio::sync::Notify;
 
 use crate::{
     clock::Clock,
@@ -92,10 +93,16 @@ impl App {
     pub fn build(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::default());
         let mut wake = WakeUps::default();
+        let bells: BTreeMap<&SinkName, Arc<Notify>> = settings.sinks.keys().map(|name| (name, wake.add())).collect();
         let mut dispatchers = Vec::new();
         for (name, sink) in &settings.sinks {
-            let driver = driver(name, sink, settings, pool, clock, owner, &metrics)?;
-            dispatchers.push(Dispatcher::new(Arc::new(driver), wake.add()));
+            let waits_for_it = |(_, other): &(&SinkName, &SinkSettings)| other.common.after.as_ref() == Some(name);
+            let dependents = settings.sinks.iter().filter(waits_for_it);
+            let driver = Driver {
+                dependents: dependents.map(|(other, _)| (other.clone(), Arc::clone(&bells[other]))).collect(),
+                ..driver(name, sink, settings, pool, clock, owner, &metrics)?
+            };
+            dispatchers.push(Dispatcher::new(Arc::new(driver), Arc::clone(&bells[name])));
         }
         let mut pollers = Vec::new();
         for (name, source) in &settings.sources {
@@ -144,6 +151,7 @@ fn driver(
         lease: settings.delivery.lease,
         read_back: settings.delivery.read_back.clone(),
         lanes: vec![String::new()],
+        dependents: Vec::new(),
         metrics: Arc::clone(metrics),
     })
 }

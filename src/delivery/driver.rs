@@ -1,8 +1,9 @@
 //! What one sink's tasks share, and how deliveries are claimed for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::breaker::Signal;
@@ -21,6 +22,9 @@ use crate::{
 /// Longest sleep without a wake-up: what another process stored is seen after this at the latest.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// Most doubts in one look-up.
+const LOOK_UP_GROUP: usize = 50;
+
 /// Everything an attempt needs. Shared by the tasks of one sink.
 pub struct Driver {
     pub name: SinkName,
@@ -35,6 +39,8 @@ pub struct Driver {
     pub read_back: Vec<Duration>,
     /// The lanes of this sink; the unnamed one included.
     pub lanes: Vec<String>,
+    /// Sinks that wait for this one (`after`), with their wake-ups.
+    pub dependents: Vec<(SinkName, Arc<Notify>)>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -114,6 +120,28 @@ impl Driver {
         }
         held.extend(taken);
         Ok(Taken { held, rest: Some(rest), open_lanes })
+    }
+
+    /// Takes those out of the queue that may share a call with this delivery: like steps where the sink sends groups,
+    /// and doubts, which one look-up can serve.
+    pub(super) fn batch(&self, first: Held, queue: &mut VecDeque<Held>) -> Vec<Held> {
+        let in_doubt = |held: &Held| held.claimed.pending.is_some();
+        let most = if in_doubt(&first) { LOOK_UP_GROUP } else { self.sink.group_size() };
+        let mut batch = vec![first];
+        let mut at = 0;
+        while batch.len() < most && at < queue.len() {
+            let (first, other) = (&batch[0], &queue[at]);
+            if !first.probe
+                && !other.probe
+                && first.claimed.lane == other.claimed.lane
+                && in_doubt(first) == in_doubt(other)
+            {
+                batch.extend(queue.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        batch
     }
 
     pub(super) async fn claim_of(&self, limit: usize, lanes: &[String]) -> Result<Vec<Held>, StoreError> {

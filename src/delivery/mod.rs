@@ -1,7 +1,7 @@
 //! Leases due deliveries, hands them to sinks, records what came back.
 //!
 //! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches, takes each delivery as far as it goes
-//! ([`attempt`]) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
+//! ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
 //! what is owed to any kind of sink, [`decide`] alone chooses what happens next, [`backoff`] how long to wait,
 //! [`breaker`] whether a lane is left in peace for a while.
 //!
@@ -16,6 +16,7 @@ pub mod backoff;
 pub mod breaker;
 pub mod decide;
 pub mod dispatcher;
+pub mod doubt;
 pub mod driver;
 pub mod rules;
 pub mod settle;
