@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
+    boundary::{Boundary, reach},
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions},
     delivery::{dispatcher::Dispatcher, driver::Driver},
@@ -60,6 +61,7 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             tracing::warn!(source.name = %name, hint, "scope changed");
             store::alerts::raise(pool, "scope_changed", name.as_str(), hint).await?;
         }
+        reach(Boundary::SourceRegistered);
     }
     for (name, sink) in &settings.sinks {
         let failed = |source| StoreError { operation: "sinks.register", source };
@@ -84,6 +86,7 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             tracing::info!(sink.name = %name, sink.kind = row.kind, "sink activated");
         }
         tx.commit().await.map_err(failed)?;
+        reach(Boundary::SinkRegistered);
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::{
     rules::{self, Reached, sent_after},
 };
 use crate::{
+    boundary::{Boundary, reach},
     clock::BootInstant,
     config::Versions,
     domain::{
@@ -149,8 +150,11 @@ impl Driver {
             return None;
         }
         let members: Vec<&Step> = steps.iter().map(|ready| &ready.step).collect();
+        reach(Boundary::StepSending);
         let sending = AssertUnwindSafe(self.sink.send_group(&members, started)).catch_unwind();
-        let answer = match tokio::time::timeout(self.call_limit(), sending).await {
+        let sent = tokio::time::timeout(self.call_limit(), sending).await;
+        reach(Boundary::StepAnswered);
+        let answer = match sent {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => GroupAnswer::Whole(lost(Reason::Panicked)),
             Err(_) => GroupAnswer::Whole(lost(Reason::Timeout)),
@@ -180,8 +184,11 @@ impl Driver {
         if deadline.remaining() < self.needed() {
             return None;
         }
+        reach(Boundary::StepSending);
         let call = AssertUnwindSafe(self.sink.send(step, started)).catch_unwind();
-        let answer = match tokio::time::timeout(self.call_limit(), call).await {
+        let sent = tokio::time::timeout(self.call_limit(), call).await;
+        reach(Boundary::StepAnswered);
+        let answer = match sent {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => return Some(self.panicked(held, Some((version, step, sending)), started)),
             Err(_) => Outcome::Unknown { reason: Reason::Timeout }.into(),
@@ -232,6 +239,7 @@ impl Driver {
             .collect();
         match store::deliveries::write_intents(&self.pool, &self.name, &intents, self.lease, offset).await {
             Ok(written) => {
+                reach(Boundary::IntentsWritten);
                 let written = stored.into_iter().zip(written).filter(|(_, written)| *written);
                 kept.extend(written.map(|(ready, _)| Ready { deadline: lease_until, ..ready }));
             }
@@ -244,6 +252,7 @@ impl Driver {
     /// Prolongs a lease. False: send nothing.
     pub(super) async fn extend(&self, held: &Held) -> bool {
         let extended = store::deliveries::extend(&self.pool, lease_of(held), self.lease, self.clock.offset_ms()).await;
+        reach(Boundary::LeaseExtended);
         extended.unwrap_or_else(|error| {
             report("lease not prolonged", &self.name, &error, Duration::ZERO, 1);
             false

@@ -13,6 +13,7 @@ use super::{
     driver::{Driver, Ended, Held},
 };
 use crate::{
+    boundary::{Boundary, reach},
     clock::BootInstant,
     domain::delivery::{Outcome, PendingStep, Reason, Receipt, Repeat, Sent},
     sinks::{Answer, Doubt, Finding},
@@ -44,8 +45,11 @@ impl Driver {
             .iter()
             .map(|(held, pending, times)| Doubt { key: &held.claimed.key, step: &pending.step, sent: times.last_sent })
             .collect();
+        reach(Boundary::LookUpSending);
         let look_up = std::panic::AssertUnwindSafe(self.sink.look_up(&doubts, started)).catch_unwind();
-        let mut findings = match tokio::time::timeout(self.call_limit(), look_up).await {
+        let seen = tokio::time::timeout(self.call_limit(), look_up).await;
+        reach(Boundary::LookUpAnswered);
+        let mut findings = match seen {
             Ok(Ok(findings)) => findings,
             Ok(Err(_)) => vec![failed(Reason::Panicked); doubts.len()],
             Err(_) => vec![failed(Reason::Timeout); doubts.len()],

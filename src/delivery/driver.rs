@@ -8,6 +8,7 @@ use tracing::{debug, warn};
 
 use super::breaker::Signal;
 use crate::{
+    boundary::{Boundary, reach},
     clock::{BootInstant, Clock},
     config::SinkCommon,
     domain::ids::SinkName,
@@ -98,6 +99,7 @@ impl Driver {
                 && open.probe_in.is_zero()
                 && store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await?
             {
+                reach(Boundary::ProbeWon);
                 let probes = self.claim_of(1, lane).await?;
                 held.extend(probes.into_iter().map(|held| Held { probe: true, ..held }));
             }
@@ -156,6 +158,9 @@ impl Driver {
             after: self.rules.after.as_ref(),
         };
         let claimed = store::deliveries::claim(&self.pool, &claim, self.clock.offset_ms()).await?;
+        if !claimed.is_empty() {
+            reach(Boundary::DeliveriesClaimed);
+        }
         Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false }).collect())
     }
 }

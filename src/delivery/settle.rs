@@ -10,6 +10,7 @@ use super::{
     rules,
 };
 use crate::{
+    boundary::{Boundary, reach},
     domain::{
         delivery::State,
         ids::{OrderKey, SinkName},
@@ -60,8 +61,10 @@ impl Driver {
 
     async fn settle_once(&self, batch: &[Settlement]) -> Result<(), StoreError> {
         let superseding = rules::superseding(self.rules.versions);
+        reach(Boundary::SettlementBegun);
         let moved =
             store::deliveries::settle(&self.pool, &self.name, superseding, batch, self.clock.offset_ms()).await?;
+        reach(Boundary::SettlementCommitted);
         for (order, state) in &moved {
             self.metrics.settled(&self.name, *state);
             if *state == State::Parked {
@@ -88,7 +91,10 @@ impl Driver {
         let sinks: Vec<&SinkName> = self.dependents.iter().map(|(sink, _)| sink).collect();
         match store::deliveries::wake_dependents(&self.pool, &sinks, &orders, self.clock.offset_ms()).await {
             Ok(0) => {}
-            Ok(_) => self.dependents.iter().for_each(|(_, wake)| wake.notify_one()),
+            Ok(_) => {
+                reach(Boundary::DependentsWoken);
+                self.dependents.iter().for_each(|(_, wake)| wake.notify_one());
+            }
             Err(error) => report("waiting sinks not woken", &self.name, &error, Duration::ZERO, 1),
         }
     }
@@ -121,7 +127,9 @@ impl Driver {
                 store::sinks::open_breaker(&mut tx, &self.name, lane, &opening, self.clock.offset_ms()).await?;
             }
         }
-        tx.commit().await.map_err(failed)
+        tx.commit().await.map_err(failed)?;
+        reach(Boundary::BreakerTurned);
+        Ok(())
     }
 }
 
