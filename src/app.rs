@@ -135,6 +135,13 @@ impl App {
     }
 }
 
+/// The parts that plan and send, without their loops: for a look at what they would do.
+pub fn drivers(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Vec<Driver>, AppError> {
+    let metrics = Arc::new(Metrics::default());
+    let of = |(name, sink)| driver(name, sink, settings, pool, clock, owner, &metrics);
+    settings.sinks.iter().map(of).collect()
+}
+
 fn driver(
     name: &SinkName,
     sink: &SinkSettings,

@@ -260,7 +260,7 @@ impl Driver {
     }
 
     /// Plans a claimed version: the common rules first, then the sink's own.
-    fn plan(&self, claimed: &Claimed, snapshot: &Snapshot, now: DateTime<Utc>) -> Plan {
+    pub(super) fn plan(&self, claimed: &Claimed, snapshot: &Snapshot, now: DateTime<Utc>) -> Plan {
         if let Some(plan) = rules::judge(&self.rules, &*self.sink, claimed, snapshot) {
             return plan;
         }

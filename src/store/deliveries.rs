@@ -229,7 +229,6 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
     .fetch_all(db)
     .await
     .map_err(StoreError::of("deliveries.claim"))?;
-    let duration = |ms: i64| Duration::from_millis(ms.max(0) as u64);
     rows.into_iter()
         .map(|row| {
             let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
@@ -255,19 +254,19 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 external_id: row.external_id,
                 pending: row.pending_step.map(|step| Pending {
                     step,
-                    first_sent: duration(row.first_sent_ms.unwrap_or_default()),
-                    last_sent: duration(row.last_sent_ms.unwrap_or_default()),
+                    first_sent: whole(row.first_sent_ms),
+                    last_sent: whole(row.last_sent_ms),
                 }),
                 after_loss: row.after_loss,
-                failing_for: row.failing_ms.map(duration),
+                failing_for: row.failing_ms.map(|ms| whole(Some(ms))),
                 all_walked: row.all_walked,
                 snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
                     version: Version(version),
                     status,
                     vendor_id: row.vendor_id,
                     order_type: row.order_type,
-                    age: duration(row.age_ms.unwrap_or_default()),
-                    owed_for: duration(row.owed_ms.unwrap_or_default()),
+                    age: whole(row.age_ms),
+                    owed_for: whole(row.owed_ms),
                     source_kind: row.source_kind.unwrap_or_default(),
                     content_hash: row.content_hash.unwrap_or_default(),
                     payload: row.payload,
@@ -281,6 +280,141 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             })
         })
         .collect()
+}
+
+/// Which deliveries a dry run looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Peek<'a> {
+    pub sink: &'a SinkName,
+    /// The sink whose receipt is needed (`after`).
+    pub after: Option<&'a SinkName>,
+    pub source: Option<&'a SourceName>,
+    /// These orders, whatever their state; empty: those that are pending, in the order in which they are claimed.
+    pub order_ids: &'a [String],
+    pub limit: u32,
+}
+
+/// Reads deliveries as a claim would find them, and leases nothing.
+pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> Result<Vec<(State, Claimed)>> {
+    let rows = sqlx::query!(
+        r#"-- deliveries.peek
+        WITH clock AS MATERIALIZED (
+            SELECT now() + $6 * interval '1 millisecond' AS now
+        )
+        SELECT d.state,
+               d.source,
+               d.order_id,
+               d.lane,
+               d.attempts,
+               d.wanted_version,
+               d.applied_version,
+               d.sent_version,
+               coalesce(d.decided_version >= d.wanted_version, false) AS "all_walked!",
+               d.receipt,
+               d.external_id,
+               d.pending_step,
+               v.version AS "version?",
+               v.status AS "status?",
+               v.vendor_id,
+               v.order_type,
+               (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
+               (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
+               v.content_hash AS "content_hash?",
+               v.payload,
+               s.kind AS "source_kind?",
+               dep.state AS "dep_state?",
+               dep.applied_version AS dep_applied,
+               dep.external_id AS dep_external_id,
+               dep.receipt AS dep_receipt
+        FROM clock
+        CROSS JOIN sinks k
+        JOIN deliveries d ON d.sink = k.name
+        LEFT JOIN sources s ON s.name = d.source
+        LEFT JOIN LATERAL (
+            SELECT v.version, v.status, v.vendor_id, v.order_type, v.received_at, v.content_hash, v.payload
+            FROM order_versions v
+            WHERE v.source = d.source AND v.order_id = d.order_id
+              AND v.version >= CASE k.versions_mode
+                                    WHEN 'every' THEN greatest(d.decided_version + 1, d.floor_version, d.sent_version)
+                                    ELSE d.wanted_version END
+            ORDER BY v.version
+            LIMIT 1
+        ) v ON true
+        LEFT JOIN deliveries dep ON dep.sink = $2 AND dep.source = d.source AND dep.order_id = d.order_id
+        WHERE k.name = $1
+          AND ($3::text IS NULL OR d.source = $3)
+          AND CASE WHEN cardinality($4::text[]) > 0 THEN d.order_id = ANY ($4)
+                   ELSE d.open AND d.state IN ('pending', 'in_doubt') END
+        ORDER BY d.priority, d.next_attempt_at, d.source, d.order_id
+        LIMIT $5
+        "#,
+        peek.sink.as_str(),
+        peek.after.map(SinkName::as_str),
+        peek.source.map(SourceName::as_str),
+        peek.order_ids,
+        i64::from(peek.limit),
+        offset_ms as f64,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("deliveries.peek"))?;
+    rows.into_iter()
+        .map(|row| {
+            let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
+                operation: "deliveries.peek",
+                source: sqlx::Error::Decode(e),
+            };
+            let state = |text: &str| State::parse(text).ok_or_else(|| decode("unknown state".into()));
+            let source = SourceName::parse(&row.source).map_err(|e| decode(Box::new(e)))?;
+            let claimed = Claimed {
+                key: DeliveryKey {
+                    sink: peek.sink.clone(),
+                    order: OrderKey { source, order_id: OrderId::new(row.order_id) },
+                },
+                lane: row.lane,
+                token: Uuid::nil(),
+                attempt: row.attempts.max(0) as u32 + 1,
+                wanted: Version(row.wanted_version),
+                progress: Progress { applied: row.applied_version.map(Version), sent: row.sent_version.map(Version) },
+                receipt: row.receipt,
+                external_id: row.external_id,
+                pending: row.pending_step.map(|step| Pending {
+                    step,
+                    first_sent: Duration::ZERO,
+                    last_sent: Duration::ZERO,
+                }),
+                after_loss: false,
+                failing_for: None,
+                all_walked: row.all_walked,
+                snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
+                    version: Version(version),
+                    status,
+                    vendor_id: row.vendor_id,
+                    order_type: row.order_type,
+                    age: whole(row.age_ms),
+                    owed_for: whole(row.owed_ms),
+                    source_kind: row.source_kind.unwrap_or_default(),
+                    content_hash: row.content_hash.unwrap_or_default(),
+                    payload: row.payload,
+                }),
+                dependency: match row.dep_state {
+                    None => None,
+                    Some(text) => Some(Dependency {
+                        state: state(&text)?,
+                        applied: row.dep_applied.map(Version),
+                        external_id: row.dep_external_id,
+                        receipt: row.dep_receipt,
+                    }),
+                },
+            };
+            Ok((state(&row.state)?, claimed))
+        })
+        .collect()
+}
+
+/// Milliseconds as SQL gives them; a clock that was set back makes no negative age.
+fn whole(ms: Option<i64>) -> Duration {
+    Duration::from_millis(ms.unwrap_or_default().max(0) as u64)
 }
 
 /// How long until something of this sink is due, looking only at these lanes; none: nothing is scheduled.
