@@ -15,7 +15,7 @@ use crate::{
         WakeUps,
         poller::{Parts, Poller},
     },
-    lifecycle::Lifecycle,
+    lifecycle::Phase,
     sinks::{self, BuildError},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
@@ -94,7 +94,17 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
 impl App {
     /// Builds the loops of every source and sink.
     pub fn build(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Self, AppError> {
-        let metrics = Arc::new(Metrics::default());
+        Self::counting(Arc::default(), settings, pool, clock, owner)
+    }
+
+    /// As [`Self::build`], counting on where other loops of this process have counted.
+    pub fn counting(
+        metrics: Arc<Metrics>,
+        settings: &Settings,
+        pool: &PgPool,
+        clock: &Clock,
+        owner: &str,
+    ) -> Result<Self, AppError> {
         let mut wake = WakeUps::default();
         let bells: BTreeMap<&SinkName, Arc<Notify>> = settings.sinks.keys().map(|name| (name, wake.add())).collect();
         let mut dispatchers = Vec::new();
@@ -125,12 +135,12 @@ impl App {
     }
 
     /// Starts every loop.
-    pub fn spawn(self, lifecycle: &Lifecycle) {
+    pub fn spawn(self, phase: &Phase) {
         for poller in self.pollers {
-            lifecycle.spawn("poller", poller.run(lifecycle.drain().clone()));
+            phase.spawn("poller", poller.run(phase.drain().clone()));
         }
         for dispatcher in self.dispatchers {
-            lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
+            phase.spawn("dispatcher", dispatcher.run(phase.drain().clone()));
         }
     }
 }
