@@ -59,10 +59,10 @@ pub enum Violation {
     AnotherTicket {
         ticket: String,
     },
-    /// A void ticket was amended or paid. Refused.
-    AfterVoid {
+    /// A payment for a void ticket. Refused.
+    PaidAfterVoid {
         ticket: String,
-        operation: Operation,
+        reference: String,
     },
     /// A payment would have gone past the total. Refused.
     ExceedsTotal {
@@ -355,8 +355,7 @@ impl Ledger {
             return self.another_ticket(ticket);
         }
         if standing.is_void {
-            let ticket = ticket.to_owned();
-            self.violate(Violation::AfterVoid { ticket, operation: Operation::Amend });
+            // Right after a void whose answer was lost: this is how its sender learns of it.
             return Err(Refused::AlreadyVoid);
         }
         if standing.sale == sale {
@@ -377,8 +376,7 @@ impl Ledger {
             return self.another_ticket(ticket);
         }
         if standing.is_void {
-            let ticket = ticket.to_owned();
-            self.violate(Violation::AfterVoid { ticket, operation: Operation::Pay });
+            self.violate(Violation::PaidAfterVoid { ticket: ticket.to_owned(), reference: payment.reference });
             self.n_refused_payments += 1;
             return Err(Refused::AlreadyVoid);
         }
