@@ -29,6 +29,7 @@ mod migrations;
 mod modes;
 mod operate;
 mod ops;
+mod plan;
 mod process;
 mod properties;
 mod retry;
