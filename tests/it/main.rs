@@ -12,6 +12,7 @@ mod checklist_versions;
 mod command_line;
 mod delivery;
 mod dev_database;
+mod doubts;
 mod embedded_postgres;
 mod end_to_end;
 mod g10_discreet;
