@@ -18,6 +18,7 @@ pub mod server;
 #[cfg(test)]
 mod test_client;
 pub mod time;
+pub mod token;
 pub mod webhook;
 pub mod world;
 
