@@ -119,14 +119,20 @@ impl Default for TokenOptions {
 /// What a correct client never does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenViolation {
-    Malformed { reason: String },
+    Malformed {
+        reason: String,
+    },
     /// Unknown id, wrong secret, or both in the wrong place.
     BadClient,
     BadScope,
     /// A refresh token that was used up, or revoked.
-    DeadRefreshToken { client: String },
+    DeadRefreshToken {
+        client: String,
+    },
     /// A refresh token that was never given out.
-    UnknownRefreshToken { client: String },
+    UnknownRefreshToken {
+        client: String,
+    },
 }
 
 /// The endpoint and what it has given out. Clones share it.
@@ -475,9 +481,7 @@ impl Given {
 
     fn rotate(&mut self, client: &str, used: &str, rotation: Rotation) -> Result<String, Refusal> {
         let client_name = || client.to_owned();
-        let refused = |violation| {
-            Err(Refusal { status: StatusCode::BAD_REQUEST, error: "invalid_grant", violation })
-        };
+        let refused = |violation| Err(Refusal { status: StatusCode::BAD_REQUEST, error: "invalid_grant", violation });
         let Some(token) = self.refresh.get_mut(used).filter(|token| token.client == client) else {
             return refused(TokenViolation::UnknownRefreshToken { client: client_name() });
         };

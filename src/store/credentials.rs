@@ -1,7 +1,8 @@
 //! `credentials`: rotating refresh tokens, one row per sink. Holds secrets: nothing here logs a value.
 //!
 //! A turn at a token is a lease, claimed by a conditional update. A new pair replaces exactly the token it was got for,
-//! whoever holds the lease by then; the end of a turn without a pair is only written by its holder.
+//! whoever holds the lease by then; the end of a turn without a pair is only written by its holder. The alert
+//! `needs_authorisation` is raised and closed by the statement that changes the state.
 
 use std::time::Duration;
 
@@ -10,15 +11,12 @@ use secrecy::ExposeSecret;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::{Result, StoreError, alerts, millis};
+use super::{Result, StoreError, millis};
 use crate::{
     clock::Clock,
     domain::ids::SinkName,
     sinks::oauth::{Ask, Bearer, CredentialStore, Fresh, Left, Pair, Seed, Standing, StoreFailed, Turn, Written},
 };
-
-/// Cause of the alert for a token that is dead.
-const NEEDS_AUTHORISATION: &str = "needs_authorisation";
 
 /// The sinks' way to their rows.
 #[derive(Debug, Clone)]
@@ -36,11 +34,7 @@ impl CredentialStore for Credentials {
         Box::pin(async { ask(&self.pool, wanted, self.clock.offset_ms()).await.map_err(port) })
     }
 
-    fn keep<'a>(
-        &'a self,
-        turn: &'a Turn,
-        pair: &'a Pair,
-    ) -> BoxFuture<'a, std::result::Result<Written, StoreFailed>> {
+    fn keep<'a>(&'a self, turn: &'a Turn, pair: &'a Pair) -> BoxFuture<'a, std::result::Result<Written, StoreFailed>> {
         Box::pin(async { keep(&self.pool, turn, pair, self.clock.offset_ms()).await.map_err(port) })
     }
 
@@ -53,11 +47,7 @@ impl CredentialStore for Credentials {
         Box::pin(async move { give_back(&self.pool, turn, left, pause, self.clock.offset_ms()).await.map_err(port) })
     }
 
-    fn give_up<'a>(
-        &'a self,
-        turn: &'a Turn,
-        why: &'a str,
-    ) -> BoxFuture<'a, std::result::Result<Written, StoreFailed>> {
+    fn give_up<'a>(&'a self, turn: &'a Turn, why: &'a str) -> BoxFuture<'a, std::result::Result<Written, StoreFailed>> {
         Box::pin(async { give_up(&self.pool, turn, why, self.clock.offset_ms()).await.map_err(port) })
     }
 }
@@ -66,25 +56,35 @@ fn port(error: StoreError) -> StoreFailed {
     StoreFailed(Box::new(error))
 }
 
-fn written(rows: u64) -> Written {
+fn written(rows: i64) -> Written {
     if rows == 0 { Written::Overtaken } else { Written::Yes }
 }
 
 /// Makes a token that was never planted before the sink's own and closes the alert. Overtaken: it was planted before.
 pub async fn plant(pool: &PgPool, seed: &Seed<'_>, offset_ms: i64) -> Result<Written> {
-    let failed = |source| StoreError { operation: "credentials.plant", source };
-    let mut tx = pool.begin().await.map_err(failed)?;
-    let done = sqlx::query!(
+    let rows = sqlx::query_scalar!(
         r#"-- credentials.plant
-        INSERT INTO credentials AS c (sink, client, seeds, refresh_token, refreshed_at, updated_at)
-        SELECT $1, $2, ARRAY[$3::text], $4, now() + $5 * interval '1 millisecond', now() + $5 * interval '1 millisecond'
-        ON CONFLICT (sink) DO UPDATE
-        SET state = 'ok', client = EXCLUDED.client, seeds = c.seeds || EXCLUDED.seeds,
-            refresh_token = EXCLUDED.refresh_token, refreshed_at = EXCLUDED.refreshed_at,
-            access_token = NULL, issued_at = NULL, expires_at = NULL,
-            refresh_started_at = NULL, unanswered = 0, retry_at = NULL, lease_token = NULL, lease_expires_at = NULL,
-            updated_at = EXCLUDED.updated_at
-        WHERE NOT c.seeds @> EXCLUDED.seeds
+        WITH clock AS (
+            SELECT now() + $5 * interval '1 millisecond' AS now
+        ), planted AS (
+            INSERT INTO credentials AS c (sink, client, seeds, refresh_token, refreshed_at, updated_at)
+            SELECT $1, $2, ARRAY[$3::text], $4, clock.now, clock.now
+            FROM clock
+            ON CONFLICT (sink) DO UPDATE
+            SET state = 'ok', client = EXCLUDED.client, seeds = c.seeds || EXCLUDED.seeds,
+                refresh_token = EXCLUDED.refresh_token, refreshed_at = EXCLUDED.refreshed_at,
+                access_token = NULL, issued_at = NULL, expires_at = NULL,
+                refresh_started_at = NULL, unanswered = 0, retry_at = NULL, lease_token = NULL, lease_expires_at = NULL,
+                updated_at = EXCLUDED.updated_at
+            WHERE NOT c.seeds @> EXCLUDED.seeds
+            RETURNING c.sink
+        ), resolved AS (
+            UPDATE alerts a
+            SET resolved_at = now()
+            FROM planted p
+            WHERE a.cause = 'needs_authorisation' AND a.subject = p.sink AND a.resolved_at IS NULL
+        )
+        SELECT count(*) AS "rows!" FROM planted
         "#,
         seed.sink.as_str(),
         seed.client,
@@ -92,15 +92,10 @@ pub async fn plant(pool: &PgPool, seed: &Seed<'_>, offset_ms: i64) -> Result<Wri
         seed.refresh_token.expose_secret(),
         offset_ms as f64,
     )
-    .execute(&mut *tx)
+    .fetch_one(pool)
     .await
-    .map_err(failed)?;
-    let planted = written(done.rows_affected());
-    if planted == Written::Yes {
-        alerts::resolve(&mut *tx, NEEDS_AUTHORISATION, seed.sink.as_str()).await?;
-    }
-    tx.commit().await.map_err(failed)?;
-    Ok(planted)
+    .map_err(StoreError::of("credentials.plant"))?;
+    Ok(written(rows))
 }
 
 /// Gives a good access token, or the turn to get one to exactly one asker.
@@ -173,7 +168,7 @@ pub async fn ask(pool: &PgPool, ask: &Ask<'_>, offset_ms: i64) -> Result<Standin
     .execute(pool)
     .await
     .map_err(StoreError::of("credentials.take_turn"))?;
-    Ok(match written(done.rows_affected()) {
+    Ok(match written(done.rows_affected() as i64) {
         Written::Overtaken => Standing::Busy,
         Written::Yes => Standing::Yours(Turn {
             sink: ask.sink.clone(),
@@ -188,21 +183,27 @@ pub async fn ask(pool: &PgPool, ask: &Ask<'_>, offset_ms: i64) -> Result<Standin
 /// Replaces the token that was presented by what it returned, whoever has the turn by now, and closes the alert.
 /// Repeating it changes nothing.
 pub async fn keep(pool: &PgPool, turn: &Turn, pair: &Pair, offset_ms: i64) -> Result<Written> {
-    let failed = |source| StoreError { operation: "credentials.keep", source };
-    let mut tx = pool.begin().await.map_err(failed)?;
-    let done = sqlx::query!(
+    let rows = sqlx::query_scalar!(
         r#"-- credentials.keep
         WITH clock AS (
             SELECT now() + $2 * interval '1 millisecond' AS now
+        ), kept AS (
+            UPDATE credentials c
+            SET state = 'ok', refresh_token = $4, refreshed_at = clock.now, access_token = $5,
+                expires_at = clock.now + $6 * interval '1 millisecond',
+                issued_at = clock.now + ($6 - $7) * interval '1 millisecond',
+                refresh_started_at = NULL, unanswered = 0, retry_at = NULL, lease_token = NULL, lease_expires_at = NULL,
+                updated_at = clock.now
+            FROM clock
+            WHERE c.sink = $1 AND c.refresh_token IN ($3, $4)
+            RETURNING c.sink
+        ), resolved AS (
+            UPDATE alerts a
+            SET resolved_at = now()
+            FROM kept k
+            WHERE a.cause = 'needs_authorisation' AND a.subject = k.sink AND a.resolved_at IS NULL
         )
-        UPDATE credentials c
-        SET state = 'ok', refresh_token = $4, refreshed_at = clock.now, access_token = $5,
-            expires_at = clock.now + $6 * interval '1 millisecond',
-            issued_at = clock.now + ($6 - $7) * interval '1 millisecond',
-            refresh_started_at = NULL, unanswered = 0, retry_at = NULL, lease_token = NULL, lease_expires_at = NULL,
-            updated_at = clock.now
-        FROM clock
-        WHERE c.sink = $1 AND c.refresh_token IN ($3, $4)
+        SELECT count(*) AS "rows!" FROM kept
         "#,
         turn.sink.as_str(),
         offset_ms as f64,
@@ -212,15 +213,10 @@ pub async fn keep(pool: &PgPool, turn: &Turn, pair: &Pair, offset_ms: i64) -> Re
         millis(pair.fresh.left) as f64,
         millis(pair.fresh.life) as f64,
     )
-    .execute(&mut *tx)
+    .fetch_one(pool)
     .await
-    .map_err(failed)?;
-    let kept = written(done.rows_affected());
-    if kept == Written::Yes {
-        alerts::resolve(&mut *tx, NEEDS_AUTHORISATION, turn.sink.as_str()).await?;
-    }
-    tx.commit().await.map_err(failed)?;
-    Ok(kept)
+    .map_err(StoreError::of("credentials.keep"))?;
+    Ok(written(rows))
 }
 
 /// Ends a turn that brought nothing.
@@ -249,33 +245,37 @@ pub async fn give_back(pool: &PgPool, turn: &Turn, left: Left, pause: Duration, 
     .execute(pool)
     .await
     .map_err(StoreError::of("credentials.give_back"))?;
-    Ok(written(done.rows_affected()))
+    Ok(written(done.rows_affected() as i64))
 }
 
 /// Ends a turn at a token that is dead, and alerts.
 pub async fn give_up(pool: &PgPool, turn: &Turn, why: &str, offset_ms: i64) -> Result<Written> {
-    let failed = |source| StoreError { operation: "credentials.give_up", source };
-    let mut tx = pool.begin().await.map_err(failed)?;
-    let done = sqlx::query!(
+    let rows = sqlx::query_scalar!(
         r#"-- credentials.give_up
-        UPDATE credentials
-        SET state = 'needs_authorisation', lease_token = NULL, lease_expires_at = NULL,
-            updated_at = now() + $3 * interval '1 millisecond'
-        WHERE sink = $1 AND lease_token = $2
+        WITH given_up AS (
+            UPDATE credentials
+            SET state = 'needs_authorisation', lease_token = NULL, lease_expires_at = NULL,
+                updated_at = now() + $3 * interval '1 millisecond'
+            WHERE sink = $1 AND lease_token = $2
+            RETURNING sink
+        ), alerted AS (
+            INSERT INTO alerts AS a (cause, subject, detail)
+            SELECT 'needs_authorisation', sink, $4
+            FROM given_up
+            ON CONFLICT (cause, subject) WHERE resolved_at IS NULL DO UPDATE
+            SET count = a.count + 1, last_seen_at = now(), detail = EXCLUDED.detail
+        )
+        SELECT count(*) AS "rows!" FROM given_up
         "#,
         turn.sink.as_str(),
         turn.lease_token,
         offset_ms as f64,
+        why,
     )
-    .execute(&mut *tx)
+    .fetch_one(pool)
     .await
-    .map_err(failed)?;
-    let given_up = written(done.rows_affected());
-    if given_up == Written::Yes {
-        alerts::raise(&mut *tx, NEEDS_AUTHORISATION, turn.sink.as_str(), why).await?;
-    }
-    tx.commit().await.map_err(failed)?;
-    Ok(given_up)
+    .map_err(StoreError::of("credentials.give_up"))?;
+    Ok(written(rows))
 }
 
 /// How long a refresh token is left unused at most. Source: Xero developer documentation: one lapses after 60 days

@@ -149,7 +149,8 @@ async fn an_answer_can_be_lost_after_the_token_was_rotated() {
     let first = sim.tokens.authorise(FORM);
     sim.tokens.answer_next([cut_after()]);
 
-    let body = format!("grant_type=refresh_token&refresh_token={first}&client_id={FORM}&client_secret=secret+of+form-app");
+    let body =
+        format!("grant_type=refresh_token&refresh_token={first}&client_id={FORM}&client_secret=secret+of+form-app");
     assert!(sim.post(&body).send().await.is_err());
 
     assert!(!sim.tokens.is_alive(&first));

@@ -67,14 +67,23 @@ pub(super) enum Fault {
     /// Certainly not sent.
     NotSent,
     /// Refused, whatever the grant.
-    Refused { code: &'static str },
+    Refused {
+        code: &'static str,
+    },
     /// The grant itself, for instance the refresh token, is dead.
     DeadGrant,
-    Throttled { not_before: Option<Duration> },
+    Throttled {
+        not_before: Option<Duration>,
+    },
     /// An answer that says that it failed; it may have had its effect all the same.
-    Failing { reason: Reason, not_before: Option<Duration> },
+    Failing {
+        reason: Reason,
+        not_before: Option<Duration>,
+    },
     /// No answer that can be read; it may have had its effect.
-    Lost { reason: Reason },
+    Lost {
+        reason: Reason,
+    },
 }
 
 impl From<Fault> for NoToken {
@@ -94,8 +103,14 @@ const INVALID_GRANT: &str = "invalid_grant";
 
 /// Codes that may be repeated to people; any other text of a foreign system is not.
 /// Source: RFC 6749, "5.2 Error Response".
-const CODES: [&str; 6] =
-    ["invalid_request", "invalid_client", INVALID_GRANT, "unauthorized_client", "unsupported_grant_type", "invalid_scope"];
+const CODES: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    INVALID_GRANT,
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
 
 /// Source: RFC 6749, "5.1 Successful Response".
 #[derive(Deserialize)]
