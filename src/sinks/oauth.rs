@@ -311,7 +311,7 @@ impl Shared {
         match (held, failed) {
             (Some(held), Some(_)) => Known::Good(held.bearer.clone()),
             (Some(held), None) => Known::Aging(held.bearer.clone()),
-            (None, Some(failed)) => Known::Failed(failed.why.told_again(failed.until - now)),
+            (None, Some(failed)) => Known::Failed(failed.why.told_again(failed.until.saturating_sub(now))),
             (None, None) => Known::Nothing,
         }
     }

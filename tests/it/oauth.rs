@@ -18,7 +18,7 @@ use scoffable_sync::{
         ids::SinkName,
     },
     simulator::{
-        faults::{Fault, Faults, Side, cut_after, json_response, plainly, slow_to_start, status},
+        faults::{Chaos, Fault, Faults, Side, cut_after, json_response, plainly, slow_to_start, status},
         journal::{Arrival, Journal},
         server::{Cut, Server},
         token::{Credentials, Grant, RegisteredClient, TokenOptions, TokenSim},
@@ -49,7 +49,7 @@ impl Foreign {
     async fn start(options: TokenOptions) -> Self {
         let clock = options.clock.clone();
         let tokens = TokenSim::new(options);
-        let faults = Faults::new(Side::Destination, Default::default(), 1);
+        let faults = Faults::new(Side::Destination, Chaos::None, 1);
         let api = Arc::new(Api { tokens: tokens.clone(), calls: Journal::default(), faults });
         let router = Router::new().route("/api", axum::routing::post(call)).with_state(Arc::clone(&api));
         let server = Server::start(([127, 0, 0, 1], 0).into(), router.merge(tokens.router())).await.unwrap();

@@ -165,7 +165,9 @@ impl TokenEndpoint {
             // An unreadable secret is a state of its own, left when the file can be read again.
             hash_part(&mut hasher, secret.read().as_ref().map_or("", |text| text.expose_secret()));
         }
-        more.iter().for_each(|part| hash_part(&mut hasher, part));
+        for part in more {
+            hash_part(&mut hasher, part);
+        }
         hasher.finalize().into()
     }
 }
@@ -304,6 +306,27 @@ mod tests {
         assert!(granted(br#"{"access_token":"a-token","expires_in":60}"#).is_some());
         for body in ["", "<html>", "{}", r#"{"access_token":""}"#, r#"{"access_token":"two\nlines"}"#] {
             assert!(granted(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_changes_with_whatever_would_be_presented() {
+        let of = |id: &str, secret: &str, scope: &str| {
+            let endpoint = TokenEndpoint {
+                http: crate::http::client_builder().build().unwrap(),
+                url: HttpUrl::parse("https://id.example.org/token").unwrap(),
+                client_id: Secret::literal(id),
+                client_secret: Secret::literal(secret),
+                auth: ClientAuth::Basic,
+                extra: Vec::new(),
+                timeout: Duration::from_secs(1),
+            };
+            ClientCredentials { endpoint: Arc::new(endpoint), scopes: vec![scope.to_owned()] }.fingerprint()
+        };
+
+        assert_eq!(of("id", "secret", "scope"), of("id", "secret", "scope"));
+        for other in [of("id2", "secret", "scope"), of("id", "2secret", "scope"), of("id", "secret", "scope2")] {
+            assert_ne!(of("id", "secret", "scope"), other);
         }
     }
 

@@ -187,7 +187,7 @@ impl Rotating {
         loop {
             // Before the claim: a process that is suspended after it must not believe in a lease that ran out.
             let deadline = BootInstant::now() + self.lease();
-            match self.store.ask(&ask).await.map_err(unavailable)? {
+            match self.store.ask(&ask).await.map_err(|error| unavailable(&error))? {
                 Standing::Fresh(fresh) => return Ok(fresh),
                 Standing::Yours(turn) => {
                     if let Some(fresh) = self.refresh(&turn, deadline).await? {
@@ -212,7 +212,7 @@ impl Rotating {
         hash_part(&mut hasher, refresh_token.expose_secret());
         let fingerprint = hex::encode(hasher.finalize());
         let seed = Seed { sink: &self.sink, client, fingerprint, refresh_token };
-        if self.store.plant(&seed).await.map_err(unavailable)? == Written::Yes {
+        if self.store.plant(&seed).await.map_err(|error| unavailable(&error))? == Written::Yes {
             tracing::info!(sink.name = %self.sink, "refresh token planted");
         }
         Ok(())
@@ -306,7 +306,7 @@ impl Rotating {
     }
 }
 
-fn unavailable(error: StoreFailed) -> NoToken {
+fn unavailable(error: &StoreFailed) -> NoToken {
     tracing::warn!(error = error.0.as_ref(), "credential store could not be asked");
     NoToken::Unavailable { reason: Reason::ConnectFailed, not_before: None }
 }
