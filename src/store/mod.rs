@@ -9,6 +9,7 @@
 
 pub mod alerts;
 pub mod budgets;
+pub mod credentials;
 pub mod deliveries;
 pub mod demo;
 pub mod ingest;

@@ -28,6 +28,7 @@ mod g9_replicas;
 mod ingest;
 mod migrations;
 mod modes;
+mod oauth;
 mod operate;
 mod ops;
 mod plan;
