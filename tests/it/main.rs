@@ -27,6 +27,7 @@ mod g8_self_healing;
 mod g9_replicas;
 mod ingest;
 mod migrations;
+mod model;
 mod modes;
 mod oauth;
 mod operate;
