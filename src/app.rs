@@ -14,6 +14,7 @@ use crate::{
         poller::{Parts, Poller},
     },
     lifecycle::Lifecycle,
+    ops::pruner::Pruner,
     sinks::{self, BuildError},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
@@ -25,6 +26,8 @@ use crate::{
 pub struct App {
     pub pollers: Vec<Poller>,
     pub dispatchers: Vec<Dispatcher>,
+    /// None: nothing is ever removed.
+    pub pruner: Option<Pruner>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -111,7 +114,13 @@ impl App {
                 metrics: Arc::clone(&metrics),
             }));
         }
-        Ok(Self { pollers, dispatchers, metrics })
+        let pruner = settings.retention.removes_something().then(|| Pruner {
+            pool: pool.clone(),
+            retention: settings.retention,
+            clock: clock.clone(),
+            owner: owner.to_owned(),
+        });
+        Ok(Self { pollers, dispatchers, pruner, metrics })
     }
 
     /// Starts every loop.
@@ -121,6 +130,9 @@ impl App {
         }
         for dispatcher in self.dispatchers {
             lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
+        }
+        if let Some(pruner) = self.pruner {
+            lifecycle.spawn("pruner", pruner.run(lifecycle.drain().clone()));
         }
     }
 }

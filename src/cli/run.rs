@@ -54,6 +54,8 @@ async fn serve(
     let address = listener.local_addr()?;
     let state = OpsState {
         pool: database.pool.clone(),
+        clock: clock.clone(),
+        retention: settings.retention,
         metrics: Arc::clone(&app.metrics),
         limits: Limits::of(settings),
         version: env!("CARGO_PKG_VERSION"),

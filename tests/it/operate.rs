@@ -362,7 +362,7 @@ async fn an_id_that_two_sources_know_needs_the_source() {
 
     let (code, told) = deliveries(&app, "retry hook A-1").await;
 
-    let refusal = "order A-1 is one of several sources (main, other): say which with --source\nnothing was changed\n";
+    let refusal = "order A-1 is one of several sources (main, other): say which source\nnothing was changed\n";
     assert_eq!((code, told.as_str()), (1, refusal));
     let (code, told) = deliveries(&app, "discard hook A-1 --source other").await;
     assert_eq!((code, told.as_str()), (0, "other/A-1 at sink hook: parked → skipped (discarded)\n"));

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use scoffable_sync::{
     cli::{self, config::Form},
-    config::{self, LoadOptions},
+    clock::Clock,
+    config::{self, LoadOptions, RetentionSettings},
     domain::ids::SourceName,
     http,
     ops::{OpsState, health::Limits, serve},
@@ -135,6 +136,8 @@ impl Ops {
         let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
         let mut state = OpsState {
             pool: pool.clone(),
+            clock: Clock::default(),
+            retention: RetentionSettings::default(),
             metrics: Arc::new(Metrics::default()),
             limits: limits(),
             version: "1.2.3",
