@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod backfill;
 mod breaker;
 mod checklist_limits;
 mod checklist_paging;
@@ -28,8 +29,11 @@ mod ingest;
 mod migrations;
 mod modes;
 mod operate;
+mod operator_api;
 mod ops;
 mod process;
 mod properties;
+mod replay;
+mod retention;
 mod retry;
 mod webhook;
