@@ -1,12 +1,14 @@
 //! What one sink's tasks share, and how deliveries are claimed for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::breaker::Signal;
 use crate::{
+    boundary::{Boundary, reach},
     clock::{BootInstant, Clock},
     config::SinkCommon,
     domain::ids::SinkName,
@@ -20,6 +22,9 @@ use crate::{
 
 /// Longest sleep without a wake-up: what another process stored is seen after this at the latest.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Most doubts in one look-up.
+const LOOK_UP_GROUP: usize = 50;
 
 /// Everything an attempt needs. Shared by the tasks of one sink.
 pub struct Driver {
@@ -35,6 +40,8 @@ pub struct Driver {
     pub read_back: Vec<Duration>,
     /// The lanes of this sink; the unnamed one included.
     pub lanes: Vec<String>,
+    /// Sinks that wait for this one (`after`), with their wake-ups.
+    pub dependents: Vec<(SinkName, Arc<Notify>)>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -92,6 +99,7 @@ impl Driver {
                 && open.probe_in.is_zero()
                 && store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await?
             {
+                reach(Boundary::ProbeWon);
                 let probes = self.claim_of(1, lane).await?;
                 held.extend(probes.into_iter().map(|held| Held { probe: true, ..held }));
             }
@@ -116,6 +124,28 @@ impl Driver {
         Ok(Taken { held, rest: Some(rest), open_lanes })
     }
 
+    /// Takes those out of the queue that may share a call with this delivery: like steps where the sink sends groups,
+    /// and doubts, which one look-up can serve.
+    pub(super) fn batch(&self, first: Held, queue: &mut VecDeque<Held>) -> Vec<Held> {
+        let in_doubt = |held: &Held| held.claimed.pending.is_some();
+        let most = if in_doubt(&first) { LOOK_UP_GROUP } else { self.sink.group_size() };
+        let mut batch = vec![first];
+        let mut at = 0;
+        while batch.len() < most && at < queue.len() {
+            let (first, other) = (&batch[0], &queue[at]);
+            if !first.probe
+                && !other.probe
+                && first.claimed.lane == other.claimed.lane
+                && in_doubt(first) == in_doubt(other)
+            {
+                batch.extend(queue.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        batch
+    }
+
     pub(super) async fn claim_of(&self, limit: usize, lanes: &[String]) -> Result<Vec<Held>, StoreError> {
         // Taken before the claim is asked for, so that the lease never ends earlier than we think.
         let deadline = BootInstant::now() + self.lease;
@@ -128,6 +158,9 @@ impl Driver {
             after: self.rules.after.as_ref(),
         };
         let claimed = store::deliveries::claim(&self.pool, &claim, self.clock.offset_ms()).await?;
+        if !claimed.is_empty() {
+            reach(Boundary::DeliveriesClaimed);
+        }
         Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false }).collect())
     }
 }

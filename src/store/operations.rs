@@ -304,7 +304,9 @@ pub async fn discard(pool: &PgPool, named: Named<'_>, by: Operator<'_>, offset_m
             SELECT d.source, d.order_id, d.state, d.reason, d.pending_step ->> 'key' AS step,
                    -- The version that the claim took, or would take next. A doubt is about the version that was sent:
                    -- what came after it, for instance a cancellation, stays owed.
-                   CASE WHEN k.versions_mode = 'every' THEN coalesce(
+                   CASE WHEN d.state = 'in_doubt' AND d.pending_step ? 'version'
+                            THEN (d.pending_step ->> 'version')::bigint
+                        WHEN k.versions_mode = 'every' THEN coalesce(
                             (SELECT min(v.version)
                              FROM order_versions v
                              WHERE v.source = d.source AND v.order_id = d.order_id
@@ -390,7 +392,8 @@ pub async fn adopt(
         WITH before AS MATERIALIZED (
             SELECT d.source, d.order_id, d.state, d.reason, d.pending_step ->> 'key' AS step,
                    coalesce((d.pending_step ->> 'completes')::boolean, true) AS completes,
-                   CASE WHEN k.versions_mode = 'every' THEN coalesce(
+                   CASE WHEN d.pending_step ? 'version' THEN (d.pending_step ->> 'version')::bigint
+                        WHEN k.versions_mode = 'every' THEN coalesce(
                             (SELECT min(v.version)
                              FROM order_versions v
                              WHERE v.source = d.source AND v.order_id = d.order_id

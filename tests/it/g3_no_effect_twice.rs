@@ -22,7 +22,7 @@ use scoffable_sync::{
         faults::{Fault, cut_after, cut_before, slow, status, truncated},
         webhook::Received,
     },
-    sinks::{Answer, Finding, Sink, View},
+    sinks::{Answer, Doubt, Finding, Sink, View},
 };
 use serde_json::Value;
 
@@ -214,9 +214,10 @@ impl Sink for Breaking {
         Box::pin(async { panic!("the adapter breaks after the effect") })
     }
 
-    fn look_up<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, Finding> {
-        let receipt = Receipt { external_id: Some(format!("there-{}", step.key)), ..Receipt::default() };
-        Box::pin(std::future::ready(Finding::Stands(receipt)))
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+        let there = |step: &Step| Receipt { external_id: Some(format!("there-{}", step.key)), ..Receipt::default() };
+        let findings = doubts.iter().map(|doubt| Finding::Stands(there(doubt.step))).collect();
+        Box::pin(std::future::ready(findings))
     }
 }
 
@@ -234,12 +235,13 @@ async fn a_step_that_must_not_be_repeated_is_looked_up_after_its_adapter_broke()
         lease: app.settings.delivery.lease,
         read_back: app.settings.delivery.read_back.clone(),
         lanes: vec![String::new()],
+        dependents: Vec::new(),
         metrics: Arc::default(),
     };
     app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
 
     app.arrives(&order("A-1", 1, "accepted")).await;
-    assert_eq!(app.delivery("A-1").await.state, "in_flight", "nobody knows what became of it");
+    assert_eq!(app.delivery("A-1").await.state, "in_doubt", "nobody knows what became of it");
     app.advance(app.settings.delivery.lease);
     app.dispatch().await;
 

@@ -31,6 +31,7 @@ mod modes;
 mod operate;
 mod operator_api;
 mod ops;
+mod plan;
 mod process;
 mod properties;
 mod replay;
