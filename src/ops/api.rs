@@ -303,6 +303,6 @@ async fn backfill(State(shared): State<Arc<Shared>>, asked: Asked<stored::Backfi
 }
 
 async fn prune(State(shared): State<Arc<Shared>>, asked: Asked<prune::Prune>) -> Changed {
-    let retention = &shared.ops.retention;
-    change(&shared, Box::pin(prune::prune(asked.desk(&shared), retention, &asked.request, &mut in_time()))).await
+    let retention = shared.ops.retention.load_full();
+    change(&shared, Box::pin(prune::prune(asked.desk(&shared), &retention, &asked.request, &mut in_time()))).await
 }

@@ -8,6 +8,7 @@
 
 use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::{
@@ -64,8 +65,8 @@ const LARGEST_HEADERS: usize = 16 * 1024;
 pub struct OpsState {
     pub pool: PgPool,
     pub clock: Clock,
-    /// What `prune` goes by.
-    pub retention: RetentionSettings,
+    /// What `prune` goes by; follows a reload.
+    pub retention: Arc<ArcSwap<RetentionSettings>>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub version: &'static str,

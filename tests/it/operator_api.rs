@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use arc_swap::ArcSwap;
 use reqwest::{Method, StatusCode};
 use scoffable_sync::{
     config::RetentionSettings,
@@ -35,7 +36,7 @@ impl Api {
         let state = OpsState {
             pool: app.pool.clone(),
             clock: app.clock.clone(),
-            retention: RetentionSettings::default(),
+            retention: Arc::new(ArcSwap::from_pointee(RetentionSettings::default())),
             metrics: Arc::new(Metrics::default()),
             limits: Limits { lag: [].into() },
             version: "1.2.3",

@@ -5,6 +5,7 @@
 
 use std::{net::SocketAddr, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use scoffable_sync::{
@@ -137,7 +138,7 @@ impl Ops {
         let mut state = OpsState {
             pool: pool.clone(),
             clock: Clock::default(),
-            retention: RetentionSettings::default(),
+            retention: Arc::new(ArcSwap::from_pointee(RetentionSettings::default())),
             metrics: Arc::new(Metrics::default()),
             limits: limits(),
             version: "1.2.3",

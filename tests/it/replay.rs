@@ -79,7 +79,7 @@ async fn g3_a_worker_lost_in_a_replay_leaves_what_stands_there_known() {
                                lease_expires_at = now(), sent_version = wanted_version, attempts = 1",
     )
     .await;
-    app.advance(Duration::from_secs(60));
+    app.advance(Duration::from_mins(1));
 
     app.dispatch().await;
 
