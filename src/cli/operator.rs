@@ -67,7 +67,7 @@ pub fn done_or_told<T>(operated: Operated<T>, form: Form, out: &mut impl Write) 
     Ok(Err(NOT_WELL))
 }
 
-/// Shows on a terminal how far something long has come, and ends it between two steps on Ctrl-C.
+/// Shows on a terminal how far something long has come, and ends it between two steps on Ctrl-C; a second one at once.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -97,6 +97,10 @@ impl Progress {
         let listening = tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
                 flag.store(true, Ordering::Relaxed);
+            }
+            // A step that takes too long can be cut off: what it did is rolled back.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(NOT_WELL.into());
             }
         });
         Self { bar, interrupted, listening }

@@ -27,7 +27,7 @@ Examples:
 
 Applied, skipped and parked deliveries are planned again for their newest version. What the destination holds stays
 known, so an order that stands there as it should is sent nothing. What is in doubt, was discarded in doubt or is being
-sent is left alone. A sink of versions = \"every\" is brought the newest version again, not those before it; where one was
+sent is left alone; what a person discarded otherwise comes only by name or --reason discarded. A sink of versions = \"every\" is brought the newest version again, not those before it; where one was
 refused, it goes on from there. Without names they come after everything else that is owed.")]
 pub struct ReplayArgs {
     /// The sink

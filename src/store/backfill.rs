@@ -106,10 +106,11 @@ pub async fn owe(
             WHERE k.name = $1
             ORDER BY o.source, o.order_id
             ON CONFLICT (sink, source, order_id) DO NOTHING
-            RETURNING source, order_id
+            RETURNING source, order_id, wanted_version
         ), noted AS (
-            INSERT INTO operator_actions (at, who, action, sink, source, order_id, why)
-            SELECT now() + $9 * interval '1 millisecond', $10, 'backfill', $1, o.source, o.order_id, $11
+            INSERT INTO operator_actions (at, who, action, sink, source, order_id, why, detail)
+            SELECT now() + $9 * interval '1 millisecond', $10, 'backfill', $1, o.source, o.order_id, $11,
+                   jsonb_build_object('version', o.wanted_version)
             FROM owed o
             WHERE $10::text IS NOT NULL
             ORDER BY o.source, o.order_id

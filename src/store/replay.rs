@@ -22,7 +22,8 @@ use crate::domain::ids::{SinkName, SourceName};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Which<'a> {
     pub stored: Stored<'a>,
-    /// Of a delivery that is skipped or parked.
+    /// Of a delivery that is skipped or parked; none: any but what a person discarded, perhaps because they did it by
+    /// hand.
     pub reason: Option<&'a str>,
 }
 
@@ -101,7 +102,7 @@ async fn lock_next(db: &mut PgConnection, sink: &SinkName, which: Which<'_>, bat
           AND ($6::text IS NULL OR o.vendor_id = $6)
           AND ($7::timestamptz IS NULL OR o.placed_at >= $7)
           AND ($8::timestamptz IS NULL OR o.placed_at < $8)
-          AND ($9::text IS NULL OR d.reason = $9)
+          AND CASE WHEN $9::text IS NULL THEN d.reason IS DISTINCT FROM 'discarded' ELSE d.reason = $9 END
         ORDER BY d.sink, d.source, d.order_id
         LIMIT $4
         FOR UPDATE OF d
@@ -240,7 +241,7 @@ pub async fn matching(db: impl PgExecutor<'_>, sink: &SinkName, which: Which<'_>
           AND ($3::text IS NULL OR o.vendor_id = $3)
           AND ($4::timestamptz IS NULL OR coalesce(o.placed_at, o.first_seen_at) >= $4)
           AND ($5::timestamptz IS NULL OR coalesce(o.placed_at, o.first_seen_at) < $5)
-          AND ($6::text IS NULL OR d.reason = $6)
+          AND CASE WHEN $6::text IS NULL THEN d.reason IS DISTINCT FROM 'discarded' ELSE d.reason = $6 END
         "#,
         sink.as_str(),
         stored.source.map(SourceName::as_str),

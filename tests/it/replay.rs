@@ -150,6 +150,22 @@ async fn what_is_in_doubt_was_discarded_in_doubt_or_is_owed_anyway_is_left_alone
 }
 
 #[tokio::test]
+async fn what_a_person_discarded_comes_back_only_when_it_is_asked_for() {
+    let mut app = TestApp::start().await;
+    for id in ["A-1", "A-2"] {
+        refused(&mut app, id).await;
+        deliveries(&app, &format!("discard hook {id}")).await;
+    }
+
+    assert_eq!(replay(&app, "--yes").await, (0, "nothing to replay at sink hook\n".to_owned()));
+    assert_eq!(replay(&app, "A-1").await.0, 0);
+    assert_eq!(replay(&app, "--reason discarded").await.0, 0);
+
+    app.dispatch().await;
+    assert_eq!((app.applied("A-1"), app.applied("A-2")), (vec![1], vec![1]));
+}
+
+#[tokio::test]
 async fn what_is_being_sent_is_left_alone() {
     let mut app = TestApp::start().await;
     app.stores(&order("A-1", 1, "accepted")).await;
