@@ -21,6 +21,16 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// That of a daemon. A test may start one later than it is, instead of waiting for a lease to end.
+    pub fn of_process() -> Self {
+        let clock = Self::default();
+        #[cfg(feature = "failpoints")]
+        if let Some(ms) = std::env::var("SCOFFABLE_SYNC_LATER_BY_MS").ok().and_then(|text| text.parse().ok()) {
+            clock.advance(Duration::from_millis(ms));
+        }
+        clock
+    }
+
     /// The offset as SQL takes it, in milliseconds.
     pub fn offset_ms(&self) -> i64 {
         self.offset_ms.load(Ordering::Relaxed)

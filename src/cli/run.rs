@@ -36,7 +36,7 @@ pub async fn run(options: &LoadOptions, consent: Consent) -> Result<u8, CliError
         () = lifecycle.drain().cancelled() => return Ok(super::FINE),
     };
     let read_again = || config::load(options);
-    let code = daemon(&settings, opened.0, &lifecycle, &Clock::default(), &read_again).await?;
+    let code = daemon(&settings, opened.0, &lifecycle, &Clock::of_process(), &read_again).await?;
     signals.abort();
     Ok(code)
 }

@@ -3,7 +3,8 @@
 //! Each foreign API has a file of its own, written from its documentation. None of them shares a type with our
 //! clients, so that both cannot be wrong the same way; of our own code only the clock is used. What a real server
 //! would refuse, they refuse. [`world`] makes up orders, [`ledger`] judges what a destination was told, [`faults`]
-//! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections.
+//! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`token`] is
+//! the OAuth endpoint of those that have one.
 //!
 //! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`; tests start what they
 //! need, also a [`till`] that no real system is: the hardest destination we can think of. A new destination adds a file
@@ -20,6 +21,7 @@ pub mod server;
 mod test_client;
 pub mod till;
 pub mod time;
+pub mod token;
 pub mod webhook;
 pub mod world;
 

@@ -357,6 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn an_excerpt_masks_tokens_and_addresses_that_a_server_echoes() {
+        let echoes = [
+            r#"{"error": "invalid token", "token": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"}"#,
+            "invalid token Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+            "invalid token authorization: Basic dGhlLWNsaWVudDpzZWNyZXQ=",
+            "invalid token https://api.example.org/v1/c2lnbmF0dXJl/orders?token=eyJhbGciOiJSUzI1NiJ9",
+            "invalid token GET /V1/c2lnbmF0dXJl/orders",
+            "invalid token refresh_token=dGhlLWNsaWVudDpzZWNyZXQ&client_secret=c2lnbmF0dXJl",
+            "invalid token \\\"dGhlLWNsaWVudDpzZWNyZXQ\\\"",
+        ];
+        for echo in echoes {
+            let kept = excerpt(echo.as_bytes()).unwrap();
+
+            for secret in ["eyJ", "c2lnbmF0", "dGhlLWNs"] {
+                assert!(kept.contains("invalid") && !kept.contains(secret), "{secret} in {kept}");
+            }
+        }
+    }
+
+    #[test]
     fn the_plain_words_are_sorted() {
         assert!(PLAIN_WORDS.is_sorted());
     }

@@ -4,6 +4,7 @@
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
 pub mod http;
+pub mod oauth;
 pub mod webhook;
 
 use std::{sync::Arc, time::Duration};

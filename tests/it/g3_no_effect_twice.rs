@@ -13,11 +13,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use scoffable_sync::{
-    delivery::{dispatcher::Dispatcher, driver::Driver},
-    domain::{
-        delivery::{Plan, Receipt, Repeat, Step},
-        ids::SinkName,
-    },
+    domain::delivery::{Plan, Receipt, Repeat, Step},
     simulator::{
         faults::{Fault, cut_after, cut_before, slow, status, truncated},
         webhook::Received,
@@ -26,7 +22,10 @@ use scoffable_sync::{
 };
 use serde_json::Value;
 
-use crate::harness::app::{SINK, SOURCE, TestApp, order, order_of};
+use crate::harness::{
+    app::{SOURCE, TestApp, order, order_of},
+    puppet::drive,
+};
 
 const A_WHILE: Duration = Duration::from_hours(2);
 
@@ -225,20 +224,7 @@ impl Sink for Breaking {
 async fn a_step_that_must_not_be_repeated_is_looked_up_after_its_adapter_broke() {
     let mut app = TestApp::start().await;
     let sink = Arc::new(Breaking::default());
-    let driver = Driver {
-        name: SinkName::parse(SINK).unwrap(),
-        sink: Arc::clone(&sink) as Arc<dyn Sink>,
-        rules: app.settings.sinks.values().next().unwrap().common.clone(),
-        pool: app.pool.clone(),
-        clock: app.clock.clone(),
-        owner: "a test".to_owned(),
-        lease: app.settings.delivery.lease,
-        read_back: app.settings.delivery.read_back.clone(),
-        lanes: vec![String::new()],
-        dependents: Vec::new(),
-        metrics: Arc::default(),
-    };
-    app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
 
     app.arrives(&order("A-1", 1, "accepted")).await;
     assert_eq!(app.delivery("A-1").await.state, "in_doubt", "nobody knows what became of it");
