@@ -16,6 +16,7 @@ use crate::{
         poller::{Parts, Poller},
     },
     lifecycle::Phase,
+    ops::pruner::Pruner,
     sinks::{self, BuildError},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
@@ -27,6 +28,8 @@ use crate::{
 pub struct App {
     pub pollers: Vec<Poller>,
     pub dispatchers: Vec<Dispatcher>,
+    /// None: nothing is ever removed.
+    pub pruner: Option<Pruner>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -131,7 +134,13 @@ impl App {
                 metrics: Arc::clone(&metrics),
             }));
         }
-        Ok(Self { pollers, dispatchers, metrics })
+        let pruner = settings.retention.removes_something().then(|| Pruner {
+            pool: pool.clone(),
+            retention: settings.retention,
+            clock: clock.clone(),
+            owner: owner.to_owned(),
+        });
+        Ok(Self { pollers, dispatchers, pruner, metrics })
     }
 
     /// Starts every loop.
@@ -141,6 +150,9 @@ impl App {
         }
         for dispatcher in self.dispatchers {
             phase.spawn("dispatcher", dispatcher.run(phase.drain().clone()));
+        }
+        if let Some(pruner) = self.pruner {
+            phase.spawn("pruner", pruner.run(phase.drain().clone()));
         }
     }
 }

@@ -35,6 +35,7 @@
 //! | [`source`] | HTTP bytes into domain orders | sinks, storage, schedules |
 //! | [`config`] | read → validate → build; `config/default.toml` is the manual | |
 //! | [`database`] | connect, migrate, the private server of `url = "embedded"` | orders |
+//! | [`operate`] | what a person may ask for, by command and over HTTP: requests, answers, consent | who called |
 //! | [`ops`] | health, metrics and status over HTTP | how anything is decided |
 //! | [`app`] | wiring, and nothing else | |
 //! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs and metrics, the HTTP client all share | |
@@ -55,6 +56,7 @@ pub mod domain;
 pub mod http;
 pub mod ingest;
 pub mod lifecycle;
+pub mod operate;
 pub mod ops;
 pub mod simulator;
 pub mod sinks;

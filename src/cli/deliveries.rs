@@ -18,7 +18,11 @@ use crate::{
         delivery::State,
         ids::{SinkName, SourceName},
     },
-    store::operations::{self, Act, Filter, Listed, Moved, Named, Operated},
+    operate::{
+        LISTED,
+        deliveries::{self, Adopt, Cursor, Discard, List, Retried, Retry},
+    },
+    store::operations::{Listed, Moved},
 };
 
 #[derive(Debug, Subcommand)]
@@ -53,8 +57,11 @@ pub struct ListArgs {
     #[arg(long)]
     pub reason: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = LISTED, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+    /// Only what comes behind the end of an earlier list
+    #[arg(long, value_name = "NEXT", value_parser = Cursor::parse)]
+    pub after: Option<Cursor>,
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -144,85 +151,85 @@ pub async fn run(
     offset_ms: i64,
     out: &mut impl Write,
 ) -> anyhow::Result<u8> {
-    match command {
-        DeliveriesCommand::List(args) => list(pool, args, out).await,
-        DeliveriesCommand::Retry(args) if args.all => {
-            let by = args.common.operator.operator();
-            let (source, reason) = (args.common.source.as_ref(), args.reason.as_deref());
-            let moved = operations::retry_all_parked(pool, &args.sink, source, reason, by, offset_ms).await;
-            tell(moved, Act::Retry, &args.sink, &args.common, out)
-        }
+    let (operated, common) = match command {
+        DeliveriesCommand::List(args) => return list(pool, args, out).await,
         DeliveriesCommand::Retry(args) => {
-            let named = named(&args.sink, &args.orders, &args.common);
-            let moved = operations::retry(pool, named, args.common.operator.operator(), offset_ms).await;
-            tell(moved, Act::Retry, &args.sink, &args.common, out)
+            let which = if args.all {
+                Retried::AllParked { reason: args.reason.clone() }
+            } else {
+                Retried::Orders(args.orders.clone())
+            };
+            let retry = Retry { sink: args.sink.clone(), source: args.common.source.clone(), which };
+            (deliveries::retry(args.common.operator.desk(pool, offset_ms), &retry).await, &args.common)
         }
         DeliveriesCommand::Discard(args) => {
-            let named = named(&args.sink, &args.orders, &args.common);
-            let moved = operations::discard(pool, named, args.common.operator.operator(), offset_ms).await;
-            tell(moved, Act::Discard, &args.sink, &args.common, out)
+            let (source, orders) = (args.common.source.clone(), args.orders.clone());
+            let discard = Discard { sink: args.sink.clone(), source, orders };
+            (deliveries::discard(args.common.operator.desk(pool, offset_ms), &discard).await, &args.common)
         }
         DeliveriesCommand::Adopt(args) => {
-            let named = named(&args.sink, std::slice::from_ref(&args.order), &args.common);
-            let by = args.common.operator.operator();
-            let moved = operations::adopt(pool, named, &args.external_id, by, offset_ms).await;
-            tell(moved, Act::Adopt, &args.sink, &args.common, out)
+            let adopt = Adopt {
+                sink: args.sink.clone(),
+                source: args.common.source.clone(),
+                order: args.order.clone(),
+                external_id: args.external_id.clone(),
+            };
+            (deliveries::adopt(args.common.operator.desk(pool, offset_ms), &adopt).await, &args.common)
         }
-    }
-}
-
-fn named<'a>(sink: &'a SinkName, order_ids: &'a [String], common: &'a CommonArgs) -> Named<'a> {
-    Named { sink, source: common.source.as_ref(), order_ids }
-}
-
-fn tell(
-    moved: Operated<Vec<Moved>>,
-    act: Act,
-    sink: &SinkName,
-    common: &CommonArgs,
-    out: &mut impl Write,
-) -> anyhow::Result<u8> {
+    };
     let form = common.json.form();
-    let moved = match done_or_told(moved, form, out)? {
-        Ok(moved) => moved,
+    let answer = match done_or_told(operated, form, out)? {
+        Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
     match form {
-        Form::Json => writeln!(out, "{:#}", json!({ "action": act, "sink": sink, "deliveries": moved }))?,
-        Form::Text if moved.is_empty() => writeln!(out, "nothing to {act} at sink {sink}")?,
-        Form::Text => {
-            for one in moved {
-                let reason = one.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-                writeln!(out, "{}/{} at sink {sink}: {} → {}{reason}", one.source, one.order_id, one.was, one.state)?;
-            }
+        Form::Json => writeln!(out, "{:#}", json!(answer))?,
+        Form::Text if answer.deliveries.is_empty() => {
+            writeln!(out, "nothing to {} at sink {}", answer.action, answer.sink)?;
         }
+        Form::Text => write_moved(&answer.sink, &answer.deliveries, out)?,
     }
     Ok(FINE)
 }
 
+/// `main/A-1 at sink hook: parked → pending`.
+pub(super) fn write_moved(sink: &SinkName, moved: &[Moved], out: &mut impl Write) -> std::io::Result<()> {
+    for one in moved {
+        let reason = one.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        writeln!(out, "{}/{} at sink {sink}: {} → {}{reason}", one.source, one.order_id, one.was, one.state)?;
+    }
+    Ok(())
+}
+
 async fn list(pool: &PgPool, args: &ListArgs, out: &mut impl Write) -> anyhow::Result<u8> {
-    let filter = Filter {
-        sink: args.sink.as_ref(),
-        source: args.source.as_ref(),
+    let wanted = List {
+        sink: args.sink.clone(),
+        source: args.source.clone(),
         state: args.state,
-        reason: args.reason.as_deref(),
+        reason: args.reason.clone(),
+        after: args.after.clone(),
         limit: args.limit,
     };
     let form = args.json.form();
-    let listed = match done_or_told(operations::list(pool, filter).await, form, out)? {
-        Ok(listed) => listed,
+    let listing = match done_or_told(deliveries::list(pool, &wanted).await, form, out)? {
+        Ok(listing) => listing,
         Err(code) => return Ok(code),
     };
     match form {
-        Form::Json => writeln!(out, "{:#}", json!({ "deliveries": listed }))?,
-        Form::Text if listed.is_empty() => {
+        Form::Json => writeln!(out, "{:#}", json!(listing))?,
+        Form::Text if listing.deliveries.is_empty() => {
             writeln!(out, "{}", if args.state.is_none() { "nothing waits for a person" } else { "no such delivery" })?;
         }
         Form::Text => {
             let headings = ["sink", "order", "version", "state", "since", "attempts", "reason", "what to do"];
-            table::write(out, &headings, &listed.iter().map(row).collect::<Vec<_>>())?;
-            if listed.len() == args.limit as usize {
-                writeln!(out, "(at most {} are shown: see --limit)", args.limit)?;
+            table::write(out, &headings, &listing.deliveries.iter().map(row).collect::<Vec<_>>())?;
+            if let Some(next) = listing.next {
+                writeln!(
+                    out,
+                    "(at most {} are shown: see --limit, or go on with --after {})",
+                    args.limit,
+                    String::from(next)
+                )?;
             }
         }
     }

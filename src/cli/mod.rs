@@ -2,6 +2,7 @@
 //!
 //! Here stand the definition, what is common (configuration, database, exit codes) and nothing else.
 
+pub mod backfill;
 pub mod config;
 pub mod database;
 pub mod deliveries;
@@ -12,7 +13,9 @@ pub mod migrate;
 pub mod operator;
 pub mod order;
 pub mod plan;
+pub mod prune;
 pub mod quarantine;
+pub mod replay;
 pub mod run;
 pub mod simulate;
 pub mod sink;
@@ -99,6 +102,12 @@ enum Command {
     /// Orders that could not be taken in
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Plan stored orders again for a sink: what it holds decides whether anything is sent
+    Replay(replay::ReplayArgs),
+    /// Owe a sink stored orders that it was never owed
+    Backfill(backfill::BackfillArgs),
+    /// Remove now what [retention] no longer keeps: payloads, attempts, resolved cases and alerts
+    Prune(prune::PruneArgs),
     /// Try the way to each system and say what to do about what is wrong; exit 1 when something is
     Doctor(JsonArgs),
     /// Apply the database's migrations and exit
@@ -272,6 +281,19 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
         Command::Quarantine(command) => {
             let database = configured(&options).await?;
             Ok(quarantine::run(&database.pool, &command, REAL_TIME, out).await?)
+        }
+        Command::Replay(args) => {
+            let database = configured(&options).await?;
+            Ok(replay::run(&database.pool, &args, REAL_TIME, out).await?)
+        }
+        Command::Backfill(args) => {
+            let database = configured(&options).await?;
+            Ok(backfill::run(&database.pool, &args, REAL_TIME, out).await?)
+        }
+        Command::Prune(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(prune::run(&database.pool, &settings.retention, &args, REAL_TIME, out).await?)
         }
         Command::Doctor(json) => {
             let report = settings::check(&options)?;

@@ -14,10 +14,13 @@ use super::{
     table,
 };
 use crate::{
-    app,
     domain::ids::SourceName,
-    ingest::quarantine::{self as again, Became},
-    store::quarantine::{self, Quarantined},
+    ingest::quarantine::Became,
+    operate::{
+        LISTED,
+        quarantine::{self, List, Retry},
+    },
+    store::quarantine::Quarantined,
 };
 
 #[derive(Debug, Subcommand)]
@@ -61,8 +64,11 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME", value_parser = SourceName::parse)]
     pub source: Option<SourceName>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = LISTED, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+    /// Only cases older than this one, where an earlier list ended
+    #[arg(long, value_name = "ID")]
+    pub after: Option<i64>,
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -82,19 +88,17 @@ pub async fn run(
 
 async fn retry(pool: &PgPool, args: &RetryArgs, offset_ms: i64, out: &mut impl Write) -> anyhow::Result<u8> {
     let form = args.json.form();
-    let operated = match again::chosen(pool, &args.ids, args.source.as_ref()).await {
-        Ok(cases) => again::retry(pool, &cases, &app::owner(), args.operator.operator(), offset_ms).await,
-        Err(refused) => Err(refused),
-    };
+    let wanted = if args.all { Retry::All { source: args.source.clone() } } else { Retry::Cases(args.ids.clone()) };
+    let operated = quarantine::retry(args.operator.desk(pool, offset_ms), &wanted).await;
     let tried = match done_or_told(operated, form, out)? {
         Ok(tried) => tried,
         Err(code) => return Ok(code),
     };
     match form {
-        Form::Json => writeln!(out, "{:#}", json!({ "quarantine": tried }))?,
-        Form::Text if tried.is_empty() => writeln!(out, "nothing is in quarantine")?,
+        Form::Json => writeln!(out, "{:#}", json!(tried))?,
+        Form::Text if tried.quarantine.is_empty() => writeln!(out, "nothing is in quarantine")?,
         Form::Text => {
-            for case in &tried {
+            for case in &tried.quarantine {
                 let became = match &case.became {
                     Became::Stored => "stored".to_owned(),
                     Became::Known => "the same is stored already".to_owned(),
@@ -105,25 +109,24 @@ async fn retry(pool: &PgPool, args: &RetryArgs, offset_ms: i64, out: &mut impl W
             }
         }
     }
-    let left = tried.iter().any(|case| matches!(case.became, Became::Busy | Became::Refused { .. }));
-    Ok(if left { NOT_WELL } else { FINE })
+    Ok(if tried.is_left() { NOT_WELL } else { FINE })
 }
 
 async fn list(pool: &PgPool, args: &ListArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     let form = args.json.form();
-    let found = quarantine::unresolved(pool, args.source.as_ref(), args.limit).await;
-    let found = match done_or_told(found, form, out)? {
-        Ok(found) => found,
+    let wanted = List { source: args.source.clone(), after: args.after, limit: args.limit };
+    let listing = match done_or_told(quarantine::list(pool, &wanted).await, form, out)? {
+        Ok(listing) => listing,
         Err(code) => return Ok(code),
     };
     match form {
-        Form::Json => writeln!(out, "{:#}", json!({ "quarantine": found }))?,
-        Form::Text if found.is_empty() => writeln!(out, "nothing is in quarantine")?,
+        Form::Json => writeln!(out, "{:#}", json!(listing))?,
+        Form::Text if listing.quarantine.is_empty() => writeln!(out, "nothing is in quarantine")?,
         Form::Text => {
             let headings = ["id", "source", "order", "version", "received", "bytes", "reason", "detail"];
-            table::write(out, &headings, &found.iter().map(row).collect::<Vec<_>>())?;
-            if found.len() == args.limit as usize {
-                writeln!(out, "(at most {} are shown: see --limit)", args.limit)?;
+            table::write(out, &headings, &listing.quarantine.iter().map(row).collect::<Vec<_>>())?;
+            if let Some(next) = listing.next {
+                writeln!(out, "(at most {} are shown: see --limit, or go on with --after {next})", args.limit)?;
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
@@ -10,7 +11,7 @@ use super::{CliError, FAILED, database};
 use crate::{
     app::{self, App},
     clock::Clock,
-    config::{self, ConfigError, Env, LoadOptions, Settings},
+    config::{self, ConfigError, Env, LoadOptions, RetentionSettings, Settings},
     database::{Database, install::Consent},
     lifecycle::{Lifecycle, service_manager},
     ops::{
@@ -46,6 +47,7 @@ async fn serve(
     database: &Database,
     app: &App,
     clock: &Clock,
+    retention: &Arc<ArcSwap<RetentionSettings>>,
     lifecycle: &Lifecycle,
 ) -> Result<(), CliError> {
     let Some(address) = settings.http.listen else { return Ok(()) };
@@ -55,6 +57,8 @@ async fn serve(
     let address = listener.local_addr()?;
     let state = OpsState {
         pool: database.pool.clone(),
+        clock: clock.clone(),
+        retention: Arc::clone(retention),
         metrics: Arc::clone(&app.metrics),
         limits: Limits::of(settings),
         version: env!("CARGO_PKG_VERSION"),
@@ -89,7 +93,8 @@ pub async fn daemon(
     }
     let app = App::build(&settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
     let metrics = Arc::clone(&app.metrics);
-    serve(&settings, &database, &app, clock, lifecycle).await?;
+    let retention = Arc::new(ArcSwap::from_pointee(settings.retention));
+    serve(&settings, &database, &app, clock, &retention, lifecycle).await?;
     let mut phase = lifecycle.phase();
     app.spawn(&phase);
     let (sources, sinks) = (settings.sources.len(), settings.sinks.len());
@@ -117,6 +122,7 @@ pub async fn daemon(
                 phase.end(settings.delivery.drain).await;
                 phase = lifecycle.phase();
                 app.spawn(&phase);
+                retention.store(Arc::new(new.retention));
                 settings = new;
                 info!(sources = settings.sources.len(), sinks = settings.sinks.len(), "settings reloaded");
             }

@@ -11,7 +11,10 @@ use super::{
     config::Form,
     operator::{OperatorArgs, done_or_told},
 };
-use crate::{domain::ids::SinkName, store::operations};
+use crate::{
+    domain::ids::SinkName,
+    operate::gates::{self, Gate},
+};
 
 #[derive(Debug, Subcommand)]
 pub enum SinkCommand {
@@ -40,21 +43,19 @@ pub struct SinkArgs {
 
 /// Does what the command says. Returns the exit code: 0, or 1 when it was refused.
 pub async fn run(pool: &PgPool, command: &SinkCommand, offset_ms: i64, out: &mut impl Write) -> anyhow::Result<u8> {
-    let (operated, args, state) = match command {
-        SinkCommand::Pause(args) => {
-            (operations::pause_sink(pool, &args.name, args.operator.operator(), offset_ms).await, args, "paused")
-        }
-        SinkCommand::Resume(args) => {
-            (operations::resume_sink(pool, &args.name, args.operator.operator(), offset_ms).await, args, "active")
-        }
+    let (args, gate) = match command {
+        SinkCommand::Pause(args) => (args, Gate::Pause),
+        SinkCommand::Resume(args) => (args, Gate::Resume),
     };
     let form = args.json.form();
-    if let Err(code) = done_or_told(operated, form, out)? {
-        return Ok(code);
-    }
+    let operated = gates::sink(args.operator.desk(pool, offset_ms), &args.name, gate).await;
+    let answer = match done_or_told(operated, form, out)? {
+        Ok(answer) => answer,
+        Err(code) => return Ok(code),
+    };
     match form {
-        Form::Json => writeln!(out, "{:#}", json!({ "sink": args.name, "state": state }))?,
-        Form::Text => writeln!(out, "sink {} is {state}", args.name)?,
+        Form::Json => writeln!(out, "{:#}", json!(answer))?,
+        Form::Text => writeln!(out, "sink {} is {}", answer.sink, answer.state)?,
     }
     Ok(FINE)
 }

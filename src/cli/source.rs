@@ -10,10 +10,13 @@ use sqlx::PgPool;
 use super::{
     FINE, JsonArgs, NOT_WELL,
     config::Form,
-    operator::{OperatorArgs, done_or_told},
+    operator::{ADD_YES, OperatorArgs, done_or_told},
     status::shown,
 };
-use crate::{domain::ids::SourceName, store::operations};
+use crate::{
+    domain::ids::SourceName,
+    operate::gates::{self, Gate, Rewind},
+};
 
 #[derive(Debug, Subcommand)]
 pub enum SourceCommand {
@@ -69,54 +72,48 @@ pub struct RewindArgs {
 
 /// Does what the command says. Returns the exit code: 0, or 1 when it was refused or wants consent.
 pub async fn run(pool: &PgPool, command: &SourceCommand, offset_ms: i64, out: &mut impl Write) -> anyhow::Result<u8> {
-    let (operated, args, state) = match command {
-        SourceCommand::Pause(args) => {
-            (operations::pause_source(pool, &args.name, args.operator.operator(), offset_ms).await, args, "paused")
-        }
-        SourceCommand::Resume(args) => {
-            (operations::resume_source(pool, &args.name, args.operator.operator(), offset_ms).await, args, "active")
-        }
+    let (args, gate) = match command {
+        SourceCommand::Pause(args) => (args, Gate::Pause),
+        SourceCommand::Resume(args) => (args, Gate::Resume),
         SourceCommand::Rewind(args) => return rewind(pool, args, offset_ms, out).await,
     };
     let form = args.json.form();
-    if let Err(code) = done_or_told(operated, form, out)? {
-        return Ok(code);
-    }
+    let operated = gates::source(args.operator.desk(pool, offset_ms), &args.name, gate).await;
+    let answer = match done_or_told(operated, form, out)? {
+        Ok(answer) => answer,
+        Err(code) => return Ok(code),
+    };
     match form {
-        Form::Json => writeln!(out, "{:#}", json!({ "source": args.name, "state": state }))?,
-        Form::Text => writeln!(out, "source {} is {state}", args.name)?,
+        Form::Json => writeln!(out, "{:#}", json!(answer))?,
+        Form::Text => writeln!(out, "source {} is {}", answer.source, answer.state)?,
     }
     Ok(FINE)
 }
 
 async fn rewind(pool: &PgPool, args: &RewindArgs, offset_ms: i64, out: &mut impl Write) -> anyhow::Result<u8> {
     let (name, form) = (&args.name, args.json.form());
-    let to = if args.to_beginning { None } else { args.to };
-    let versions = match done_or_told(operations::versions_since(pool, name, to).await, form, out)? {
-        Ok(versions) => versions,
+    let wanted = Rewind { to: if args.to_beginning { None } else { args.to }, yes: args.yes };
+    let operated = gates::rewind(args.operator.desk(pool, offset_ms), name, &wanted).await;
+    let answer = match done_or_told(operated, form, out)? {
+        Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
-    if args.yes {
-        let operated = operations::rewind(pool, name, to, args.operator.operator(), offset_ms).await;
-        if let Err(code) = done_or_told(operated, form, out)? {
-            return Ok(code);
-        }
-    }
-    let from = to.map_or_else(|| "the oldest version there is".to_owned(), shown);
+    let from = answer.to.map_or_else(|| "the oldest version there is".to_owned(), shown);
     match form {
-        Form::Json => {
-            let answer = json!({ "source": name, "to": to, "stored_versions_since": versions, "rewound": args.yes });
-            writeln!(out, "{answer:#}")?;
-        }
-        Form::Text if args.yes => {
+        Form::Json => writeln!(out, "{:#}", json!(answer))?,
+        Form::Text if answer.rewound => {
             writeln!(out, "source {name} is read again from {from}, beginning with the next poll")?;
         }
         Form::Text => {
             writeln!(out, "source {name} would be read again from {from}")?;
-            let since = if to.is_some() { "received since then" } else { "stored" };
-            writeln!(out, "{versions} versions {since} would come again, and be dropped as known")?;
-            writeln!(out, "nothing was changed: add --yes to do it")?;
+            let since = if answer.to.is_some() { "received since then" } else { "stored" };
+            writeln!(
+                out,
+                "{} versions {since} would come again, and be dropped as known",
+                answer.stored_versions_since
+            )?;
+            writeln!(out, "{ADD_YES}")?;
         }
     }
-    Ok(if args.yes { FINE } else { NOT_WELL })
+    Ok(if answer.rewound { FINE } else { NOT_WELL })
 }

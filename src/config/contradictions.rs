@@ -6,6 +6,7 @@ use super::{
     delivery::{DeliverySettings, LEASE_MARGIN},
     duration::shown,
     problems::Problems,
+    retention::RetentionSettings,
     sink::SinkCommon,
     source::SourceSettings,
 };
@@ -14,9 +15,16 @@ use crate::domain::ids::{SinkName, SourceName};
 type Sinks = BTreeMap<SinkName, SinkCommon>;
 type Sources = BTreeMap<SourceName, SourceSettings>;
 
-pub(super) fn check(delivery: &DeliverySettings, sources: &Sources, sinks: &Sinks, problems: &mut Problems) {
+pub(super) fn check(
+    delivery: &DeliverySettings,
+    retention: &RetentionSettings,
+    sources: &Sources,
+    sinks: &Sinks,
+    problems: &mut Problems,
+) {
     leases_outlast_requests(delivery, sinks, problems);
     drains_outlast_requests(delivery, sinks, problems);
+    attempts_outlast_failing(retention, sinks, problems);
     nothing_waits_in_a_circle(sinks, problems);
     accounts_have_one_limit(sources, problems);
     tokens_are_used_once(sources, problems);
@@ -55,6 +63,23 @@ fn drains_outlast_requests(delivery: &DeliverySettings, sinks: &Sinks, problems:
                 shown(sink.request_timeout)
             ),
             format!("use {} or more", shown(sink.request_timeout)),
+        );
+    }
+}
+
+fn attempts_outlast_failing(retention: &RetentionSettings, sinks: &Sinks, problems: &mut Problems) {
+    let Some(kept) = retention.attempts.limit() else { return };
+    let Some((name, sink)) = sinks.iter().max_by_key(|(_, sink)| sink.retry.give_up_after) else { return };
+    let key = format!("sinks.{name}.retry.give_up_after");
+    if sink.retry.give_up_after > kept && problems.none_about(&["retention.attempts", &key]) {
+        problems.warn(
+            "retention.attempts",
+            format!(
+                "is {}, shorter than `{key}` ({}): how an order came to fail is forgotten before it is given up",
+                shown(kept),
+                shown(sink.retry.give_up_after)
+            ),
+            format!("use {} or more", shown(sink.retry.give_up_after)),
         );
     }
 }

@@ -29,6 +29,7 @@ pub mod http;
 pub mod log;
 pub mod problems;
 mod read;
+pub mod retention;
 pub mod retry;
 mod schema;
 pub mod secret;
@@ -47,6 +48,7 @@ pub use http::HttpSettings;
 pub use log::{LogFormat, LogSettings};
 pub use problems::{Problem, Problems};
 pub use read::{FILE_VARIABLE, SEARCHED};
+pub use retention::{Keep, RetentionSettings};
 pub use retry::{BreakerSettings, RetrySettings};
 pub use schema::schema;
 pub use secret::{Secret, SecretError};
@@ -84,6 +86,7 @@ pub struct Settings {
     pub database: DatabaseSettings,
     pub http: HttpSettings,
     pub delivery: DeliverySettings,
+    pub retention: RetentionSettings,
     pub log: LogSettings,
     /// At least one.
     pub sources: BTreeMap<SourceName, SourceSettings>,
@@ -165,6 +168,8 @@ struct RawSettings {
     http: field::Field<field::Table<http::RawHttp>>,
     /// How orders are brought to sinks.
     delivery: field::Field<field::Table<delivery::RawDelivery>>,
+    /// How long things are kept.
+    retention: field::Field<field::Table<retention::RawRetention>>,
     /// What is logged, and how.
     log: field::Field<field::Table<log::RawLog>>,
     /// Streams of orders, each under a name of your choice.
@@ -182,6 +187,7 @@ fn validate(tree: serde_json::Map<String, serde_json::Value>, env: &Env, found: 
     let database = root.table("database", raw.database, database::RawDatabase::validate);
     let http = root.table("http", raw.http, http::RawHttp::validate);
     let delivery = root.table("delivery", raw.delivery, delivery::RawDelivery::validate);
+    let retention = root.table("retention", raw.retention, retention::RawRetention::validate);
     let log = root.table("log", raw.log, log::RawLog::validate);
 
     let no_sources = raw.sources.is_absent();
@@ -222,12 +228,12 @@ fn validate(tree: serde_json::Map<String, serde_json::Value>, env: &Env, found: 
         kinds.extend(kind.map(|kind| (parsed, kind)));
     }
 
-    contradictions::check(&delivery, &sources, &commons, found);
+    contradictions::check(&delivery, &retention, &sources, &commons, found);
     let sinks = kinds.into_iter().filter_map(|(name, kind)| {
         let common = commons.remove(&name)?;
         Some((name, SinkSettings { kind, common }))
     });
-    Some(Settings { database: database?, http, delivery, log, sources, sinks: sinks.collect() })
+    Some(Settings { database: database?, http, delivery, retention, log, sources, sinks: sinks.collect() })
 }
 
 fn bad_name(name: &str, section: &mut problems::Section<'_>) {

@@ -525,6 +525,26 @@ fn durations_are_read_as_people_write_them() {
 }
 
 #[test]
+fn what_is_kept_has_an_age_or_is_kept_for_good() {
+    let kept = |text: &str| settings(&minimal_and(&format!("[retention]\nattempts = \"{text}\""))).retention.attempts;
+    let days = |days: u64| Keep::For(Duration::from_hours(24 * days));
+    assert_eq!([kept("never"), kept("1d"), kept("36500d")], [Keep::Forever, days(1), days(36_500)]);
+    assert_eq!(settings(&minimal_and("")).retention, RetentionSettings::default());
+
+    for wrong in ["\"23h\"", "\"36501d\"", "\"400\"", "400", "false", "\"forever\""] {
+        let (key, _) = only_problem(&minimal_and(&format!("[retention]\npayloads = {wrong}")));
+        assert_eq!(key, "retention.payloads", "{wrong}");
+    }
+}
+
+#[test]
+fn attempts_are_not_forgotten_before_an_order_is_given_up() {
+    let (key, warning) = only_warning(&minimal_and("[retention]\nattempts = \"2d\""));
+    assert_eq!(key, "retention.attempts");
+    assert!(warning.contains("give_up_after"), "{warning}");
+}
+
+#[test]
 fn durations_are_shown_as_they_could_be_written() {
     for text in ["0s", "250ms", "30s", "1m 5s", "1h 30m", "24h", "72h", "73h", "4d", "365d"] {
         let RawDuration(duration) = RawDuration::parse(text.into()).unwrap();

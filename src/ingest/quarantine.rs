@@ -9,7 +9,6 @@ use sqlx::PgPool;
 
 use super::page;
 use crate::{
-    domain::ids::SourceName,
     source::scoffable::wire::{Page, RawOrder},
     store::{
         ingest::{PageGroup, Stored, Undecodable, store_pages},
@@ -112,10 +111,4 @@ async fn retry_one(pool: &PgPool, lease: &SourceLease, id: i64, by: Operator<'_>
         (true, Resolution::Known) => Became::Known,
         (false, _) => Became::Refused { reason: "version_conflict".to_owned() },
     })
-}
-
-/// The cases of these ids, or all that may be read again of a source or of any: a version that is stored with another
-/// content stays aside.
-pub async fn chosen(pool: &PgPool, ids: &[i64], source: Option<&SourceName>) -> Operated<Vec<Case>> {
-    if ids.is_empty() { quarantine::all_open(pool, source).await } else { quarantine::named(pool, ids).await }
 }

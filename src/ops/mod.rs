@@ -1,11 +1,14 @@
-//! What an operator sees of the service: health, one order's timeline, and both over HTTP.
+//! What an operator sees of the service and does to it over HTTP, and what the service does for its own upkeep.
 //!
-//! Reads through `store`, changes nothing and decides nothing about a delivery. [`health`] is the only place that says
-//! what counts as degraded; [`timeline`] puts one order's story together; [`serve`](server::serve) answers probes, Prometheus and people.
-//! The first two are pure.
+//! Decides nothing about a delivery. [`health`] is the only place that says what counts as degraded; [`timeline`] puts one
+//! order's story together; [`serve`](server::serve) answers probes, Prometheus and people, and hands what they want
+//! changed to [`operate`](crate::operate); [`pruner`] removes once a day what is not kept any longer. The first two are
+//! pure.
 
+mod api;
 pub mod health;
 mod metrics;
+pub mod pruner;
 pub mod server;
 pub mod timeline;
 

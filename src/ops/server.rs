@@ -1,14 +1,14 @@
-//! Probes, metrics and the read-only API over HTTP.
+//! Probes, metrics and the API over HTTP: who is answered, and what is read. What changes something is in `api`.
 //!
-//! Every answer is JSON (metrics excepted), errors too, and none holds a payload. Reads only: any method but GET and HEAD
-//! is refused. On loopback no token is needed, and the `Host` header must name this machine, so that a web page cannot
-//! reach us through a name it controls. Beyond loopback everything but the two probes needs the admin token; the probes
+//! Every answer is JSON (metrics excepted), errors too, and none holds a payload. On loopback a read needs no token, and
+//! the `Host` header must name this machine, so that a web page cannot reach us through a name it controls. Beyond loopback everything but the two probes needs the admin token; the probes
 //! then answer without their reasons. A browser is told to keep nothing and to guess nothing, and no other origin may read.
 //!
 //! Probes must not be starved by the service or starve it: reads of the database are few at a time and short.
 
 use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::{
@@ -31,11 +31,14 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    api,
     health::{self, Health, Limits, Reason},
     metrics,
     timeline::{Event, timeline},
 };
 use crate::{
+    clock::Clock,
+    config::RetentionSettings,
     database::{MIGRATOR, migrate::pending_migrations},
     domain::ids::SourceName,
     store::{
@@ -47,7 +50,7 @@ use crate::{
 };
 
 /// Longest wait for the database of any answer.
-const DATABASE_LIMIT: Duration = Duration::from_secs(3);
+pub(super) const DATABASE_LIMIT: Duration = Duration::from_secs(3);
 /// Reads of the database at once.
 const READS: usize = 4;
 /// Rows of each list in `/api/v1/status`.
@@ -61,13 +64,17 @@ const LARGEST_HEADERS: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct OpsState {
     pub pool: PgPool,
+    pub clock: Clock,
+    /// What `prune` goes by; follows a reload.
+    pub retention: Arc<ArcSwap<RetentionSettings>>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub version: &'static str,
     pub started_at: DateTime<Utc>,
     /// Whether the process turns: false makes `/livez` say so.
     pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// Must be there to listen beyond loopback; without it nothing but the probes is answered there.
+    /// Must be there to change anything, and to listen beyond loopback: without it nothing but the probes is answered
+    /// there.
     pub admin_token: Option<SecretString>,
 }
 
@@ -84,19 +91,21 @@ enum Reach {
     Beyond,
 }
 
-struct Shared {
-    ops: OpsState,
+pub(super) struct Shared {
+    pub(super) ops: OpsState,
     reach: Reach,
     /// The address listened on, which a `Host` header may name.
     ip: IpAddr,
-    reads: Semaphore,
+    pub(super) reads: Semaphore,
+    pub(super) changes: Semaphore,
 }
 
 /// Answers until told to stop; requests that are being answered then get their answer.
 pub async fn serve(listener: TcpListener, ops: OpsState, stop: CancellationToken) -> io::Result<()> {
     let ip = Listener::local_addr(&listener)?.ip();
     let reach = if ip.is_loopback() { Reach::Loopback } else { Reach::Beyond };
-    let shared = Arc::new(Shared { ops, reach, ip, reads: Semaphore::new(READS) });
+    let shared =
+        Arc::new(Shared { ops, reach, ip, reads: Semaphore::new(READS), changes: Semaphore::new(api::CHANGES) });
     let listener = listener.tap_io(|stream| {
         // Without this, small answers wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
@@ -111,9 +120,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(api_status))
         .route("/api/v1/orders/{id}", get(api_order))
+        .merge(api::router(&shared))
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET is answered here")
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not answer that method")
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
         .with_state(shared)
@@ -121,14 +131,14 @@ fn router(shared: Arc<Shared>) -> Router {
 
 /// An error as the caller sees it.
 #[derive(Debug)]
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
 }
@@ -209,7 +219,7 @@ fn is_usual_loopback(ip: IpAddr) -> bool {
     ip == IpAddr::from([127, 0, 0, 1]) || ip == IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])
 }
 
-fn has_token(shared: &Shared, headers: &HeaderMap) -> bool {
+pub(super) fn has_token(shared: &Shared, headers: &HeaderMap) -> bool {
     let Some(token) = &shared.ops.admin_token else { return false };
     let Some(value) = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes) else { return false };
     let Some((scheme, presented)) = value.split_at_checked("Bearer ".len()) else { return false };

@@ -8,6 +8,7 @@
 //! takes its source's row before anything else.
 
 pub mod alerts;
+pub mod backfill;
 pub mod budgets;
 pub mod credentials;
 pub mod deliveries;
@@ -16,6 +17,8 @@ pub mod ingest;
 pub mod operations;
 pub mod orders;
 pub mod quarantine;
+pub mod replay;
+pub mod retention;
 pub mod sinks;
 pub mod sources;
 pub mod status;

@@ -1,5 +1,5 @@
 //! What a person does to deliveries, sinks and sources. `operator_actions` keeps who did it and why, written in the very
-//! statement that did it.
+//! statement that did it. The alert of a dead letter ends with the statement that moves it.
 //!
 //! An operation is one transaction and does all it was asked for or nothing: rows are locked in the order (sink, source,
 //! order id), judged as they stand then, and moved. A delivery in flight is never touched: whoever holds its lease
@@ -31,6 +31,7 @@ pub enum Act {
     Retry,
     Discard,
     Adopt,
+    Replay,
 }
 
 impl Act {
@@ -39,6 +40,7 @@ impl Act {
             Self::Retry => "retry",
             Self::Discard => "discard",
             Self::Adopt => "adopt",
+            Self::Replay => "replay",
         }
     }
 
@@ -47,6 +49,7 @@ impl Act {
         match self {
             Self::Retry | Self::Discard => &[State::Parked, State::InDoubt],
             Self::Adopt => &[State::InDoubt],
+            Self::Replay => &[State::Applied, State::Skipped, State::Parked],
         }
     }
 }
@@ -66,12 +69,18 @@ pub enum Refusal {
     UnknownSource(SourceName),
     #[error("sink {sink} is owed no order {order_id}")]
     UnknownOrder { sink: SinkName, order_id: String },
-    #[error("order {order_id} is one of several sources ({}): say which with --source", sources.join(", "))]
+    #[error("order {order_id} is one of several sources ({}): say which source", sources.join(", "))]
     SeveralSources { order_id: String, sources: Vec<String> },
     #[error("order {order_id} is {state} at sink {sink}: {act} is for {}", names(act.needs()))]
     WrongState { sink: SinkName, order_id: String, state: String, act: Act },
     #[error("order {order_id} is being sent to sink {sink} right now: try again in a moment")]
     InFlight { sink: SinkName, order_id: String },
+    #[error(
+        "a discarded step of order {order_id} may stand at sink {sink}: look there, and retry it if nothing stands"
+    )]
+    PossiblyStands { sink: SinkName, order_id: String },
+    #[error("retention removed the content of order {order_id}: it cannot be planned again")]
+    ContentRemoved { order_id: String },
     #[error("{external_id} is what sink {sink} calls order {order_id} of source {source_name} already")]
     LinkedElsewhere { sink: SinkName, external_id: String, source_name: String, order_id: String },
     #[error("nothing is in quarantine under {0}")]
@@ -80,6 +89,52 @@ pub enum Refusal {
     Resolved(i64),
     #[error("{what} {name} is {state} and cannot be {wish}")]
     Gate { what: &'static str, name: String, state: String, wish: &'static str },
+}
+
+/// What kind of refusal it is, for those who answer differently to each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// What was named is not there.
+    Unknown,
+    /// Not as things stand.
+    Conflict,
+    /// Something more must be said.
+    Unclear,
+}
+
+impl Refusal {
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Self::UnknownSink(_) | Self::UnknownSource(_) | Self::UnknownOrder { .. } | Self::UnknownCase(_) => {
+                RefusalKind::Unknown
+            }
+            Self::SeveralSources { .. } => RefusalKind::Unclear,
+            Self::WrongState { .. }
+            | Self::InFlight { .. }
+            | Self::PossiblyStands { .. }
+            | Self::ContentRemoved { .. }
+            | Self::LinkedElsewhere { .. }
+            | Self::Resolved(_)
+            | Self::Gate { .. } => RefusalKind::Conflict,
+        }
+    }
+
+    /// Fixed code, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownSink(_) => "unknown_sink",
+            Self::UnknownSource(_) => "unknown_source",
+            Self::UnknownOrder { .. } => "unknown_order",
+            Self::UnknownCase(_) => "unknown_case",
+            Self::SeveralSources { .. } => "several_sources",
+            Self::WrongState { .. } | Self::Gate { .. } => "wrong_state",
+            Self::InFlight { .. } => "in_flight",
+            Self::PossiblyStands { .. } => "possibly_stands",
+            Self::ContentRemoved { .. } => "content_removed",
+            Self::LinkedElsewhere { .. } => "linked_elsewhere",
+            Self::Resolved(_) => "resolved",
+        }
+    }
 }
 
 fn names(states: &[State]) -> String {
@@ -212,6 +267,12 @@ async fn retry_chosen(
                    jsonb_strip_nulls(jsonb_build_object('was', b.state, 'reason', b.reason, 'step', b.step))
             FROM before b
             ORDER BY b.source, b.order_id
+        ), calmed AS (
+            UPDATE alerts a
+            SET resolved_at = now() + $4 * interval '1 millisecond'
+            FROM before b
+            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+              AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason
         FROM moved m
@@ -243,7 +304,9 @@ pub async fn discard(pool: &PgPool, named: Named<'_>, by: Operator<'_>, offset_m
             SELECT d.source, d.order_id, d.state, d.reason, d.pending_step ->> 'key' AS step,
                    -- The version that the claim took, or would take next. A doubt is about the version that was sent:
                    -- what came after it, for instance a cancellation, stays owed.
-                   CASE WHEN k.versions_mode = 'every' THEN coalesce(
+                   CASE WHEN d.state = 'in_doubt' AND d.pending_step ? 'version'
+                            THEN (d.pending_step ->> 'version')::bigint
+                        WHEN k.versions_mode = 'every' THEN coalesce(
                             (SELECT min(v.version)
                              FROM order_versions v
                              WHERE v.source = d.source AND v.order_id = d.order_id
@@ -284,6 +347,12 @@ pub async fn discard(pool: &PgPool, named: Named<'_>, by: Operator<'_>, offset_m
                                                         'step', b.step))
             FROM before b
             ORDER BY b.source, b.order_id
+        ), calmed AS (
+            UPDATE alerts a
+            SET resolved_at = now() + $4 * interval '1 millisecond'
+            FROM before b
+            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+              AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason
         FROM moved m
@@ -323,7 +392,8 @@ pub async fn adopt(
         WITH before AS MATERIALIZED (
             SELECT d.source, d.order_id, d.state, d.reason, d.pending_step ->> 'key' AS step,
                    coalesce((d.pending_step ->> 'completes')::boolean, true) AS completes,
-                   CASE WHEN k.versions_mode = 'every' THEN coalesce(
+                   CASE WHEN d.pending_step ? 'version' THEN (d.pending_step ->> 'version')::bigint
+                        WHEN k.versions_mode = 'every' THEN coalesce(
                             (SELECT min(v.version)
                              FROM order_versions v
                              WHERE v.source = d.source AND v.order_id = d.order_id
@@ -364,6 +434,12 @@ pub async fn adopt(
                    jsonb_strip_nulls(jsonb_build_object('was', b.state, 'reason', b.reason, 'version', b.version,
                                                         'step', b.step, 'external_id', $7::text))
             FROM before b
+        ), calmed AS (
+            UPDATE alerts a
+            SET resolved_at = now() + $4 * interval '1 millisecond'
+            FROM before b
+            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+              AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason
         FROM moved m
@@ -406,7 +482,7 @@ async fn refuse_linked_elsewhere(
         r#"-- operations.linked_elsewhere
         SELECT source, order_id
         FROM deliveries
-        WHERE sink = $1 AND external_id = $2
+        WHERE sink = $1 AND left(external_id, 200) = left($2, 200) AND external_id = $2
           AND (source, order_id) NOT IN (SELECT c.source, c.order_id
                                          FROM unnest($3::text[], $4::text[]) AS c (source, order_id))
         ORDER BY source, order_id
@@ -433,18 +509,18 @@ async fn refuse_linked_elsewhere(
 }
 
 /// A delivery that is locked and may be moved.
-#[derive(Debug)]
-struct Chosen {
-    source: String,
-    order_id: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub source: String,
+    pub order_id: String,
 }
 
-fn columns(chosen: &[Chosen]) -> (Vec<&str>, Vec<&str>) {
+pub(super) fn columns(chosen: &[Chosen]) -> (Vec<&str>, Vec<&str>) {
     chosen.iter().map(|one| (one.source.as_str(), one.order_id.as_str())).unzip()
 }
 
 /// Locks the deliveries of the named orders and refuses them all if one of them will not do.
-async fn chosen(db: &mut PgConnection, named: Named<'_>, act: Act) -> Operated<Vec<Chosen>> {
+pub(super) async fn chosen(db: &mut PgConnection, named: Named<'_>, act: Act) -> Operated<Vec<Chosen>> {
     let Named { sink, source, order_ids } = named;
     sink_must_exist(db, sink).await?;
     if let Some(source) = source {
@@ -452,7 +528,7 @@ async fn chosen(db: &mut PgConnection, named: Named<'_>, act: Act) -> Operated<V
     }
     let rows = sqlx::query!(
         r#"-- operations.lock_named
-        SELECT d.source, d.order_id, d.state
+        SELECT d.source, d.order_id, d.state, coalesce(d.receipt ? 'possibly_stands', false) AS "possibly_stands!"
         FROM sources s
         JOIN deliveries d ON d.sink = $1 AND d.source = s.name AND d.order_id = ANY($2)
         WHERE $3::text IS NULL OR s.name = $3
@@ -474,6 +550,7 @@ async fn chosen(db: &mut PgConnection, named: Named<'_>, act: Act) -> Operated<V
             [] => Refusal::UnknownOrder { sink, order_id },
             [row] => match State::parse(&row.state) {
                 Some(State::InFlight) => Refusal::InFlight { sink, order_id },
+                Some(_) if act == Act::Replay && row.possibly_stands => Refusal::PossiblyStands { sink, order_id },
                 Some(state) if act.needs().contains(&state) => continue,
                 _ => Refusal::WrongState { sink, order_id, state: row.state.clone(), act },
             },
@@ -733,7 +810,18 @@ pub struct Filter<'a> {
     /// None: dead letters.
     pub state: Option<State>,
     pub reason: Option<&'a str>,
+    /// Only what comes behind this one.
+    pub after: Option<&'a Place>,
     pub limit: u32,
+}
+
+/// Where a delivery stands in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub updated_at: DateTime<Utc>,
+    pub sink: String,
+    pub source: String,
+    pub order_id: String,
 }
 
 /// A delivery in a list.
@@ -775,6 +863,8 @@ pub async fn list(pool: &PgPool, filter: Filter<'_>) -> Operated<Vec<Listed>> {
           AND ($1::text IS NULL OR sink = $1)
           AND ($2::text IS NULL OR source = $2)
           AND ($4::text IS NULL OR reason = $4)
+          AND ($6::timestamptz IS NULL OR updated_at < $6
+               OR updated_at = $6 AND (sink, source, order_id) > ($7::text, $8::text, $9::text))
         ORDER BY updated_at DESC, sink, source, order_id
         LIMIT $5
         "#,
@@ -783,16 +873,20 @@ pub async fn list(pool: &PgPool, filter: Filter<'_>) -> Operated<Vec<Listed>> {
         filter.state.map(State::as_str),
         filter.reason,
         i64::from(filter.limit),
+        filter.after.map(|place| place.updated_at),
+        filter.after.map(|place| place.sink.as_str()),
+        filter.after.map(|place| place.source.as_str()),
+        filter.after.map(|place| place.order_id.as_str()),
     )
     .fetch_all(&mut *db)
     .await
     .map_err(|source| StoreError { operation: "operations.list", source }.into())
 }
 
-async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+pub(super) async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
     pool.begin().await.map_err(StoreError::of("operations.begin"))
 }
 
-async fn commit(tx: sqlx::Transaction<'static, sqlx::Postgres>) -> Result<()> {
+pub(super) async fn commit(tx: sqlx::Transaction<'static, sqlx::Postgres>) -> Result<()> {
     tx.commit().await.map_err(StoreError::of("operations.commit"))
 }

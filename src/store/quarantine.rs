@@ -25,8 +25,13 @@ pub struct Quarantined {
     pub received_at: DateTime<Utc>,
 }
 
-/// What is unresolved, newest first.
-pub async fn unresolved(pool: &PgPool, source: Option<&SourceName>, limit: u32) -> Operated<Vec<Quarantined>> {
+/// What is unresolved, newest first; if `after` is given, only older cases than that.
+pub async fn unresolved(
+    pool: &PgPool,
+    source: Option<&SourceName>,
+    after: Option<i64>,
+    limit: u32,
+) -> Operated<Vec<Quarantined>> {
     let mut db = pool.acquire().await.map_err(StoreError::of("quarantine.unresolved"))?;
     if let Some(source) = source {
         source_must_exist(&mut db, source).await?;
@@ -36,12 +41,13 @@ pub async fn unresolved(pool: &PgPool, source: Option<&SourceName>, limit: u32) 
         r#"-- quarantine.unresolved
         SELECT id, source, order_id, version, reason, detail, octet_length(raw) AS "size!", received_at
         FROM quarantine
-        WHERE resolved_at IS NULL AND ($1::text IS NULL OR source = $1)
+        WHERE resolved_at IS NULL AND ($1::text IS NULL OR source = $1) AND ($3::bigint IS NULL OR id < $3)
         ORDER BY id DESC
         LIMIT $2
         "#,
         source.map(SourceName::as_str),
         i64::from(limit),
+        after,
     )
     .fetch_all(&mut *db)
     .await

@@ -5,7 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Result, StoreError, millis};
+use super::{
+    Result, StoreError,
+    backfill::{self, Batch, Stored},
+    millis,
+};
 use crate::domain::ids::SinkName;
 
 /// What a configured sink writes into its row at start.
@@ -103,25 +107,9 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
         Start::Beginning => None,
         Start::At(since) => Some(since),
     };
-    sqlx::query!(
-        r#"-- sinks.register.owe_stored
-        INSERT INTO deliveries (sink, source, order_id, lane, priority, state, wanted_version, floor_version, next_attempt_at)
-        SELECT k.name, o.source, o.order_id, coalesce(k.lanes ->> o.vendor_id, ''), 2, 'pending', o.version,
-               CASE k.versions_mode WHEN 'every' THEN 0 END,
-               greatest(now() + $3 * interval '1 millisecond', o.updated_at + k.stable_for)
-        FROM sinks k
-        CROSS JOIN orders o
-        WHERE k.name = $1 AND ($2::timestamptz IS NULL OR o.placed_at >= $2)
-        ORDER BY o.source, o.order_id
-        ON CONFLICT (sink, source, order_id) DO NOTHING
-        "#,
-        sink.name.as_str(),
-        since,
-        offset_ms as f64,
-    )
-    .execute(&mut *db)
-    .await
-    .map_err(StoreError::of("sinks.register.owe_stored"))?;
+    let stored = Stored { since, ..Stored::default() };
+    let all = Batch { after: None, limit: None };
+    backfill::owe(&mut *db, sink.name, stored, all, None, offset_ms).await?;
     Ok(true)
 }
 

@@ -233,8 +233,9 @@ async fn a_batch_with_an_outcome_that_the_database_refuses_is_settled_row_by_row
 async fn a_claim_changes_no_index() {
     let app = TestApp::start().await;
     app.run(
-        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, next_attempt_at)
-         SELECT 'hook', 'main', 'A-' || n, 'pending', 1, now() - interval '1 minute' FROM generate_series(1, 400) AS n",
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, next_attempt_at, external_id)
+         SELECT 'hook', 'main', 'A-' || n, 'pending', 1, now() - interval '1 minute', 'POS-' || n
+         FROM generate_series(1, 400) AS n",
     )
     .await;
     let hot = "SELECT (n_tup_upd - n_tup_hot_upd)::bigint FROM pg_stat_user_tables WHERE relname = 'deliveries'";

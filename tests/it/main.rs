@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod backfill;
 mod breaker;
 mod checklist_limits;
 mod checklist_paging;
@@ -31,9 +32,12 @@ mod model;
 mod modes;
 mod oauth;
 mod operate;
+mod operator_api;
 mod ops;
 mod plan;
 mod process;
 mod properties;
+mod replay;
+mod retention;
 mod retry;
 mod webhook;

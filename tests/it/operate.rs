@@ -1,6 +1,8 @@
 //! What a person does by command: to deliveries that wait for one, to sinks and to sources. Through the functions of the
 //! command line, with their exit codes and texts.
 
+use std::time::Duration;
+
 use clap::{Command, Subcommand};
 use scoffable_sync::{
     cli::{
@@ -14,21 +16,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
     app::{TestApp, order, order_of},
+    process::until,
     stream,
 };
 
 /// The command behind its subcommand's name, as the command line reads it.
-fn parsed<C: Subcommand>(line: &str) -> C {
+pub fn parsed<C: Subcommand>(line: &str) -> C {
     let words = std::iter::once("command").chain(line.split(' '));
     let matches = C::augment_subcommands(Command::new("command")).try_get_matches_from(words);
     matches.and_then(|matches| C::from_arg_matches(&matches)).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-fn text(out: Vec<u8>) -> String {
+pub fn text(out: Vec<u8>) -> String {
     String::from_utf8(out).expect("commands write text")
 }
 
-async fn deliveries(app: &TestApp, line: &str) -> (u8, String) {
+pub async fn deliveries(app: &TestApp, line: &str) -> (u8, String) {
     let (command, mut out) = (parsed::<DeliveriesCommand>(line), Vec::new());
     let code = cli::deliveries::run(&app.pool, &command, app.clock.offset_ms(), &mut out).await;
     (code.expect("the database answers"), text(out))
@@ -47,14 +50,14 @@ async fn source(app: &TestApp, line: &str) -> (u8, String) {
 }
 
 /// An order that the receiver refused.
-async fn refused(app: &mut TestApp, id: &str) {
+pub async fn refused(app: &mut TestApp, id: &str) {
     app.webhook.answer_next([status(422)]);
     app.arrives(&order(id, 1, "accepted")).await;
     assert_eq!(app.delivery(id).await.state, "parked");
 }
 
 /// An order whose first step was written down and sent, and has no known outcome.
-async fn doubted(app: &mut TestApp, id: &str) {
+pub async fn doubted(app: &mut TestApp, id: &str) {
     app.stores(&order(id, 1, "accepted")).await;
     let step = json!({
         "name": "submit", "key": format!("k-{id}"), "body": "{}", "repeat": "never", "completes": true,
@@ -73,16 +76,16 @@ async fn doubted(app: &mut TestApp, id: &str) {
     .expect("the test's SQL works");
 }
 
-async fn standing(app: &TestApp, id: &str) -> (String, Option<String>) {
+pub async fn standing(app: &TestApp, id: &str) -> (String, Option<String>) {
     let delivery = app.delivery(id).await;
     (delivery.state, delivery.reason)
 }
 
-fn stands(state: &str, reason: Option<&str>) -> (String, Option<String>) {
+pub fn stands(state: &str, reason: Option<&str>) -> (String, Option<String>) {
     (state.to_owned(), reason.map(str::to_owned))
 }
 
-async fn receipt(app: &TestApp, id: &str) -> Value {
+pub async fn receipt(app: &TestApp, id: &str) -> Value {
     let receipt: Option<Value> = sqlx::query_scalar("SELECT receipt FROM deliveries WHERE order_id = $1")
         .bind(id)
         .fetch_one(&app.pool)
@@ -91,7 +94,7 @@ async fn receipt(app: &TestApp, id: &str) -> Value {
     receipt.unwrap_or_default()
 }
 
-async fn actions(app: &TestApp) -> i64 {
+pub async fn actions(app: &TestApp) -> i64 {
     app.number("SELECT count(*) FROM operator_actions").await
 }
 
@@ -322,6 +325,182 @@ async fn an_id_that_is_linked_to_another_order_is_not_adopted() {
     assert_eq!(actions(&app).await, 1);
 }
 
+#[tokio::test]
+async fn of_two_people_who_adopt_one_id_at_once_one_is_refused() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    doubted(&mut app, "A-2").await;
+    // Both are under way before either can look.
+    let mut gate = app.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM sinks WHERE name = 'hook' FOR UPDATE").execute(&mut *gate).await.unwrap();
+
+    let (first, second, ()) =
+        tokio::join!(deliveries(&app, "adopt hook A-1 POS-7"), deliveries(&app, "adopt hook A-2 POS-7"), async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            until("both wait", async || app.number(waiting).await == 2).await;
+            gate.commit().await.unwrap();
+        });
+
+    let codes = [first.0, second.0];
+    assert!(codes == [0, 1] || codes == [1, 0], "{first:?} {second:?}");
+    assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE external_id = 'POS-7'").await, 1);
+    assert_eq!(actions(&app).await, 1);
+}
+
+#[tokio::test]
+async fn looking_for_an_id_goes_by_index() {
+    let app = TestApp::start().await;
+    app.run(
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, applied_version, external_id)
+         SELECT 'hook', 'main', 'A-' || n, 'applied', 1, 1, 'POS-' || n FROM generate_series(1, 20000) AS n",
+    )
+    .await;
+    app.run("ANALYZE deliveries").await;
+
+    let plan: Vec<String> = sqlx::query_scalar(
+        "EXPLAIN SELECT source FROM deliveries
+         WHERE sink = 'hook' AND left(external_id, 200) = left('POS-7', 200) AND external_id = 'POS-7'",
+    )
+    .fetch_all(&app.pool)
+    .await
+    .unwrap();
+
+    assert!(plan.iter().any(|line| line.contains("deliveries_external_id")), "{plan:#?}");
+}
+
+// In turn: doubts of versions = "every"
+
+/// The first version applied, the answer about the third lost, the seventh waiting.
+async fn doubted_in_turn() -> TestApp {
+    let mut app = TestApp::setup().with("sinks.hook.versions", "every").start().await;
+    app.arrives(&order_of("A-1", 1, "accepted", 100)).await;
+    for version in [3, 7] {
+        app.stores(&order_of("A-1", version, "accepted", 100 * version)).await;
+    }
+    app.run(
+        "UPDATE deliveries
+         SET state = 'in_doubt', reason = 'no_answer', sent_version = 3, next_attempt_at = NULL,
+             pending_step = '{\"name\": \"submit\", \"key\": \"k-3\", \"body\": \"{}\", \"repeat\": \"never\",
+                              \"completes\": true, \"receipt\": {\"digest\": \"d-3\"}}'",
+    )
+    .await;
+    app
+}
+
+#[tokio::test]
+async fn of_every_version_an_adopted_one_is_applied_and_the_walk_goes_on() {
+    let mut app = doubted_in_turn().await;
+
+    let (code, told) = deliveries(&app, "adopt hook A-1 POS-7").await;
+
+    assert_eq!((code, told.as_str()), (0, "main/A-1 at sink hook: in_doubt → pending\n"));
+    assert_eq!(app.delivery("A-1").await.applied, Some(3));
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [1, 7]);
+    assert_eq!(standing(&app, "A-1").await, stands("applied", None));
+}
+
+#[tokio::test]
+async fn a_doubt_is_about_the_version_that_its_step_names() {
+    let mut app = TestApp::start().await;
+    doubted(&mut app, "A-1").await;
+    app.stores(&order("A-1", 2, "cancelled")).await;
+    // A worker was lost while it looked the step up: its claim counted the newest version as possibly sent.
+    app.run("UPDATE deliveries SET sent_version = 2, pending_step = pending_step || '{\"version\": 1}'").await;
+
+    deliveries(&app, "adopt hook A-1 POS-7").await;
+
+    assert_eq!((standing(&app, "A-1").await, app.delivery("A-1").await.applied), (stands("pending", None), Some(1)));
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [2], "the cancellation is owed");
+}
+
+#[tokio::test]
+async fn of_every_version_nothing_follows_a_discarded_doubt_until_a_person_retries() {
+    let mut app = doubted_in_turn().await;
+
+    let (code, told) = deliveries(&app, "discard hook A-1").await;
+    app.dispatch().await;
+
+    assert_eq!((code, told.as_str()), (0, "main/A-1 at sink hook: in_doubt → pending\n"));
+    assert_eq!(standing(&app, "A-1").await, stands("parked", Some("possibly_stands")));
+    assert_eq!(app.applied("A-1"), [1]);
+    deliveries(&app, "retry hook A-1").await;
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [1, 7], "the third was discarded");
+}
+
+#[tokio::test]
+async fn of_every_version_a_retried_doubt_is_sent_again() {
+    let mut app = doubted_in_turn().await;
+
+    deliveries(&app, "retry hook A-1").await;
+    app.dispatch().await;
+
+    assert_eq!(app.applied("A-1"), [1, 3, 7]);
+}
+
+// Alerts
+
+async fn open_alerts(app: &TestApp) -> Option<String> {
+    app.text("SELECT string_agg(subject, ' ' ORDER BY subject) FROM alerts WHERE cause = 'dead_letter' AND resolved_at IS NULL")
+        .await
+}
+
+#[tokio::test]
+async fn a_dead_letters_alert_ends_when_a_person_has_dealt_with_it() {
+    let mut app = TestApp::start().await;
+    for id in ["A-1", "A-2", "A-3", "A-4"] {
+        refused(&mut app, id).await;
+    }
+    assert_eq!(open_alerts(&app).await.as_deref(), Some("hook/main/A-1 hook/main/A-2 hook/main/A-3 hook/main/A-4"));
+
+    deliveries(&app, "retry hook A-1").await;
+    assert_eq!(open_alerts(&app).await.as_deref(), Some("hook/main/A-2 hook/main/A-3 hook/main/A-4"));
+    deliveries(&app, "discard hook A-2").await;
+    assert_eq!(open_alerts(&app).await.as_deref(), Some("hook/main/A-3 hook/main/A-4"));
+    app.run(
+        "UPDATE deliveries SET state = 'in_doubt', pending_step = '{\"key\": \"k\"}', sent_version = 1
+         WHERE order_id = 'A-3'",
+    )
+    .await;
+    deliveries(&app, "adopt hook A-3 POS-3").await;
+    assert_eq!(open_alerts(&app).await.as_deref(), Some("hook/main/A-4"));
+
+    deliveries(&app, "retry hook A-4 Z-9").await;
+    assert_eq!(open_alerts(&app).await.as_deref(), Some("hook/main/A-4"), "refused, so nothing changed");
+    app.dispatch().await;
+}
+
+// The timeline by SQL
+
+#[tokio::test]
+async fn a_version_that_came_late_is_marked_in_the_timeline() {
+    let mut app = TestApp::start().await;
+    for version in [1, 3] {
+        app.arrives(&order_of("A-1", version, "accepted", 100 * version)).await;
+    }
+    app.advance(Duration::from_mins(1));
+    app.arrives(&order_of("A-1", 2, "accepted", 200)).await;
+
+    let late = "SELECT string_agg(concat(detail ->> 'version', ' ', detail ->> 'late'), ', ' ORDER BY at, detail ->> 'version')
+                FROM order_timeline WHERE order_id = 'A-1' AND event = 'version'";
+    assert_eq!(app.text(late).await.as_deref(), Some("1 false, 3 false, 2 true"));
+}
+
+#[tokio::test]
+async fn what_was_done_to_a_sink_is_in_no_orders_timeline() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    sink(&app, "pause hook").await;
+    source(&app, "pause main").await;
+
+    assert_eq!(actions(&app).await, 2);
+    assert_eq!(app.number("SELECT count(*) FROM order_timeline WHERE actor LIKE 'operator:%'").await, 0);
+}
+
 // Bad input
 
 #[tokio::test]
@@ -362,7 +541,7 @@ async fn an_id_that_two_sources_know_needs_the_source() {
 
     let (code, told) = deliveries(&app, "retry hook A-1").await;
 
-    let refusal = "order A-1 is one of several sources (main, other): say which with --source\nnothing was changed\n";
+    let refusal = "order A-1 is one of several sources (main, other): say which source\nnothing was changed\n";
     assert_eq!((code, told.as_str()), (1, refusal));
     let (code, told) = deliveries(&app, "discard hook A-1 --source other").await;
     assert_eq!((code, told.as_str()), (0, "other/A-1 at sink hook: parked → skipped (discarded)\n"));
@@ -408,6 +587,10 @@ async fn the_list_shows_what_waits_for_a_person_or_what_was_asked_for() {
     assert_eq!(ids("list --json --state applied").await, ["A-2"]);
     assert_eq!(ids("list --json --reason no_answer --sink hook --source main").await, ["A-3"]);
     assert_eq!(ids("list --json --limit 1").await.len(), 1);
+    let first: Value = serde_json::from_str(&deliveries(&app, "list --json --limit 1").await.1).unwrap();
+    let rest = format!("list --json --after {}", first["next"].as_str().expect("there is more"));
+    let (first, rest) = (first["deliveries"][0]["order_id"].as_str().unwrap().to_owned(), ids(&rest).await);
+    assert_eq!(rest, ["A-1", "A-3"].into_iter().filter(|id| *id != first).collect::<Vec<_>>());
     let (_, told) = deliveries(&app, "list --reason unprocessable").await;
     assert!(told.contains("main/A-1") && !told.contains("A-3"), "{told}");
 }

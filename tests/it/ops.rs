@@ -5,11 +5,13 @@
 
 use std::{net::SocketAddr, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use scoffable_sync::{
     cli::{self, config::Form},
-    config::{self, LoadOptions},
+    clock::Clock,
+    config::{self, LoadOptions, RetentionSettings},
     domain::ids::SourceName,
     http,
     ops::{OpsState, health::Limits, serve},
@@ -135,6 +137,8 @@ impl Ops {
         let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
         let mut state = OpsState {
             pool: pool.clone(),
+            clock: Clock::default(),
+            retention: Arc::new(ArcSwap::from_pointee(RetentionSettings::default())),
             metrics: Arc::new(Metrics::default()),
             limits: limits(),
             version: "1.2.3",

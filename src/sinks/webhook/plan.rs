@@ -5,7 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::wire::Body;
 use crate::{
-    domain::delivery::{Plan, Receipt, Repeat, Step},
+    domain::{
+        delivery::{Plan, Receipt, Repeat, Step},
+        ids::Version,
+    },
     sinks::View,
 };
 
@@ -24,12 +27,20 @@ pub fn plan(view: &View<'_>) -> Plan {
             curable: true,
         };
     };
+    // A replay sends an applied version once more: what was said about it then is said again, because the same key must
+    // never come with other bytes.
+    let previous = match view.progress.applied {
+        Some(applied) if applied == view.version => {
+            view.receipt.and_then(|receipt| receipt.get("previous")?.as_i64()).map(Version)
+        }
+        applied => applied,
+    };
     let body = Body {
         kind: format!("order.{}", view.order.status.as_str()),
         source: view.key.order.source.as_str(),
         order_id: view.key.order.order_id.as_str(),
         version: view.version,
-        previous_applied_version: view.progress.applied,
+        previous_applied_version: previous,
         order: view.order,
         raw,
         money: view.money,
@@ -47,7 +58,7 @@ pub fn plan(view: &View<'_>) -> Plan {
         body,
         repeat: Repeat::Safe,
         completes: true,
-        receipt: Some(serde_json::json!({ "digest": digest })),
+        receipt: Some(serde_json::json!({ "digest": digest, "previous": previous })),
     })
 }
 

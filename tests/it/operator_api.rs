@@ -1,0 +1,498 @@
+//! What a person does over HTTP: the same as by command, with the admin token and never without.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use reqwest::{Method, StatusCode};
+use scoffable_sync::{
+    config::RetentionSettings,
+    http,
+    ops::{OpsState, health::Limits, serve},
+    telemetry::metrics::Metrics,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    harness::app::{TestApp, order, order_of},
+    operate::{actions, deliveries, doubted, refused, standing, stands},
+};
+
+const TOKEN: &str = "0123456789abcdef";
+
+struct Api {
+    address: SocketAddr,
+    http: reqwest::Client,
+    token: Option<&'static str>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Api {
+    /// Of the app's database, answering this token.
+    async fn on(listen: &str, app: &TestApp, admin_token: Option<&str>) -> Self {
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+        let state = OpsState {
+            pool: app.pool.clone(),
+            clock: app.clock.clone(),
+            retention: Arc::new(ArcSwap::from_pointee(RetentionSettings::default())),
+            metrics: Arc::new(Metrics::default()),
+            limits: Limits { lag: [].into() },
+            version: "1.2.3",
+            started_at: "2026-03-01T10:00:00Z".parse().unwrap(),
+            alive: Arc::new(|| true),
+            admin_token: admin_token.map(Into::into),
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, state, stop.clone()));
+        let http = http::client_builder().no_proxy().build().unwrap();
+        Self { address, http, token: Some(TOKEN), _stop: stop.drop_guard() }
+    }
+
+    async fn start(app: &TestApp) -> Self {
+        Self::on("127.0.0.1:0", app, Some(TOKEN)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("http://{}/api/v1/{path}", self.address));
+        match self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    /// Status and code of a refusal.
+    async fn refusal(&self, path: &str, body: &Value) -> (u16, String) {
+        let (status, answer) = self.post(path, body).await;
+        (status, answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{path}: {answer}")).to_owned())
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
+}
+
+const CHANGES: [&str; 12] = [
+    "deliveries/retry",
+    "deliveries/discard",
+    "deliveries/adopt",
+    "sinks/hook/pause",
+    "sinks/hook/resume",
+    "sources/main/pause",
+    "sources/main/resume",
+    "sources/main/rewind",
+    "quarantine/retry",
+    "replay",
+    "backfill",
+    "prune",
+];
+
+// Who may
+
+#[tokio::test]
+async fn g10_without_a_configured_token_nothing_can_be_changed_even_from_this_machine() {
+    let app = TestApp::start().await;
+    let api = Api::on("127.0.0.1:0", &app, None).await;
+
+    for path in CHANGES {
+        let (status, answer) = api.post(path, &json!({})).await;
+        assert_eq!((status, answer["error"]["code"].as_str()), (403, Some("changes_not_allowed")), "{path}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains("http.admin_token"), "{answer}");
+    }
+    assert_eq!(api.get("deliveries").await.0, 200, "reads need none");
+}
+
+#[tokio::test]
+async fn g10_a_change_needs_the_whole_token() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+    let mut api = Api::start(&app).await;
+
+    for token in [None, Some(""), Some("0123456789abcde"), Some("0123456789abcdef0"), Some("0123456789ABCDEF")] {
+        api.token = token;
+        for path in CHANGES {
+            let refusal = api.refusal(path, &json!({ "sink": "hook", "orders": ["A-1"] })).await;
+            assert_eq!(refusal, (401, "token_needed".to_owned()), "{path} {token:?}");
+        }
+    }
+    assert_eq!((standing(&app, "A-1").await, actions(&app).await), (stands("parked", Some("unprocessable")), 0));
+}
+
+#[tokio::test]
+async fn g10_beyond_this_machine_reading_needs_the_token_too() {
+    let app = TestApp::start().await;
+    let mut api = Api::on("0.0.0.0:0", &app, Some(TOKEN)).await;
+
+    for path in ["deliveries", "quarantine"] {
+        assert_eq!(api.get(path).await.0, 200);
+        api.token = None;
+        assert_eq!(api.get(path).await.0, 401);
+        api.token = Some(TOKEN);
+    }
+}
+
+#[tokio::test]
+async fn what_a_browser_could_send_by_itself_is_refused() {
+    let app = TestApp::start().await;
+    let api = Api::start(&app).await;
+
+    for kind in
+        ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/jsonx"]
+    {
+        let request = api.request(Method::POST, "sinks/hook/pause").header("content-type", kind).body("{}");
+        let (status, answer) = answer(request).await;
+        assert_eq!((status, answer["error"]["code"].as_str()), (415, Some("json_expected")), "{kind}");
+    }
+    let untold = api.request(Method::POST, "sinks/hook/pause").body("{}");
+    assert_eq!(answer(untold).await.0, 415);
+    let foreign = api.request(Method::POST, "sinks/hook/pause").header("host", "evil.example").json(&json!({}));
+    assert_eq!(answer(foreign).await.0, 403);
+    assert_eq!(actions(&app).await, 0);
+    let with_charset = api.request(Method::POST, "sinks/hook/pause");
+    let with_charset = with_charset.header("content-type", "Application/JSON; charset=utf-8").body("{}");
+    assert_eq!(answer(with_charset).await.0, 200);
+}
+
+// Bad input
+
+#[tokio::test]
+async fn a_request_that_is_not_understood_changes_nothing() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+    let api = Api::start(&app).await;
+    let long = "x".repeat(1001);
+
+    for (path, body) in [
+        ("deliveries/retry", json!({})),
+        ("deliveries/retry", json!([])),
+        ("deliveries/retry", json!({ "sink": "hook" })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": [] })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": "A-1" })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": ["A-1"], "all": true })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": ["A-1"], "reason": "gone" })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": ["A-1"], "force": true })),
+        ("deliveries/retry", json!({ "sink": "HOOK", "orders": ["A-1"] })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": ["A-1\u{0}"] })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": ["A-1"], "who": 7 })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": ["A-1"], "who": long })),
+        ("deliveries/retry", json!({ "sink": "hook", "orders": ["A-1"], "why": long })),
+        ("deliveries/adopt", json!({ "sink": "hook", "order": "A-1", "external_id": " " })),
+        ("sinks/NO/pause", json!({})),
+        ("sinks/hook/pause", json!({ "for": "1h" })),
+        ("sources/main/rewind", json!({ "yes": true })),
+        ("sources/main/rewind", json!({ "to": "yesterday", "yes": true })),
+        ("sources/main/rewind", json!({ "to": "2026-01-01T00:00:00Z", "to_beginning": true, "yes": true })),
+        ("quarantine/retry", json!({})),
+        ("quarantine/retry", json!({ "ids": [1], "all": true })),
+        ("replay", json!({ "sink": "hook", "orders": ["A-1"], "vendor": "vendor-a" })),
+        ("replay", json!({ "orders": ["A-1"] })),
+        ("backfill", json!({ "sink": "hook", "yes": true })),
+        ("prune", json!({ "yes": "true" })),
+    ] {
+        assert_eq!(api.refusal(path, &body).await, (400, "bad_request".to_owned()), "{path} {body}");
+    }
+    for body in ["", "{", "null", "{\"sink\": \"hook\", \"orders\": [\"A-1\"]} x"] {
+        let request = api.request(Method::POST, "deliveries/retry").header("content-type", "application/json");
+        assert_eq!(answer(request.body(body)).await.0, 400, "{body}");
+    }
+    let orders: Vec<String> = (0..10_000).map(|n| format!("A-{n}")).collect();
+    let large = api.refusal("deliveries/retry", &json!({ "sink": "hook", "orders": orders })).await;
+    assert_eq!(large, (413, "body_too_large".to_owned()));
+    assert_eq!((standing(&app, "A-1").await, actions(&app).await), (stands("parked", Some("unprocessable")), 0));
+}
+
+#[tokio::test]
+async fn each_path_answers_its_own_method_only() {
+    let app = TestApp::start().await;
+    let api = Api::start(&app).await;
+
+    for path in CHANGES {
+        assert_eq!(api.get(path).await.0, 405, "{path}");
+    }
+    for path in ["deliveries", "quarantine", "status"] {
+        assert_eq!(api.refusal(path, &json!({})).await, (405, "method_not_allowed".to_owned()), "{path}");
+    }
+    assert_eq!(api.refusal("deliveries/forget", &json!({})).await, (404, "not_found".to_owned()));
+    assert_eq!(StatusCode::from_u16(api.get("deliveries?limit=1").await.0).unwrap(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_refused_says_so_by_status_and_code() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    refused(&mut app, "A-2").await;
+    doubted(&mut app, "A-3").await;
+    doubted(&mut app, "A-4").await;
+    deliveries(&app, "discard hook A-4").await;
+    app.run("UPDATE deliveries SET external_id = 'POS-1' WHERE order_id = 'A-1'").await;
+    app.run("INSERT INTO sources (name, kind, account) VALUES ('other', 'scoffable', 'other')").await;
+    app.run(
+        "INSERT INTO deliveries (sink, source, order_id, state, reason, wanted_version)
+         VALUES ('hook', 'other', 'A-2', 'parked', 'gone', 1)",
+    )
+    .await;
+    app.run(
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, next_attempt_at, lease_token, lease_expires_at)
+         VALUES ('hook', 'main', 'A-5', 'in_flight', 1, now(), gen_random_uuid(), now() + interval '1 minute')",
+    )
+    .await;
+    app.stores(&json!({ "id": "C-1", "version": "new" })).await;
+    app.run("UPDATE quarantine SET resolved_at = now()").await;
+    let case = app.number("SELECT id FROM quarantine").await;
+    let before = actions(&app).await;
+    let api = Api::start(&app).await;
+    let orders = |id: &str| json!({ "sink": "hook", "orders": [id] });
+    let adopt = |id: &str, external_id: &str| json!({ "sink": "hook", "order": id, "external_id": external_id });
+
+    for (path, body, status, code) in [
+        ("deliveries/retry", orders("Z-9"), 404, "unknown_order"),
+        ("deliveries/retry", json!({ "sink": "nowhere", "orders": ["A-2"] }), 404, "unknown_sink"),
+        (
+            "deliveries/discard",
+            json!({ "sink": "hook", "source": "nowhere", "orders": ["A-2"] }),
+            404,
+            "unknown_source",
+        ),
+        ("deliveries/retry", json!({ "sink": "nowhere", "all": true }), 404, "unknown_sink"),
+        ("quarantine/retry", json!({ "ids": [999_999] }), 404, "unknown_case"),
+        ("sinks/nowhere/pause", json!({}), 404, "unknown_sink"),
+        ("sources/nowhere/resume", json!({}), 404, "unknown_source"),
+        ("sources/nowhere/rewind", json!({ "to_beginning": true }), 404, "unknown_source"),
+        ("replay", json!({ "sink": "nowhere" }), 404, "unknown_sink"),
+        ("backfill", json!({ "sink": "nowhere", "since": "2026-01-01T00:00:00Z" }), 404, "unknown_sink"),
+        ("deliveries/retry", orders("A-1"), 409, "wrong_state"),
+        ("deliveries/retry", orders("A-5"), 409, "in_flight"),
+        ("deliveries/adopt", adopt("A-1", "POS-2"), 409, "wrong_state"),
+        ("deliveries/adopt", adopt("A-3", "POS-1"), 409, "linked_elsewhere"),
+        ("quarantine/retry", json!({ "ids": [case] }), 409, "resolved"),
+        ("sinks/hook/resume", json!({}), 409, "wrong_state"),
+        ("replay", orders("A-3"), 409, "wrong_state"),
+        ("replay", orders("A-4"), 409, "possibly_stands"),
+        ("deliveries/retry", orders("A-2"), 422, "several_sources"),
+    ] {
+        assert_eq!(api.refusal(path, &body).await, (status, code.to_owned()), "{path} {body}");
+    }
+    assert_eq!(actions(&app).await, before);
+    app.run("DELETE FROM deliveries WHERE order_id = 'A-5'").await;
+}
+
+// What it does
+
+#[tokio::test]
+async fn g7_each_change_is_made_and_leaves_who_and_why() {
+    let mut app = TestApp::start().await;
+    for id in ["A-1", "A-2", "A-3"] {
+        refused(&mut app, id).await;
+    }
+    doubted(&mut app, "A-4").await;
+    let api = Api::start(&app).await;
+
+    let retry = json!({ "sink": "hook", "source": "main", "orders": ["A-1"], "who": " ada ", "why": "mended" });
+    let (status, told) = api.post("deliveries/retry", &retry).await;
+    let moved = json!([{ "source": "main", "order_id": "A-1", "was": "parked", "state": "pending", "reason": null }]);
+    assert_eq!((status, told), (200, json!({ "action": "retry", "sink": "hook", "deliveries": moved })));
+    let (_, told) = api.post("deliveries/retry", &json!({ "sink": "hook", "all": true, "reason": "gone" })).await;
+    assert_eq!(told["deliveries"], json!([]));
+    let (_, told) = api.post("deliveries/discard", &json!({ "sink": "hook", "orders": ["A-2"], "why": " " })).await;
+    assert_eq!(told["deliveries"][0]["reason"], "discarded");
+    let (_, told) = api.post("deliveries/retry", &json!({ "sink": "hook", "all": true })).await;
+    assert_eq!(told["deliveries"].as_array().map(Vec::len), Some(1));
+    let adopt = json!({ "sink": "hook", "order": "A-4", "external_id": "POS-4", "why": "found" });
+    assert_eq!(api.post("deliveries/adopt", &adopt).await.1["deliveries"][0]["state"], "applied");
+    app.dispatch().await;
+
+    assert_eq!(app.delivery("A-4").await.external_id.as_deref(), Some("POS-4"));
+    assert_eq!((app.applied("A-1"), app.applied("A-2"), app.applied("A-3")), (vec![1], vec![], vec![1]));
+    let noted = "SELECT string_agg(concat_ws(' ', actor, event, order_id, detail ->> 'why'), ', ' ORDER BY order_id)
+                 FROM order_timeline WHERE actor LIKE 'operator:%'";
+    assert_eq!(
+        app.text(noted).await.as_deref(),
+        Some(
+            "operator:ada retry A-1 mended, operator:api discard A-2, operator:api retry A-3, operator:api adopt A-4 found"
+        )
+    );
+}
+
+#[tokio::test]
+async fn sinks_and_sources_are_held_back_and_let_go() {
+    let mut app = TestApp::start().await;
+    let api = Api::start(&app).await;
+    let nothing = json!({});
+
+    assert_eq!(api.post("sinks/hook/pause", &nothing).await, (200, json!({ "sink": "hook", "state": "paused" })));
+    assert_eq!(api.post("sources/main/pause", &nothing).await, (200, json!({ "source": "main", "state": "paused" })));
+    assert_eq!(api.post("sources/main/resume", &nothing).await, (200, json!({ "source": "main", "state": "active" })));
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    assert_eq!(app.requests(), 0);
+    assert_eq!(api.post("sinks/hook/resume", &nothing).await, (200, json!({ "sink": "hook", "state": "active" })));
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [1]);
+}
+
+#[tokio::test]
+async fn a_rewind_without_consent_only_says_what_would_be_read_again() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    let cursor = app.text("SELECT cursor FROM sources").await;
+    let api = Api::start(&app).await;
+
+    let (status, told) = api.post("sources/main/rewind", &json!({ "to_beginning": true })).await;
+    let expected = json!({ "source": "main", "to": null, "stored_versions_since": 1, "rewound": false });
+    assert_eq!((status, told), (200, expected));
+    assert_eq!((app.text("SELECT cursor FROM sources").await, actions(&app).await), (cursor, 0));
+
+    let consent = json!({ "to": "2026-01-01T00:00:00Z", "yes": true, "who": "ada" });
+    assert_eq!(api.post("sources/main/rewind", &consent).await.1["rewound"], true);
+    assert_eq!((app.text("SELECT cursor FROM sources").await, actions(&app).await), (None, 1));
+}
+
+#[tokio::test]
+async fn a_quarantined_order_is_read_again() {
+    let mut app = TestApp::start().await;
+    app.stores(&json!({ "id": "A-1", "version": "new" })).await;
+    sqlx::query("UPDATE quarantine SET raw = $1")
+        .bind(order("A-1", 1, "accepted").to_string().into_bytes())
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    let api = Api::start(&app).await;
+    let case = api.get("quarantine").await.1["quarantine"][0]["id"].as_i64().unwrap();
+
+    let (status, told) = api.post("quarantine/retry", &json!({ "ids": [case] })).await;
+
+    let expected = json!({ "quarantine": [{ "id": case, "source": "main", "became": "stored" }] });
+    assert_eq!((status, told), (200, expected));
+    app.dispatch().await;
+    assert_eq!(app.applied("A-1"), [1]);
+    assert_eq!(api.post("quarantine/retry", &json!({ "all": true })).await.1, json!({ "quarantine": [] }));
+}
+
+#[tokio::test]
+async fn stored_orders_are_planned_again_and_owed_with_consent() {
+    let mut app = TestApp::start().await;
+    app.stores(&order("A-3", 1, "accepted")).await;
+    app.run("DELETE FROM deliveries").await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.arrives(&order("A-2", 1, "accepted")).await;
+    let api = Api::start(&app).await;
+
+    let (status, told) = api.post("replay", &json!({ "sink": "hook" })).await;
+    let asked = json!({ "sink": "hook", "matching": 2, "without_content": 0, "replayed": 0, "finished": false });
+    assert_eq!((status, told), (200, asked));
+    let backfill = json!({ "sink": "hook", "since": "2026-01-01T00:00:00Z" });
+    let (status, told) = api.post("backfill", &backfill).await;
+    let asked = json!({ "sink": "hook", "missing": 1, "without_content": 0, "owed": 0, "finished": false });
+    assert_eq!((status, told), (200, asked));
+    assert_eq!(actions(&app).await, 0);
+
+    let (_, told) = api.post("replay", &json!({ "sink": "hook", "yes": true, "who": "ada" })).await;
+    assert_eq!((&told["replayed"], &told["finished"]), (&json!(2), &json!(true)));
+    let backfill = json!({ "sink": "hook", "since": "2026-01-01T00:00:00Z", "yes": true, "who": "ada" });
+    let (_, told) = api.post("backfill", &backfill).await;
+    assert_eq!((&told["owed"], &told["finished"]), (&json!(1), &json!(true)));
+    app.dispatch().await;
+    assert_eq!(app.applied("A-3"), [1]);
+    let noted =
+        "SELECT string_agg(concat_ws(' ', who, action, order_id), ', ' ORDER BY order_id) FROM operator_actions";
+    assert_eq!(app.text(noted).await.as_deref(), Some("ada replay A-1, ada replay A-2, ada backfill A-3"));
+}
+
+#[tokio::test]
+async fn retention_runs_with_consent() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.advance(std::time::Duration::from_hours(24 * 401));
+    let api = Api::start(&app).await;
+
+    let (_, told) = api.post("prune", &json!({})).await;
+    assert_eq!((&told["payloads"], &told["removed"]), (&json!(1), &json!(false)));
+    let (_, told) = api.post("prune", &json!({ "yes": true, "why": "asked" })).await;
+    assert_eq!((&told["payloads"], &told["removed"]), (&json!(1), &json!(true)));
+    let row = "SELECT concat_ws(' ', who, action, why) FROM operator_actions";
+    assert_eq!(app.text(row).await.as_deref(), Some("api prune asked"));
+}
+
+// Lists
+
+#[tokio::test]
+async fn a_list_is_that_of_the_command_and_goes_on_where_it_ended() {
+    let mut app = TestApp::start().await;
+    for id in ["A-1", "A-2", "A-3"] {
+        refused(&mut app, id).await;
+    }
+    // All of one instant: the ids alone tell them apart.
+    app.run("UPDATE deliveries SET updated_at = now()").await;
+    app.arrives(&order_of("B-1", 1, "accepted", 100)).await;
+    let api = Api::start(&app).await;
+
+    for (query, line) in [
+        ("", "list --json"),
+        ("?state=applied", "list --json --state applied"),
+        ("?sink=hook&source=main&reason=unprocessable", "list --json --sink hook --source main --reason unprocessable"),
+        ("?reason=gone", "list --json --reason gone"),
+    ] {
+        let command: Value = serde_json::from_str(&deliveries(&app, line).await.1).unwrap();
+        assert_eq!(api.get(&format!("deliveries{query}")).await, (200, command), "{query}");
+    }
+    let (mut ids, mut path) = (Vec::new(), "deliveries?limit=1".to_owned());
+    for _ in 0..3 {
+        let (_, page) = api.get(&path).await;
+        ids.push(page["deliveries"][0]["order_id"].as_str().unwrap().to_owned());
+        path = format!("deliveries?limit=1&after={}", page["next"].as_str().unwrap());
+    }
+    assert_eq!(ids, ["A-1", "A-2", "A-3"]);
+    assert_eq!(api.get(&path).await.1, json!({ "deliveries": [], "next": null }));
+}
+
+#[tokio::test]
+async fn g10_the_quarantine_is_listed_in_pages_without_its_bytes() {
+    let mut app = TestApp::start().await;
+    for id in ["A-1", "A-2"] {
+        app.stores(&json!({ "id": id, "version": "new", "customer": "Jane Miller" })).await;
+    }
+    let api = Api::start(&app).await;
+
+    let (_, first) = api.get("quarantine?limit=1&source=main").await;
+    let (_, second) = api.get(&format!("quarantine?limit=1&after={}", first["next"])).await;
+
+    let ids = [&first["quarantine"][0]["order_id"], &second["quarantine"][0]["order_id"]];
+    assert_eq!(ids, [&json!("A-2"), &json!("A-1")]);
+    assert!(!format!("{first}{second}").contains("Miller"));
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_understood_is_refused() {
+    let app = TestApp::start().await;
+    let api = Api::start(&app).await;
+
+    for path in [
+        "deliveries?limit=0",
+        "deliveries?limit=1001",
+        "deliveries?limit=many",
+        "deliveries?state=lost",
+        "deliveries?sink=NO",
+        "deliveries?after=here",
+        "deliveries?order=A-1",
+        "deliveries?reason=%00",
+        "quarantine?after=x",
+        "quarantine?limit=0",
+        "quarantine?id=1",
+    ] {
+        let (status, answer) = api.get(path).await;
+        assert_eq!((status, answer["error"]["code"].as_str()), (400, Some("bad_request")), "{path}");
+    }
+    assert_eq!(api.get("deliveries?sink=nowhere").await.0, 404);
+    assert_eq!(api.get("quarantine?source=nowhere").await.0, 404);
+}
