@@ -152,13 +152,27 @@ pub async fn store_pages(
                               THEN d.reason END,
                 hint = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
                             THEN d.hint END,
-                priority = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.applied_version IS NULL
-                                THEN d.priority ELSE 1 END,
+                priority = CASE WHEN d.state IN ('in_flight', 'in_doubt') THEN d.priority
+                                WHEN d.applied_version IS NOT NULL THEN 1
+                                -- Nothing was owed of it until now, however old it is.
+                                WHEN d.state = 'skipped' THEN 0
+                                ELSE d.priority END,
                 updated_at = EXCLUDED.updated_at
             WHERE d.wanted_version < EXCLUDED.wanted_version
                -- A lower version of an order whose walk has not begun: it begins there.
                OR d.state = 'pending' AND d.decided_version IS NULL AND d.sent_version IS NULL
                   AND EXCLUDED.floor_version < d.floor_version
+            RETURNING d.sink, d.order_id, d.state
+        ), cured AS (
+            -- Nobody needs to look at what a newer version made due again. Looked for only while somebody has to.
+            UPDATE alerts a
+            SET resolved_at = fence.now
+            FROM owed
+            CROSS JOIN fence
+            WHERE EXISTS (SELECT FROM alerts WHERE cause = 'dead_letter' AND resolved_at IS NULL)
+              AND a.cause = 'dead_letter' AND a.resolved_at IS NULL
+              AND a.subject = owed.sink || '/' || fence.name || '/' || owed.order_id
+              AND owed.state = 'pending'
         ), refused AS (
             INSERT INTO quarantine (source, order_id, version, raw, raw_hash, reason, detail, received_at)
             SELECT fence.name, u.order_id, u.version, u.raw, u.raw_hash, u.reason, u.detail, fence.now

@@ -405,3 +405,14 @@ async fn a_changed_scope_is_told_once_and_changes_nothing_else() {
     );
     assert_eq!(app.text("SELECT cursor FROM sources").await, cursor);
 }
+
+#[tokio::test]
+async fn an_old_order_that_owed_nothing_until_now_is_a_new_one_when_it_is_accepted() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "placed")).await;
+    app.run("UPDATE deliveries SET priority = 2").await; // as a backfill or replay leaves it
+
+    app.stores(&order("A-1", 2, "accepted")).await;
+
+    assert_eq!(app.number("SELECT priority::bigint FROM deliveries").await, 0);
+}

@@ -449,6 +449,18 @@ async fn open_alerts(app: &TestApp) -> Option<String> {
 }
 
 #[tokio::test]
+async fn a_dead_letters_alert_ends_when_a_newer_version_cures_it() {
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+    refused(&mut app, "A-2").await;
+
+    app.stores(&order("A-1", 2, "accepted")).await;
+
+    let open = "SELECT string_agg(subject, ' ') FROM alerts WHERE cause = 'dead_letter' AND resolved_at IS NULL";
+    assert_eq!(app.text(open).await.as_deref(), Some("hook/main/A-2"));
+}
+
+#[tokio::test]
 async fn a_dead_letters_alert_ends_when_a_person_has_dealt_with_it() {
     let mut app = TestApp::start().await;
     for id in ["A-1", "A-2", "A-3", "A-4"] {
