@@ -52,7 +52,7 @@ impl Driver {
                 return None;
             }
             let outcome = Outcome::Retry { reason: Reason::Panicked, sent: Sent::Possibly, not_before: None };
-            let answer = Answer { outcome, http_status: None, excerpt: None };
+            let answer = Answer::of(outcome);
             Some(self.ended(&held, version_of(&held.claimed), None, started, answer))
         })
     }
@@ -60,6 +60,12 @@ impl Driver {
     /// `stored` is set before a step is written down.
     async fn attempt_unguarded(&self, held: &Held, started: DateTime<Utc>, stored: &AtomicBool) -> Option<Ended> {
         let claimed = &held.claimed;
+        if !held.may_call() {
+            // A stored step must not be given back as if nothing had been sent: its lease runs out instead.
+            let given_back = || self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
+            let nothing_stored = claimed.pending_step.is_none();
+            return nothing_stored.then(|| Ended { settlement: given_back(), signal: Signal::Silent });
+        }
         if let Some(pending) = &claimed.pending_step {
             return self.resolve_doubt(held, pending, started).await;
         }
@@ -88,12 +94,12 @@ impl Driver {
             return None;
         }
         let limit = self.rules.request_timeout + Duration::from_secs(2);
+        held.spend_call();
         let answer = match tokio::time::timeout(limit, self.sink.send(&step, started)).await {
             Ok(answer) => answer,
-            Err(_) => {
-                Answer { outcome: Outcome::Unknown { reason: Reason::Timeout }, http_status: None, excerpt: None }
-            }
+            Err(_) => Answer::of(Outcome::Unknown { reason: Reason::Timeout }),
         };
+        self.note_limits(held, &answer).await;
         Some(self.ended(held, version_of(claimed), Some(&step), started, answer))
     }
 
@@ -193,10 +199,11 @@ impl Driver {
             return Some(self.after_look_up(held, None, next, started, "unknown"));
         };
         let limit = self.rules.request_timeout + Duration::from_secs(2);
+        held.spend_call();
         let finding = tokio::time::timeout(limit, self.sink.look_up(&step)).await.unwrap_or(Finding::Unclear);
         Some(match finding {
             Finding::Stands(receipt) => {
-                let answer = Answer { outcome: Outcome::Delivered(receipt), http_status: None, excerpt: None };
+                let answer = Answer::of(Outcome::Delivered(receipt));
                 self.ended(held, version_of(&held.claimed), Some(&step), started, answer)
             }
             Finding::Absent => {

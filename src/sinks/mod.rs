@@ -16,6 +16,7 @@ use crate::{
     domain::{
         delivery::{DeliveryKey, Outcome, Plan, Progress, Receipt, Step},
         ids::Version,
+        limits::LearnedLimit,
         money::Breakdown,
         order::Order,
     },
@@ -48,6 +49,17 @@ pub struct Answer {
     pub http_status: Option<u16>,
     /// Beginning of the answer, masked: no personal data, no secrets.
     pub excerpt: Option<String>,
+    /// What it told about the destination's limits.
+    pub limits: Vec<LearnedLimit>,
+    /// Calls made beside the one, where the destination counts them: a token fetched, a repeat with a fresh one.
+    pub calls_beside: u32,
+}
+
+impl Answer {
+    /// An outcome of which nothing more is known.
+    pub fn of(outcome: Outcome) -> Self {
+        Self { outcome, http_status: None, excerpt: None, limits: Vec::new(), calls_beside: 0 }
+    }
 }
 
 /// What a look-up found about a step in doubt.

@@ -235,6 +235,7 @@ async fn a_step_that_must_not_be_repeated_is_looked_up_after_its_adapter_broke()
         read_back: app.settings.delivery.read_back.clone(),
         lanes: vec![String::new()],
         metrics: Arc::default(),
+        budget: None,
     };
     app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
 

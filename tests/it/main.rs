@@ -3,6 +3,7 @@
 mod harness;
 
 mod breaker;
+mod budgets;
 mod checklist_limits;
 mod checklist_paging;
 mod checklist_privacy;
