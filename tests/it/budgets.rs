@@ -14,7 +14,9 @@ use scoffable_sync::{
         ids::SinkName,
         limits::{LearnedLimit, Told, Window},
     },
-    simulator::faults::status,
+    ops::health,
+    simulator::faults,
+    store::status,
 };
 use sqlx::PgPool;
 
@@ -64,7 +66,7 @@ async fn full_for(app: &TestApp) -> Option<i64> {
 async fn a_sink_without_limits_touches_no_row() {
     let mut app = TestApp::start().await;
 
-    app.webhook.answer_next([status(429)
+    app.webhook.answer_next([faults::status(429)
         .header("x-ratelimit-remaining", "0")
         .header("x-ratelimit-limit", "5;w=60")
         .retry_after(Duration::from_secs(5))]);
@@ -250,7 +252,7 @@ async fn an_order_that_needs_no_call_gives_its_call_back() {
 #[tokio::test]
 async fn a_failed_call_is_a_call() {
     let mut app = limited("per_minute", "2").start().await;
-    app.webhook.answer_next([status(500), status(422)]);
+    app.webhook.answer_next([faults::status(500), faults::status(422)]);
     store_orders(&mut app, "A", 3).await;
 
     app.dispatch().await;
@@ -285,7 +287,7 @@ async fn a_new_month_opens_the_budget_again() {
 async fn what_an_answer_says_is_left_lowers_the_budget_of_every_process() {
     let mut app = limited("per_minute", "50").with("sinks.hook.concurrency", "1").start().await;
     let told = |status_code| {
-        status(status_code)
+        faults::status(status_code)
             .after_the_effect()
             .header("x-ratelimit-limit", "50;w=1, 60;w=60")
             .header("x-ratelimit-remaining", "2")
@@ -305,7 +307,8 @@ async fn what_an_answer_says_is_left_lowers_the_budget_of_every_process() {
 #[tokio::test]
 async fn a_day_that_is_used_up_there_is_waited_out_also_by_a_new_process() {
     let mut app = limited("per_minute", "50").with("sinks.hook.limits.per_day", "1000").start().await;
-    app.webhook.answer_next([status(429).header("x-rate-limit-problem", "Day").retry_after(Duration::from_hours(5))]);
+    app.webhook
+        .answer_next([faults::status(429).header("x-rate-limit-problem", "Day").retry_after(Duration::from_hours(5))]);
     store_orders(&mut app, "A", 1).await;
     app.dispatch().await;
     store_orders(&mut app, "B", 1).await;
@@ -359,7 +362,7 @@ async fn a_lost_connection_gives_nothing_back_twice() {
 #[tokio::test]
 async fn a_probe_of_an_open_breaker_needs_a_call_as_well() {
     let mut app = limited("per_minute", "2").with("sinks.hook.breaker.failures", "1").start().await;
-    app.webhook.answer_next([status(500)]);
+    app.webhook.answer_next([faults::status(500)]);
     app.arrives(&order("A-1", 1, "accepted")).await;
     assert_eq!(make(&budget(&app), Class::New, 9).await, 1);
 
@@ -412,4 +415,43 @@ async fn people_see_what_waits_for_the_budget_and_until_when() {
 
     assert_eq!(app.number(waiting).await, 2);
     assert!((55..=63).contains(&app.number(until).await));
+}
+
+#[tokio::test]
+async fn status_tells_how_much_of_each_limit_is_used() {
+    let mut app = limited("per_minute", "3").with("sinks.hook.limits.per_month", "310").start().await;
+    store_orders(&mut app, "A", 5).await;
+    app.dispatch().await;
+
+    let overview = status::overview(&app.pool).await.unwrap();
+
+    let told: Vec<_> = overview.call_budgets.iter().map(|b| (b.scope.as_str(), b.window, b.used, b.limit)).collect();
+    let share = overview.call_budgets[0].limit;
+    let expected = [
+        ("sink:hook", Window::Day, 3, share),
+        ("sink:hook", Window::Minute, 3, Some(3)),
+        ("sink:hook", Window::Month, 3, Some(310)),
+    ];
+    assert_eq!(told, expected);
+    assert!(overview.call_budgets.iter().all(|budget| budget.resets_at.is_some()));
+    let full: Vec<_> = overview.call_budgets.iter().map(|budget| budget.full_until.is_some()).collect();
+    assert_eq!(full, [false, true, false]);
+    assert_eq!(overview.sinks[0].waiting_for, [("budget".to_owned(), 2)].into());
+    assert_eq!(overview.sinks[0].budget_full_until, overview.call_budgets[1].full_until);
+}
+
+#[tokio::test]
+async fn a_sink_that_waits_for_its_budget_for_long_is_told_so_and_not_to_be_restarted() {
+    let mut app = limited("per_day", "1").start().await;
+    store_orders(&mut app, "A", 2).await;
+    app.dispatch().await;
+    app.run("UPDATE deliveries SET next_attempt_at = next_attempt_at - interval '1 hour'").await;
+
+    let overview = status::overview(&app.pool).await.unwrap();
+    let health = health::judge(&overview, &health::Limits::default());
+
+    let [reason] = &health.reasons[..] else { panic!("{health:?}") };
+    assert_eq!(reason.cause, health::Cause::SinkBehind);
+    assert!(reason.detail.contains("no call is left until"), "{reason:?}");
+    assert!(reason.hint.contains("limits"), "{reason:?}");
 }
