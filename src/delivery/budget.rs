@@ -19,8 +19,9 @@ use crate::{
     store::budgets::{Counter, CounterKey, Entry},
 };
 
-/// A reserved call goes out within this time.
-pub const HOLD: Duration = Duration::from_secs(1);
+/// A reserved call goes out within this time: long enough for a claim on a database that has much to do, short enough
+/// to cost a minute's limit no more than a twentieth.
+pub const HOLD: Duration = Duration::from_millis(2_500);
 /// How much longer than another call one may be on its way to the destination.
 const TRAVEL: Duration = Duration::from_millis(500);
 /// Calls of one n-th of a window are counted together.
@@ -261,7 +262,10 @@ impl Ledger {
                     counter.learned_remaining = Some(remaining);
                     counter.learned_spent = remaining - left;
                 }
-                counter.learned_until = Some(until);
+                // A limit alone says nothing of how long the number told before it is true.
+                if remaining.is_some() || counter.learned_until.is_none() {
+                    counter.learned_until = Some(until);
+                }
             }
         }
         meter.touched = true;

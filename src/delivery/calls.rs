@@ -17,6 +17,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use tracing::info;
 
 use super::budget::{Ask, Class, HOLD, Ledger, Limit, missing};
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         ids::SinkName,
         limits::{LearnedLimit, Told, Window},
     },
-    store::{self, StoreError},
+    store::{self, StoreError, budgets::Counter},
 };
 
 /// The budget of one sink.
@@ -120,8 +121,11 @@ impl Budget {
         clock: &Clock,
     ) -> Option<Arc<Self>> {
         let limits = limits(sink, settings, lanes);
-        let budget = Self { limits, pool: pool.clone(), clock: clock.clone(), noted: Mutex::default() };
-        (!budget.limits.is_empty()).then(|| Arc::new(budget))
+        (!limits.is_empty()).then(|| Self::within(limits, pool, clock))
+    }
+
+    pub fn within(limits: Vec<Limit>, pool: &PgPool, clock: &Clock) -> Arc<Self> {
+        Arc::new(Self { limits, pool: pool.clone(), clock: clock.clone(), noted: Mutex::default() })
     }
 
     /// Reserves as many of these calls as there is room for, together up to `most`.
@@ -175,6 +179,7 @@ impl Budget {
             if !store::budgets::save(&self.pool, &changed.iter().collect::<Vec<_>>()).await? {
                 continue;
             }
+            tell_what_is_used_up(&changed, &counters);
             let call_of = |ask: &Ask| Call {
                 budget: Arc::clone(self),
                 lane: ask.lane.clone(),
@@ -210,6 +215,17 @@ impl Budget {
         let lanes: Vec<&str> = lanes.collect();
         let counts = |limit: &&Limit| limit.lane.as_deref().is_none_or(|lane| lanes.contains(&lane));
         self.limits.iter().filter(counts).cloned().collect()
+    }
+}
+
+/// For the diary: a day or a month that is used up. Shorter windows come and go.
+fn tell_what_is_used_up(now: &[Counter], before: &[Counter]) {
+    for counter in now.iter().filter(|counter| counter.window >= Window::Day) {
+        let Some(full_until) = counter.full_until else { continue };
+        let same = |old: &&Counter| (&old.scope, old.window) == (&counter.scope, counter.window);
+        if before.iter().find(same).is_none_or(|old| old.full_until.is_none_or(|until| until < full_until)) {
+            info!(budget.scope = counter.scope, budget.window = %counter.window, %full_until, "call budget used up");
+        }
     }
 }
 

@@ -111,8 +111,9 @@ impl Driver {
             let lane = std::slice::from_ref(&open.lane);
             // A probe won for nothing would keep the next order waiting.
             let Some(due) = store::deliveries::next_due(&self.pool, &self.name, lane, offset).await? else { continue };
-            rest = rest.min(due.max(open.probe_in));
-            if !due.is_zero() || !open.probe_in.is_zero() {
+            let wait = due.max(open.probe_in);
+            if !wait.is_zero() {
+                rest = rest.min(wait);
                 continue;
             }
             let mut call = None;
@@ -120,10 +121,10 @@ impl Driver {
                 let ask = Ask { lane: open.lane.clone(), class: Class::New, calls: 1 };
                 call = budget.reserve(&[ask], 1).await?.calls.into_iter().flatten().next();
                 if call.is_none() {
-                    rest = IDLE; // asked again then, whatever is due
                     continue;
                 }
             }
+            rest = Duration::ZERO;
             if store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await? {
                 let probe = self.claim_of(1, lane, ANY_PRIORITY).await?.pop();
                 held.extend(probe.map(|probe| Held { probe: true, call, ..probe }));
