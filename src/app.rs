@@ -1,10 +1,12 @@
 //! Wiring: builds the parts from validated settings and hands them to each other. Decides nothing.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sqlx::PgPool;
+use tokio::sync::Notify;
 
 use crate::{
+    boundary::{Boundary, reach},
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions},
     delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver},
@@ -13,7 +15,7 @@ use crate::{
         WakeUps,
         poller::{Parts, Poller},
     },
-    lifecycle::Lifecycle,
+    lifecycle::Phase,
     sinks::{self, BuildError},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
@@ -59,6 +61,7 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             tracing::warn!(source.name = %name, hint, "scope changed");
             store::alerts::raise(pool, "scope_changed", name.as_str(), hint).await?;
         }
+        reach(Boundary::SourceRegistered);
     }
     for (name, sink) in &settings.sinks {
         let failed = |source| StoreError { operation: "sinks.register", source };
@@ -83,6 +86,7 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             tracing::info!(sink.name = %name, sink.kind = row.kind, "sink activated");
         }
         tx.commit().await.map_err(failed)?;
+        reach(Boundary::SinkRegistered);
     }
     Ok(())
 }
@@ -90,12 +94,28 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
 impl App {
     /// Builds the loops of every source and sink.
     pub fn build(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Self, AppError> {
-        let metrics = Arc::new(Metrics::default());
+        Self::counting(Arc::default(), settings, pool, clock, owner)
+    }
+
+    /// As [`Self::build`], counting on where other loops of this process have counted.
+    pub fn counting(
+        metrics: Arc<Metrics>,
+        settings: &Settings,
+        pool: &PgPool,
+        clock: &Clock,
+        owner: &str,
+    ) -> Result<Self, AppError> {
         let mut wake = WakeUps::default();
+        let bells: BTreeMap<&SinkName, Arc<Notify>> = settings.sinks.keys().map(|name| (name, wake.add())).collect();
         let mut dispatchers = Vec::new();
         for (name, sink) in &settings.sinks {
-            let driver = driver(name, sink, settings, pool, clock, owner, &metrics)?;
-            dispatchers.push(Dispatcher::new(Arc::new(driver), wake.add()));
+            let waits_for_it = |(_, other): &(&SinkName, &SinkSettings)| other.common.after.as_ref() == Some(name);
+            let dependents = settings.sinks.iter().filter(waits_for_it);
+            let driver = Driver {
+                dependents: dependents.map(|(other, _)| (other.clone(), Arc::clone(&bells[other]))).collect(),
+                ..driver(name, sink, settings, pool, clock, owner, &metrics)?
+            };
+            dispatchers.push(Dispatcher::new(Arc::new(driver), Arc::clone(&bells[name])));
         }
         let mut pollers = Vec::new();
         for (name, source) in &settings.sources {
@@ -115,14 +135,21 @@ impl App {
     }
 
     /// Starts every loop.
-    pub fn spawn(self, lifecycle: &Lifecycle) {
+    pub fn spawn(self, phase: &Phase) {
         for poller in self.pollers {
-            lifecycle.spawn("poller", poller.run(lifecycle.drain().clone()));
+            phase.spawn("poller", poller.run(phase.drain().clone()));
         }
         for dispatcher in self.dispatchers {
-            lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
+            phase.spawn("dispatcher", dispatcher.run(phase.drain().clone()));
         }
     }
+}
+
+/// The parts that plan and send, without their loops: for a look at what they would do.
+pub fn drivers(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Vec<Driver>, AppError> {
+    let metrics = Arc::new(Metrics::default());
+    let of = |(name, sink)| driver(name, sink, settings, pool, clock, owner, &metrics);
+    settings.sinks.iter().map(of).collect()
 }
 
 fn driver(
@@ -146,6 +173,7 @@ fn driver(
         read_back: settings.delivery.read_back.clone(),
         budget: Budget::of(name, sink, &lanes, pool, clock),
         lanes,
+        dependents: Vec::new(),
         metrics: Arc::clone(metrics),
     })
 }

@@ -38,12 +38,14 @@
 //! | [`ops`] | health, metrics and status over HTTP | how anything is decided |
 //! | [`app`] | wiring, and nothing else | |
 //! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs and metrics, the HTTP client all share | |
+//! | [`boundary`] | names for the moments at which a process may die; nothing in a release | |
 //! | [`cli`] | a file per subcommand | |
 //! | [`simulator`] | strict stand-ins for the foreign systems, and the ledger that judges us | our clients' types |
 //!
 //! The tests begin at `tests/it/delivery.rs`; each promise has a module named after it.
 
 pub mod app;
+pub mod boundary;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -98,6 +98,37 @@ impl Ending {
     }
 }
 
+/// Some tasks of a [`Lifecycle`], which drains them too.
+#[derive(Debug)]
+pub struct Phase {
+    lifecycle: Lifecycle,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Phase {
+    /// Cancelled when nothing new may be begun.
+    pub fn drain(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// As [`Lifecycle::spawn`], for a task that goes on until [`Self::drain`] is cancelled.
+    pub fn spawn(&self, task: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+        let running = self.lifecycle.spawn_until(self.stop.clone(), task, future);
+        self.tasks.spawn(running);
+    }
+
+    /// Drains these tasks and waits for their ends, but no longer than the limit: what holds on then holds leases, and
+    /// hinders nobody.
+    pub async fn end(self, limit: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(limit, self.tasks.wait()).await.is_err() {
+            warn!(stop.reason = "reload", "a task goes on with the settings of before");
+        }
+    }
+}
+
 impl Lifecycle {
     pub fn new() -> Self {
         Self::default()
@@ -135,6 +166,20 @@ impl Lifecycle {
     /// Runs a task that goes on until [`Self::drain`] is cancelled. Ending earlier, or by a panic at any time, is dying:
     /// the whole process then drains. Name it by what it does: `"poller"`.
     pub fn spawn(&self, task: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_until(self.drain.clone(), task, future);
+    }
+
+    /// Tasks that can be stopped before the process is, for instance to start again with other settings.
+    pub fn phase(&self) -> Phase {
+        Phase { lifecycle: self.clone(), stop: self.drain.child_token(), tasks: TaskTracker::new() }
+    }
+
+    fn spawn_until(
+        &self,
+        stop: CancellationToken,
+        task: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
         let lifecycle = self.clone();
         let guarded = AssertUnwindSafe(future).catch_unwind();
         self.tasks.spawn(async move {
@@ -143,7 +188,7 @@ impl Lifecycle {
                 () = lifecycle.abort.cancelled() => return,
             };
             let how = match ended {
-                Ok(()) if lifecycle.drain.is_cancelled() => return debug!(task.name = task, "task drained"),
+                Ok(()) if stop.is_cancelled() => return debug!(task.name = task, "task drained"),
                 Ok(()) => HowItDied::Returned,
                 Err(_) => HowItDied::Panicked,
             };
@@ -151,7 +196,7 @@ impl Lifecycle {
             error!(task.name = task, error = %died, "task died");
             _ = lifecycle.died.set(died);
             lifecycle.drain.cancel();
-        });
+        })
     }
 
     /// Until a drain is asked for, and then until every task has ended, but no longer than `limit` before everything is

@@ -129,7 +129,7 @@ pub async fn run(args: DemoArgs) -> Result<u8, CliError> {
 
     let pool = database.pool.clone();
     let working = async {
-        let code = daemon(&settings, database, &lifecycle, &clock).await;
+        let code = daemon(&settings, database, &lifecycle, &clock, &|| Ok(settings.clone())).await;
         // Also when it could not begin: whoever watches it must not wait for a person.
         lifecycle.request_drain();
         code

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod migrate;
 pub mod operator;
 pub mod order;
+pub mod plan;
 pub mod quarantine;
 pub mod run;
 pub mod simulate;
@@ -31,6 +32,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use self::config::Form;
 use crate::{
+    clock::Clock,
     config::{self as settings, ConfigError, LoadOptions},
     database::{Database, install::Consent},
     domain::ids::SourceName,
@@ -83,6 +85,8 @@ enum Command {
     Status(StatusArgs),
     /// Everything that happened to one order; exit 1 when it is unknown
     Order(OrderArgs),
+    /// A dry run: what would be sent to each sink, and what changed; sends nothing
+    Plan(plan::PlanArgs),
     /// Work what waits for a person: list, retry, discard, adopt
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
@@ -247,6 +251,11 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(order::run(&database.pool, &args.id, args.source.as_ref(), args.json.form(), out).await?)
+        }
+        Command::Plan(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(plan::run(&settings, &database.pool, &Clock::default(), &args, out).await?)
         }
         Command::Deliveries(command) => {
             let database = configured(&options).await?;

@@ -113,7 +113,8 @@ fn acted(action: &StoredAction) -> String {
     format!("{}{sink} ({given}){why}", action.action)
 }
 
-fn changed(change: &Change) -> String {
+/// One line for people.
+pub(super) fn changed(change: &Change) -> String {
     let amount = |amount: &Option<Money>| amount.map_or_else(|| "none".to_owned(), money);
     match change {
         Change::Status { from, to, unusual: None } => format!("status: {from} → {to}"),

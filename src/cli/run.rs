@@ -34,7 +34,8 @@ pub async fn run(options: &LoadOptions, consent: Consent) -> Result<u8, CliError
         opened = database::open_migrated(&settings.database, consent) => opened?,
         () = lifecycle.drain().cancelled() => return Ok(super::FINE),
     };
-    let code = daemon(&settings, opened.0, &lifecycle, &Clock::default()).await?;
+    let read_again = || config::load(options);
+    let code = daemon(&settings, opened.0, &lifecycle, &Clock::default(), &read_again).await?;
     signals.abort();
     Ok(code)
 }
@@ -71,28 +72,58 @@ async fn serve(
     Ok(())
 }
 
-/// Registers, runs and stops everything on an open database. The caller decides when to drain.
+/// Registers, runs and stops everything on an open database. The caller decides when to drain, and reads settings anew
+/// when a reload is asked for.
 pub async fn daemon(
     settings: &Settings,
     database: Database,
     lifecycle: &Lifecycle,
     clock: &Clock,
+    read_again: &(dyn Fn() -> Result<Settings, ConfigError> + Sync),
 ) -> Result<u8, CliError> {
-    let register = async || app::register(&database.pool, settings, clock).await;
-    tokio::select! {
-        registered = database::patiently(&settings.database, register) => registered?,
-        () = lifecycle.drain().cancelled() => return Ok(super::FINE),
+    let mut settings = settings.clone();
+    let mut reloads = lifecycle.reloads();
+    register(&settings, &database, lifecycle, clock).await?;
+    if lifecycle.drain().is_cancelled() {
+        return Ok(super::FINE);
     }
-    let app = App::build(settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
-    serve(settings, &database, &app, clock, lifecycle).await?;
-    app.spawn(lifecycle);
+    let app = App::build(&settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
+    let metrics = Arc::clone(&app.metrics);
+    serve(&settings, &database, &app, clock, lifecycle).await?;
+    let mut phase = lifecycle.phase();
+    app.spawn(&phase);
     let (sources, sinks) = (settings.sources.len(), settings.sinks.len());
     info!(sources, sinks, version = env!("CARGO_PKG_VERSION"), "daemon started");
-    service_manager::ready(&format!("{sources} sources, {sinks} sinks"));
+    service_manager::ready(&summary(&settings));
     let watched = lifecycle.abort().clone();
     tokio::spawn(service_manager::watchdog(|| true, watched));
 
-    lifecycle.drain().cancelled().await;
+    loop {
+        tokio::select! {
+            () = lifecycle.drain().cancelled() => break,
+            Ok(()) = reloads.changed() => {}
+        }
+        service_manager::reloading();
+        let prepared = async {
+            let new = read_again()?;
+            let app = App::counting(Arc::clone(&metrics), &new, &database.pool, clock, &app::owner());
+            let app = app.map_err(anyhow::Error::from)?;
+            register(&new, &database, lifecycle, clock).await?;
+            Ok::<_, CliError>((new, app))
+        };
+        match prepared.await {
+            Ok((new, app)) => {
+                tell_what_stays(&settings, &new);
+                phase.end(settings.delivery.drain).await;
+                phase = lifecycle.phase();
+                app.spawn(&phase);
+                settings = new;
+                info!(sources = settings.sources.len(), sinks = settings.sinks.len(), "settings reloaded");
+            }
+            Err(error) => error!(error = chain(&error), "settings not reloaded: those of before stay in use"),
+        }
+        service_manager::ready(&summary(&settings));
+    }
     service_manager::stopping();
     let ending = lifecycle.run_to_end(settings.delivery.drain).await;
     info!(ending = ?ending, "daemon stopped");
@@ -101,6 +132,36 @@ pub async fn daemon(
         Err(error) => {
             error!(error = chain(&error), "database not closed cleanly");
             Ok(FAILED)
+        }
+    }
+}
+
+fn summary(settings: &Settings) -> String {
+    format!("{} sources, {} sinks", settings.sources.len(), settings.sinks.len())
+}
+
+/// Gives every source and sink its row; returns early when a drain begins.
+async fn register(
+    settings: &Settings,
+    database: &Database,
+    lifecycle: &Lifecycle,
+    clock: &Clock,
+) -> Result<(), CliError> {
+    let register = async || app::register(&database.pool, settings, clock).await;
+    tokio::select! {
+        registered = database::patiently(&settings.database, register) => Ok(registered?),
+        () = lifecycle.drain().cancelled() => Ok(()),
+    }
+}
+
+/// What is opened once cannot follow a reload.
+fn tell_what_stays(before: &Settings, after: &Settings) {
+    let section = |settings: &Settings, name: &str| {
+        serde_json::to_value(settings).ok().and_then(|all| all.get(name).cloned()).unwrap_or_default()
+    };
+    for name in ["database", "http", "log"] {
+        if section(before, name) != section(after, name) {
+            warn!(key = name, suggestion = "restart the service", "this table changed and needs a restart");
         }
     }
 }

@@ -1,35 +1,35 @@
-//! One claimed delivery, taken as far as it goes: plan → (intent) → send → what is to be written.
+//! Claimed deliveries, taken as far as they go: plan → (intent) → send → what is to be written.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use super::{
     breaker::Signal,
-    decide::{Decision, Policy, Tried, decide},
+    decide::{Decision, Policy, Sending, Tried, decide},
     driver::{Driver, Ended, Held, report},
     rules::{self, Reached, sent_after},
 };
 use crate::{
+    boundary::{Boundary, reach},
     clock::BootInstant,
     config::Versions,
     domain::{
-        delivery::{Outcome, POSSIBLY_STANDS, Plan, Reason, Repeat, Sent, Step, WaitingFor},
+        delivery::{
+            GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Reason, Receipt, Repeat, Sent, Step, WaitingFor,
+        },
         ids::Version,
         money,
     },
-    sinks::{Answer, Finding, View},
+    sinks::{Answer, Counterpart, GroupAnswer, View},
     source::{self, SourceKind},
     store::{
         self,
-        deliveries::{AttemptRecord, Claimed, Next, Settlement, Snapshot},
+        deliveries::{AttemptRecord, Claimed, Lease, Next, Settlement, Snapshot},
     },
 };
 
@@ -38,91 +38,242 @@ pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// When a delivery is claimed again whose version the claim could not see yet.
 const SOON: Duration = Duration::from_millis(50);
 
+/// A planned step whose lease holds until the deadline.
+#[derive(Debug)]
+struct Ready {
+    held: Held,
+    version: Version,
+    step: Step,
+    deadline: BootInstant,
+}
+
 impl Driver {
-    /// Takes one claimed delivery as far as it goes. None: the lease was lost, or nobody could say whether it still
-    /// holds; nothing was sent and nothing may be written.
-    pub(super) async fn attempt(&self, held: Held) -> Option<Ended> {
+    /// Takes claimed deliveries as far as they go: several only where their steps may share one call, or their doubts
+    /// one look-up. One that is missing afterwards lost its lease, or nobody could say whether it still holds: nothing
+    /// of it was sent, or its step was written down, and nothing may be written.
+    pub(super) async fn attempt(&self, batch: Vec<Held>) -> Vec<Ended> {
         let started = self.clock.wall();
-        let stored = AtomicBool::new(held.claimed.pending_step.is_some());
-        let guarded = AssertUnwindSafe(self.attempt_unguarded(&held, started, &stored)).catch_unwind().await;
-        guarded.unwrap_or_else(|_| {
-            warn!(sink.name = %self.name, order.id = %held.claimed.key.order.order_id, "attempt panicked");
-            if stored.load(Ordering::Relaxed) {
-                // A step that must not be repeated may have been sent: once the lease ran out it is looked up.
-                return None;
-            }
-            let outcome = Outcome::Retry { reason: Reason::Panicked, sent: Sent::Possibly, not_before: None };
-            let answer = Answer::of(outcome);
-            Some(self.ended(&held, version_of(&held.claimed), None, started, answer))
-        })
+        let (batch, stale): (Vec<Held>, Vec<Held>) = batch.into_iter().partition(Held::may_call);
+        let (doubtful, fresh): (Vec<Held>, Vec<Held>) =
+            batch.into_iter().partition(|held| held.claimed.pending.is_some());
+        // A stored step must not be given back as if nothing had been sent: its lease runs out instead.
+        let stale = stale.iter().filter(|held| held.claimed.pending.is_none());
+        let given_back = |held: &Held| self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
+        let mut ended: Vec<Ended> =
+            stale.map(|held| Ended { settlement: given_back(held), signal: Signal::Silent }).collect();
+        if !doubtful.is_empty() {
+            ended.extend(self.settle_doubts(doubtful, started).await);
+        }
+        if !fresh.is_empty() {
+            ended.extend(self.bring(fresh, started).await);
+        }
+        ended
     }
 
-    /// `stored` is set before a step is written down.
-    async fn attempt_unguarded(&self, held: &Held, started: DateTime<Utc>, stored: &AtomicBool) -> Option<Ended> {
-        let claimed = &held.claimed;
-        if !held.may_call() {
-            // A stored step must not be given back as if nothing had been sent: its lease runs out instead.
-            let given_back = || self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
-            let nothing_stored = claimed.pending_step.is_none();
-            return nothing_stored.then(|| Ended { settlement: given_back(), signal: Signal::Silent });
+    async fn bring(&self, fresh: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
+        if let Err(answer) = self.prepared(started).await {
+            let failed = |held: Held| self.ended(&held, version_of(&held.claimed), None, started, answer.clone());
+            return fresh.into_iter().map(failed).collect();
         }
-        if let Some(pending) = &claimed.pending_step {
-            return self.resolve_doubt(held, pending, started).await;
+        let mut ended = Vec::new();
+        let mut steps: Vec<Ready> = Vec::new();
+        for held in fresh {
+            let planned = std::panic::catch_unwind(AssertUnwindSafe(|| self.next_step(&held, started)));
+            match planned {
+                Ok(Ok((version, step))) => steps.push(Ready { deadline: held.deadline, held, version, step }),
+                Ok(Err(decided)) => ended.push(*decided),
+                Err(_) => ended.push(self.panicked(&held, None, started)),
+            }
+        }
+        while let Some(first) = steps.pop() {
+            // Only like goes with like.
+            let mut call = vec![first];
+            while call.len() < self.sink.group_size()
+                && let Some(at) = steps.iter().position(|other| is_alike(&other.step, &call[0].step))
+            {
+                call.push(steps.swap_remove(at));
+            }
+            ended.extend(self.call(call, started).await);
+        }
+        ended
+    }
+
+    async fn prepared(&self, now: DateTime<Utc>) -> Result<(), Answer> {
+        let limit = self.call_limit();
+        match tokio::time::timeout(limit, AssertUnwindSafe(self.sink.prepare(now)).catch_unwind()).await {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(_)) => Err(Outcome::Retry { reason: Reason::Panicked, sent: Sent::No, not_before: None }.into()),
+            Err(_) => Err(Outcome::Retry { reason: Reason::Timeout, sent: Sent::No, not_before: None }.into()),
+        }
+    }
+
+    /// The step to send now, or what was decided instead.
+    fn next_step(&self, held: &Held, started: DateTime<Utc>) -> Result<(Version, Step), Box<Ended>> {
+        let claimed = &held.claimed;
+        if claimed.after_loss && claimed.failing_for.is_some_and(|failing| failing >= self.rules.retry.give_up_after) {
+            // Nothing was learnt from the attempts before: each took its worker with it.
+            return Err(Box::new(self.ended(held, version_of(claimed), None, started, lost_again().into())));
         }
         let Some(snapshot) = &claimed.snapshot else {
             if claimed.all_walked {
-                return Some(self.decided_without_a_call(held, Plan::Unchanged, started));
+                return Err(Box::new(self.decided_without_a_call(held, Plan::Settled(Receipt::default()), started)));
             }
             // Raised by a commit that ended while the claim ran: the number was seen, the version not yet.
-            return Some(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent });
+            return Err(Box::new(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent }));
         };
-        let step = match self.plan(claimed, snapshot) {
-            Plan::Send(step) => step,
-            plan => return Some(self.decided_without_a_call(held, plan, started)),
-        };
-        let needed = self.rules.request_timeout + LEASE_MARGIN;
-        let mut deadline = held.deadline;
-        if step.repeat == Repeat::Never || deadline.remaining() < needed {
-            deadline = BootInstant::now() + self.lease;
-            stored.store(step.repeat == Repeat::Never, Ordering::Relaxed);
-            if !self.hold_on(held, &step).await {
-                return None;
-            }
+        match self.plan(claimed, snapshot, started) {
+            Plan::Send(step) => Ok((snapshot.version, step)),
+            plan => Err(Box::new(self.decided_without_a_call(held, plan, started))),
         }
-        // A process that was suspended since wakes up here, finds its time over, and sends nothing.
-        if deadline.remaining() < needed {
-            return None;
-        }
-        let limit = self.rules.request_timeout + Duration::from_secs(2);
-        held.spend_call();
-        let answer = match tokio::time::timeout(limit, self.sink.send(&step, started)).await {
-            Ok(answer) => answer,
-            Err(_) => Answer::of(Outcome::Unknown { reason: Reason::Timeout }),
-        };
-        self.note_limits(held, &answer).await;
-        Some(self.ended(held, version_of(claimed), Some(&step), started, answer))
     }
 
-    /// Prolongs the lease and, for a step that must not be repeated, writes it down. False: send nothing.
-    async fn hold_on(&self, held: &Held, step: &Step) -> bool {
-        let (key, token) = (&held.claimed.key, held.claimed.token);
-        let offset = self.clock.offset_ms();
-        let kept = match step.repeat {
-            Repeat::Safe => store::deliveries::extend(&self.pool, key, token, self.lease, offset).await,
-            Repeat::Never => match serde_json::to_value(step) {
-                Ok(step) => store::deliveries::write_intent(&self.pool, key, token, &step, self.lease, offset).await,
-                Err(_) => Ok(false),
-            },
+    /// Sends steps in one call, and singly where the destination refuses the call as a whole.
+    async fn call(&self, steps: Vec<Ready>, started: DateTime<Utc>) -> Vec<Ended> {
+        let steps = self.hold_on(steps).await;
+        if steps.len() > 1 {
+            let answers = self.send_group(&steps, started).await;
+            if let Some(answers) = answers {
+                let end = |(ready, answer): (&Ready, Answer)| {
+                    self.ended(&ready.held, ready.version, Some((&ready.step, Sending::First)), started, answer)
+                };
+                return steps.iter().zip(answers).map(end).collect();
+            }
+        }
+        let mut ended = Vec::new();
+        for ready in &steps {
+            ended.extend(
+                self.send(&ready.held, ready.version, &ready.step, Sending::First, ready.deadline, started).await,
+            );
+        }
+        ended
+    }
+
+    /// None: refused as a whole, each is to be sent on its own.
+    async fn send_group(&self, steps: &[Ready], started: DateTime<Utc>) -> Option<Vec<Answer>> {
+        let lost = |reason| Answer::from(Outcome::Unknown { reason });
+        if steps.iter().any(|ready| ready.deadline.remaining() < self.needed()) {
+            return None;
+        }
+        let members: Vec<&Step> = steps.iter().map(|ready| &ready.step).collect();
+        steps[0].held.spend_call();
+        reach(Boundary::StepSending);
+        let sending = AssertUnwindSafe(self.sink.send_group(&members, started)).catch_unwind();
+        let sent = tokio::time::timeout(self.call_limit(), sending).await;
+        reach(Boundary::StepAnswered);
+        let answer = match sent {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => GroupAnswer::Whole(lost(Reason::Panicked)),
+            Err(_) => GroupAnswer::Whole(lost(Reason::Timeout)),
         };
-        kept.unwrap_or_else(|error| {
+        match answer {
+            GroupAnswer::RefusedWhole => None,
+            GroupAnswer::Whole(answer) => {
+                self.note_limits(&steps[0].held, &answer).await;
+                Some(vec![answer; steps.len()])
+            }
+            // An answer that is missing is one that was lost.
+            GroupAnswer::Each(mut answers) => {
+                answers.resize_with(steps.len(), || lost(Reason::UnreadableAnswer));
+                self.note_limits(&steps[0].held, &answers[0]).await;
+                Some(answers)
+            }
+        }
+    }
+
+    /// Sends one step, if its lease certainly outlasts the call.
+    pub(super) async fn send(
+        &self,
+        held: &Held,
+        version: Version,
+        step: &Step,
+        sending: Sending,
+        deadline: BootInstant,
+        started: DateTime<Utc>,
+    ) -> Option<Ended> {
+        // A process that was suspended since wakes up here, finds its time over, and sends nothing.
+        if deadline.remaining() < self.needed() {
+            return None;
+        }
+        held.spend_call();
+        reach(Boundary::StepSending);
+        let call = AssertUnwindSafe(self.sink.send(step, started)).catch_unwind();
+        let sent = tokio::time::timeout(self.call_limit(), call).await;
+        reach(Boundary::StepAnswered);
+        let answer = match sent {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => return Some(self.panicked(held, Some((version, step, sending)), started)),
+            Err(_) => Outcome::Unknown { reason: Reason::Timeout }.into(),
+        };
+        self.note_limits(held, &answer).await;
+        Some(self.ended(held, version, Some((step, sending)), started, answer))
+    }
+
+    fn panicked(&self, held: &Held, sent: Option<(Version, &Step, Sending)>, started: DateTime<Utc>) -> Ended {
+        warn!(sink.name = %self.name, order.id = %held.claimed.key.order.order_id, "attempt panicked");
+        let reached = if sent.is_some() { Sent::Possibly } else { Sent::No };
+        let outcome = Outcome::Retry { reason: Reason::Panicked, sent: reached, not_before: None };
+        let version = sent.map_or_else(|| version_of(&held.claimed), |(version, ..)| version);
+        self.ended(held, version, sent.map(|(_, step, sending)| (step, sending)), started, outcome.into())
+    }
+
+    /// What the lease must still hold for when a call begins.
+    fn needed(&self) -> Duration {
+        self.rules.request_timeout + LEASE_MARGIN
+    }
+
+    /// No call takes longer, whatever the adapter does.
+    pub(super) fn call_limit(&self) -> Duration {
+        self.rules.request_timeout + Duration::from_secs(2)
+    }
+
+    /// Prolongs leases where needed and writes steps down that are to be. Returns those that may be sent.
+    async fn hold_on(&self, steps: Vec<Ready>) -> Vec<Ready> {
+        let lease_until = BootInstant::now() + self.lease;
+        let offset = self.clock.offset_ms();
+        let group = (steps.len() > 1).then(|| Uuid::new_v4().to_string());
+        let size = steps.len() as u32;
+        let (stored, repeatable): (Vec<Ready>, Vec<Ready>) =
+            steps.into_iter().partition(|ready| ready.step.repeat.is_stored());
+        let mut kept = Vec::new();
+        for ready in repeatable {
+            if ready.deadline.remaining() >= self.needed() {
+                kept.push(ready);
+            } else if self.extend(&ready.held).await {
+                kept.push(Ready { deadline: lease_until, ..ready });
+            }
+        }
+        if stored.is_empty() {
+            return kept;
+        }
+        let intents: Vec<_> = (0..)
+            .zip(&stored)
+            .map(|(n, ready)| (lease_of(&ready.held), intent(ready, group.as_deref(), n, size)))
+            .collect();
+        match store::deliveries::write_intents(&self.pool, &self.name, &intents, self.lease, offset).await {
+            Ok(written) => {
+                reach(Boundary::IntentsWritten);
+                let written = stored.into_iter().zip(written).filter(|(_, written)| *written);
+                kept.extend(written.map(|(ready, _)| Ready { deadline: lease_until, ..ready }));
+            }
+            // Whether it was written is not known: the lease runs out, and it is looked up.
+            Err(error) => report("intent not written", &self.name, &error, Duration::ZERO, 1),
+        }
+        kept
+    }
+
+    /// Prolongs a lease. False: send nothing.
+    pub(super) async fn extend(&self, held: &Held) -> bool {
+        let extended = store::deliveries::extend(&self.pool, lease_of(held), self.lease, self.clock.offset_ms()).await;
+        reach(Boundary::LeaseExtended);
+        extended.unwrap_or_else(|error| {
             report("lease not prolonged", &self.name, &error, Duration::ZERO, 1);
             false
         })
     }
 
     /// Plans a claimed version: the common rules first, then the sink's own.
-    fn plan(&self, claimed: &Claimed, snapshot: &Snapshot) -> Plan {
-        if let Some(plan) = rules::judge(&self.rules, claimed, snapshot) {
+    pub(super) fn plan(&self, claimed: &Claimed, snapshot: &Snapshot, now: DateTime<Utc>) -> Plan {
+        if let Some(plan) = rules::judge(&self.rules, &*self.sink, claimed, snapshot) {
             return plan;
         }
         if claimed.receipt.as_ref().is_some_and(|receipt| receipt.get(POSSIBLY_STANDS).is_some()) {
@@ -161,15 +312,23 @@ impl Driver {
             payload,
             content_hash: &snapshot.content_hash,
             every_version: self.rules.versions == Versions::Every,
-            dependency: claimed.dependency.as_ref().and_then(|dependency| dependency.receipt.as_ref()),
+            counterpart: claimed.dependency.as_ref().map(|other| Counterpart {
+                external_id: other.external_id.as_deref(),
+                receipt: other.receipt.as_ref(),
+            }),
+            now,
         })
     }
 
     fn decided_without_a_call(&self, held: &Held, plan: Plan, started: DateTime<Utc>) -> Ended {
         let claimed = &held.claimed;
+        let mut known = Receipt::default();
         let (next, outcome, reason) = match plan {
             Plan::Send(_) => unreachable!("a step is sent, not decided"),
-            Plan::Unchanged => (Next::Applied, Some("unchanged"), None),
+            Plan::Settled(receipt) => {
+                known = receipt;
+                (Next::Applied, Some("unchanged"), None)
+            }
             Plan::Skip(reason) => {
                 (Next::Skipped { reason: reason.as_str() }, Some("skipped"), Some(reason.as_str().to_owned()))
             }
@@ -188,61 +347,9 @@ impl Driver {
             _ => claimed.progress.sent,
         };
         let attempt = AttemptRecord { outcome, reason, ..self.record(claimed, started) };
-        Ended { settlement: Settlement { next, sent, attempt, ..self.settlement(held) }, signal: Signal::Silent }
-    }
-
-    /// Looks up a step whose answer was lost, or that a lost worker may have sent.
-    async fn resolve_doubt(&self, held: &Held, stored: &serde_json::Value, started: DateTime<Utc>) -> Option<Ended> {
-        let unclear = |hint: &str, look_up_in| Next::InDoubt { look_up_in, hint: hint.to_owned() };
-        let Ok(step) = serde_json::from_value::<Step>(stored.clone()) else {
-            let next = unclear("the stored step cannot be read by this version of the program: update it", None);
-            return Some(self.after_look_up(held, None, next, started, "unknown"));
-        };
-        let limit = self.rules.request_timeout + Duration::from_secs(2);
-        held.spend_call();
-        let finding = tokio::time::timeout(limit, self.sink.look_up(&step)).await.unwrap_or(Finding::Unclear);
-        Some(match finding {
-            Finding::Stands(receipt) => {
-                let answer = Answer::of(Outcome::Delivered(receipt));
-                self.ended(held, version_of(&held.claimed), Some(&step), started, answer)
-            }
-            Finding::Absent => {
-                let next = Next::Pending {
-                    wait: Duration::ZERO,
-                    waiting_for: None,
-                    not_before: None,
-                    failed: true,
-                    refund: false,
-                };
-                self.after_look_up(held, Some(&step), next, started, "absent")
-            }
-            Finding::Unclear => {
-                let look_up_in = self.read_back.get(held.claimed.attempt as usize).copied();
-                let next = unclear(
-                    "it could not be found out whether this stands at the destination: look there, then adopt, retry or discard",
-                    look_up_in,
-                );
-                self.after_look_up(held, Some(&step), next, started, "unknown")
-            }
-        })
-    }
-
-    fn after_look_up(
-        &self,
-        held: &Held,
-        step: Option<&Step>,
-        next: Next,
-        started: DateTime<Utc>,
-        outcome: &'static str,
-    ) -> Ended {
-        let claimed = &held.claimed;
-        let attempt = AttemptRecord {
-            outcome: Some(outcome),
-            step: Some(format!("look up {}", step.map_or("step", |step| step.name.as_str()))),
-            ..self.record(claimed, started)
-        };
-        // What was sent before this claim is all that may stand: a look-up sends nothing.
-        Ended { settlement: Settlement { next, attempt, ..self.settlement(held) }, signal: Signal::Silent }
+        let Receipt { external_id, receipt, notice } = known;
+        let settlement = Settlement { next, sent, external_id, receipt, notice, attempt, ..self.settlement(held) };
+        Ended { settlement, signal: Signal::Silent }
     }
 
     /// From an answer to what is written.
@@ -250,25 +357,38 @@ impl Driver {
         &self,
         held: &Held,
         version: Version,
-        step: Option<&Step>,
+        sent: Option<(&Step, Sending)>,
         started: DateTime<Utc>,
         answer: Answer,
     ) -> Ended {
+        let step = sent.map(|(step, _)| step);
+        let sending = sent.map_or(Sending::First, |(_, sending)| sending);
+        let decision = decide(self.policy(), tried(&held.claimed, step, sending), &answer.outcome);
+        let attempt = AttemptRecord {
+            step: step.map(|step| step.name.clone()),
+            request_digest: step.map(|step| Sha256::digest(&step.body).into()),
+            ..self.record(&held.claimed, started)
+        };
+        self.concluded(held, version, step, decision, answer, attempt)
+    }
+
+    /// Puts a decision and what was learnt into a settlement.
+    pub(super) fn concluded(
+        &self,
+        held: &Held,
+        version: Version,
+        step: Option<&Step>,
+        decision: Decision,
+        answer: Answer,
+        attempt: AttemptRecord,
+    ) -> Ended {
         let claimed = &held.claimed;
-        let policy = Policy { rules: &self.rules, read_back: &self.read_back };
-        let tried = Tried {
-            number: claimed.attempt,
-            failing_for: claimed.failing_for,
-            repeat: step.map_or(Repeat::Safe, |step| step.repeat),
-            completes: step.is_none_or(|step| step.completes),
+        let Decision { next, reached, label, reason, signal } = decision;
+        let known = match answer.outcome {
+            Outcome::Delivered(receipt) => receipt,
+            _ => Receipt::default(),
         };
-        let Decision { next, reached, label, reason, signal } = decide(policy, tried, &answer.outcome);
-        let receipt = match answer.outcome {
-            Outcome::Delivered(receipt) => Some(receipt),
-            _ => None,
-        };
-        let (external_id, mut receipt, notice) =
-            receipt.map_or((None, None, None), |r| (r.external_id, r.receipt, r.notice));
+        let mut receipt = known.receipt;
         if reached == Reached::Yes {
             receipt = receipt.or_else(|| step.and_then(|step| step.receipt.clone()));
         }
@@ -278,14 +398,16 @@ impl Driver {
         });
         let attempt = AttemptRecord {
             outcome: Some(label),
-            step: step.map(|step| step.name.clone()),
             http_status: answer.http_status,
             reason: reason.map(|reason| reason.as_str().to_owned()),
-            request_digest: step.map(|step| Sha256::digest(&step.body).into()),
             response_excerpt: answer.excerpt,
-            ..self.record(claimed, started)
+            ..attempt
         };
-        self.metrics.attempt(&self.name, label, (attempt.finished_at - started).to_std().unwrap_or_default());
+        self.metrics.attempt(
+            &self.name,
+            label,
+            (attempt.finished_at - attempt.started_at).to_std().unwrap_or_default(),
+        );
         debug!(
             sink.name = %self.name, order.id = %claimed.key.order.order_id, order.version = version.0,
             delivery.attempt = claimed.attempt, outcome = label, reason = reason.map(Reason::as_str),
@@ -297,15 +419,22 @@ impl Driver {
                 next,
                 sent: sent_after(claimed.progress, reached, version).sent,
                 step_key: step.map(|step| step.key.clone()),
-                external_id,
+                external_id: known.external_id,
                 receipt,
-                notice,
+                notice: known.notice,
                 last_error,
                 attempt,
                 ..self.settlement(held)
             },
             signal,
         }
+    }
+
+    pub(super) fn policy(&self) -> Policy<'_> {
+        // What was sent within the lease may arrive until its timeout is over, and be seen so much later.
+        let absence_proven_after =
+            self.sink.visible_after().map(|visible| self.lease + self.rules.request_timeout + visible);
+        Policy { rules: &self.rules, read_back: &self.read_back, absence_proven_after }
     }
 
     /// Given back unsent, with its attempt.
@@ -316,7 +445,7 @@ impl Driver {
     }
 
     /// A settlement that changes nothing yet.
-    fn settlement(&self, held: &Held) -> Settlement {
+    pub(super) fn settlement(&self, held: &Held) -> Settlement {
         let claimed = &held.claimed;
         Settlement {
             key: claimed.key.clone(),
@@ -334,7 +463,7 @@ impl Driver {
         }
     }
 
-    fn record(&self, claimed: &Claimed, started_at: DateTime<Utc>) -> AttemptRecord {
+    pub(super) fn record(&self, claimed: &Claimed, started_at: DateTime<Utc>) -> AttemptRecord {
         AttemptRecord {
             number: claimed.attempt,
             step: None,
@@ -347,6 +476,39 @@ impl Driver {
             response_excerpt: None,
             again: false,
         }
+    }
+}
+
+/// Whether two steps may go in one call.
+fn is_alike(one: &Step, other: &Step) -> bool {
+    one.name == other.name && one.repeat == other.repeat
+}
+
+/// What stands for an attempt whose worker never came back.
+fn lost_again() -> Outcome {
+    Outcome::Retry { reason: Reason::WorkerLost, sent: Sent::Possibly, not_before: None }
+}
+
+pub(super) fn lease_of(held: &Held) -> Lease<'_> {
+    Lease { key: &held.claimed.key, token: held.claimed.token }
+}
+
+fn intent(ready: &Ready, group: Option<&str>, position: u32, size: u32) -> serde_json::Value {
+    let step = PendingStep {
+        step: ready.step.clone(),
+        version: ready.version,
+        group: group.map(|id| GroupPlace { id: id.to_owned(), position, size }),
+    };
+    serde_json::to_value(step).expect("a step is plain data")
+}
+
+pub(super) fn tried(claimed: &Claimed, step: Option<&Step>, sending: Sending) -> Tried {
+    Tried {
+        number: claimed.attempt,
+        failing_for: claimed.failing_for,
+        repeat: step.map_or(Repeat::Safe, |step| step.repeat),
+        completes: step.is_none_or(|step| step.completes),
+        sending,
     }
 }
 

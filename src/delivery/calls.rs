@@ -81,9 +81,11 @@ impl Call {
         !self.goes_out_by.remaining().is_zero()
     }
 
-    /// To be called right before the request is made.
+    /// To be called right before each request. From the second on they were not reserved, and count all the same.
     pub fn spend(&self) {
-        self.spent.store(true, Ordering::Relaxed);
+        if self.spent.swap(true, Ordering::Relaxed) {
+            self.budget.note(Note::Made { lane: self.lane.clone(), calls: 1 });
+        }
     }
 
     /// Takes note of what the answer told, and of calls made beside the reserved one. A refusal is written at once.

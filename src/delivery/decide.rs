@@ -6,6 +6,7 @@ use super::{backoff, breaker::Signal, rules::Reached};
 use crate::{
     config::{SinkCommon, Versions},
     domain::delivery::{Outcome, Reason, Repeat, Sent, WaitingFor},
+    sinks::Finding,
     store::deliveries::Next,
 };
 
@@ -13,8 +14,10 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct Policy<'a> {
     pub rules: &'a SinkCommon,
-    /// When an effect in doubt is looked up.
+    /// When an effect in doubt is looked up, counted from its sending; ascending.
     pub read_back: &'a [Duration],
+    /// From when on, counted from its sending, a look-up that sees nothing proves that there is nothing; none: never.
+    pub absence_proven_after: Option<Duration>,
 }
 
 /// What was tried.
@@ -27,6 +30,15 @@ pub struct Tried {
     pub repeat: Repeat,
     /// Whether the step was the last of its plan.
     pub completes: bool,
+    /// Whether an earlier sending of this very step may have had its effect.
+    pub sending: Sending,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    First,
+    /// Only a confirmation settles it: no refusal of a repeat says what became of the first.
+    Again,
 }
 
 /// What happens next.
@@ -43,6 +55,22 @@ pub struct Decision {
 
 /// Decides. A wait never falls below what the destination asked for.
 pub fn decide(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
+    let decision = decide_alone(policy, tried, outcome);
+    let lost = decision.reached == Reached::Possibly && tried.repeat.is_stored();
+    if !lost && (tried.sending == Sending::First || decision.reached == Reached::Yes) {
+        return decision;
+    }
+    let asked = match (outcome, &decision.next) {
+        (Outcome::Retry { not_before, .. }, _) => *not_before,
+        (Outcome::Throttled { .. } | Outcome::Blocked { .. }, Next::Pending { wait, .. }) => Some(*wait),
+        _ => None,
+    };
+    let next = in_doubt(policy, Duration::ZERO, asked.unwrap_or_default());
+    Decision { next, reached: Reached::Possibly, ..decision }
+}
+
+/// As for a step that was never sent before and may be sent again.
+fn decide_alone(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
     match outcome {
         Outcome::Delivered(_) => Decision {
             next: if tried.completes { Next::Applied } else { continue_plan() },
@@ -58,22 +86,7 @@ pub fn decide(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
             };
             again(policy, tried, *reason, reached, *not_before, "retry")
         }
-        Outcome::Unknown { reason } if tried.repeat == Repeat::Safe => {
-            again(policy, tried, *reason, Reached::Possibly, None, "unknown")
-        }
-        Outcome::Unknown { reason } => Decision {
-            next: Next::InDoubt {
-                look_up_in: policy.read_back.first().copied(),
-                hint:
-                    "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \
-                       there, or retry when it certainly does not stand there"
-                        .to_owned(),
-            },
-            reached: Reached::Possibly,
-            label: "unknown",
-            reason: Some(*reason),
-            signal: Signal::Faulty,
-        },
+        Outcome::Unknown { reason } => again(policy, tried, *reason, Reached::Possibly, None, "unknown"),
         Outcome::Throttled { not_before } => {
             let wait = not_before.unwrap_or_else(|| backoff::wait(&policy.rules.retry, tried.number));
             Decision {
@@ -115,6 +128,64 @@ pub fn decide(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
             signal: Signal::Well,
         },
     }
+}
+
+/// What a look-up leads to. `since` its last sending: absence is never concluded before everything that was sent by then
+/// must have arrived and be seen.
+pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding: &Finding) -> Decision {
+    match finding {
+        Finding::Stands(receipt) => {
+            let found = decide_alone(policy, tried, &Outcome::Delivered(receipt.clone()));
+            Decision { label: "found", ..found }
+        }
+        Finding::NotFound if policy.absence_proven_after.is_some_and(|proven| since >= proven) => Decision {
+            next: continue_plan(),
+            reached: Reached::No,
+            label: "absent",
+            reason: None,
+            signal: Signal::Well,
+        },
+        Finding::NotFound => Decision {
+            next: in_doubt(policy, since, Duration::ZERO),
+            reached: Reached::Possibly,
+            label: "not_found",
+            reason: None,
+            signal: Signal::Well,
+        },
+        Finding::Ambiguous { hint } => Decision {
+            next: Next::InDoubt { look_up_in: None, hint: hint.clone() },
+            reached: Reached::Possibly,
+            label: "ambiguous",
+            reason: None,
+            signal: Signal::Well,
+        },
+        Finding::Failed(answer) => {
+            let failed = decide_alone(policy, tried, &answer.outcome);
+            let wait = match &failed.next {
+                Next::Pending { wait, .. } => *wait,
+                _ => backoff::wait(&policy.rules.retry, tried.number),
+            };
+            // It is asked for as long as it takes: the destination being down tells nothing about the effect.
+            let next = Next::InDoubt { look_up_in: Some(wait), hint: DOUBT_HINT.to_owned() };
+            Decision { next, reached: Reached::Possibly, label: "look_up_failed", ..failed }
+        }
+    }
+}
+
+const DOUBT_HINT: &str = "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \
+                          there, or retry when it certainly does not stand there";
+
+/// Looked up next at the first time of the schedule that is still to come; after the last one a person has to say.
+fn in_doubt(policy: Policy<'_>, since: Duration, no_earlier: Duration) -> Next {
+    let times = policy.read_back.iter().copied().chain(policy.absence_proven_after);
+    let next = times.filter(|at| *at > since).min();
+    let hint = match next {
+        Some(_) => DOUBT_HINT,
+        None => {
+            "it could not be found out whether this stands at the destination: look there, then adopt, retry or discard"
+        }
+    };
+    Next::InDoubt { look_up_in: next.map(|at| at.saturating_sub(since).max(no_earlier)), hint: hint.to_owned() }
 }
 
 fn continue_plan() -> Next {
@@ -174,11 +245,34 @@ mod tests {
 
     fn decide_for(versions: Versions, tried: Tried, outcome: &Outcome) -> Decision {
         let rules = SinkCommon { versions, retry: RETRY, ..SinkCommon::default() };
-        decide(Policy { rules: &rules, read_back: &[Duration::from_secs(10)] }, tried, outcome)
+        decide(policy(&rules, None), tried, outcome)
+    }
+
+    fn policy(rules: &SinkCommon, absence_proven_after: Option<Duration>) -> Policy<'_> {
+        const READ_BACK: &[Duration] = &[Duration::from_secs(10), Duration::from_mins(1), Duration::from_mins(15)];
+        Policy { rules, read_back: READ_BACK, absence_proven_after }
+    }
+
+    /// What a look-up of a step that must not be repeated leads to.
+    fn found(proven: Option<Duration>, since: Duration, finding: &Finding) -> Decision {
+        let rules = SinkCommon { retry: RETRY, ..SinkCommon::default() };
+        decide_finding(
+            policy(&rules, proven),
+            Tried { sending: Sending::Again, ..first(Repeat::Never) },
+            since,
+            finding,
+        )
+    }
+
+    fn looked_up_in(decision: &Decision) -> Option<Duration> {
+        match &decision.next {
+            Next::InDoubt { look_up_in, .. } => *look_up_in,
+            other => panic!("not in doubt: {other:?}"),
+        }
     }
 
     fn first(repeat: Repeat) -> Tried {
-        Tried { number: 1, failing_for: None, repeat, completes: true }
+        Tried { number: 1, failing_for: None, repeat, completes: true, sending: Sending::First }
     }
 
     fn decided(outcome: &Outcome) -> Decision {
@@ -267,5 +361,102 @@ mod tests {
 
         assert!(matches!(decision.next, Next::Pending { refund: true, failed: false, .. }), "{decision:?}");
         assert_eq!((decision.signal, decision.reached), (Signal::Blocked, Reached::No));
+    }
+
+    #[test]
+    fn whatever_may_have_had_its_effect_is_never_simply_sent_again() {
+        let asked = Some(Duration::from_mins(20));
+        let outcomes = [
+            Outcome::Unknown { reason: Reason::Timeout },
+            Outcome::Retry { reason: Reason::ServerError, sent: Sent::Possibly, not_before: None },
+            Outcome::Retry { reason: Reason::ServerError, sent: Sent::Possibly, not_before: asked },
+        ];
+        for outcome in outcomes {
+            for repeat in [Repeat::Never, Repeat::Within(Duration::from_mins(5))] {
+                for failing_for in [None, Some(RETRY.give_up_after)] {
+                    let decision = decide_for(Versions::Latest, Tried { failing_for, ..first(repeat) }, &outcome);
+
+                    let wait = looked_up_in(&decision).expect("it is looked up");
+                    let earliest =
+                        if matches!(outcome, Outcome::Retry { not_before: Some(_), .. }) { asked } else { None };
+                    assert!(wait >= earliest.unwrap_or(Duration::from_secs(10)), "{outcome:?}: {wait:?}");
+                    assert_eq!(decision.reached, Reached::Possibly);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_certainly_had_no_effect_is_sent_again_even_where_a_repeat_would_be_fatal() {
+        let outcome = Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None };
+
+        for outcome in [outcome, Outcome::Throttled { not_before: None }] {
+            let decision = decide_for(Versions::Latest, first(Repeat::Never), &outcome);
+            assert!(matches!(decision.next, Next::Pending { .. }), "{decision:?}");
+        }
+    }
+
+    #[test]
+    fn no_refusal_of_a_repeat_says_what_became_of_the_first() {
+        let again = Tried { sending: Sending::Again, ..first(Repeat::Within(Duration::from_mins(5))) };
+        let refusals = [
+            Outcome::Reject { reason: Reason::Conflict },
+            Outcome::Blocked { reason: Reason::Unauthorized },
+            Outcome::Throttled { not_before: Some(Duration::from_secs(90)) },
+            Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None },
+        ];
+        for outcome in refusals {
+            let decision = decide_for(Versions::Latest, again, &outcome);
+
+            assert!(looked_up_in(&decision).is_some(), "{outcome:?}");
+            assert_eq!(decision.reached, Reached::Possibly);
+        }
+        let confirmed = decide_for(Versions::Latest, again, &Outcome::Delivered(Receipt::default()));
+        assert_eq!(confirmed.next, Next::Applied);
+    }
+
+    #[test]
+    fn a_doubt_is_looked_up_by_its_schedule_counted_from_the_sending_and_then_left_to_a_person() {
+        let not_seen = |since| looked_up_in(&found(None, Duration::from_secs(since), &Finding::NotFound));
+
+        assert_eq!(not_seen(10), Some(Duration::from_secs(50)), "from 10 s to 1 min");
+        assert_eq!(
+            not_seen(300),
+            Some(Duration::from_mins(10)),
+            "it came late: the next one is at 15 min all the same"
+        );
+        assert_eq!(not_seen(900), None);
+    }
+
+    #[test]
+    fn absence_is_proven_only_once_everything_sent_must_have_arrived() {
+        let proven = Duration::from_secs(45);
+        let look = |since| found(Some(proven), Duration::from_secs(since), &Finding::NotFound);
+
+        assert_eq!(looked_up_in(&look(10)), Some(Duration::from_secs(35)), "at the first moment that proves something");
+        assert_eq!(look(45).next, continue_plan());
+        assert_eq!((look(45).label, look(45).reached), ("absent", Reached::No));
+    }
+
+    #[test]
+    fn a_look_up_that_fails_is_asked_again_for_as_long_as_it_takes() {
+        let down =
+            Finding::Failed(Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None }.into());
+        let throttled = Finding::Failed(Outcome::Throttled { not_before: Some(Duration::from_mins(7)) }.into());
+
+        let after_days = found(Some(Duration::from_secs(45)), Duration::from_hours(100), &down);
+
+        assert!(looked_up_in(&after_days).is_some());
+        assert_eq!(after_days.signal, Signal::Faulty);
+        assert_eq!(looked_up_in(&found(None, Duration::ZERO, &throttled)), Some(Duration::from_mins(7)));
+    }
+
+    #[test]
+    fn what_may_or_may_not_be_it_waits_for_a_person() {
+        let finding = Finding::Ambiguous { hint: "two look like it".to_owned() };
+
+        let decision = found(Some(Duration::ZERO), Duration::ZERO, &finding);
+
+        assert_eq!(decision.next, Next::InDoubt { look_up_in: None, hint: "two look like it".to_owned() });
     }
 }

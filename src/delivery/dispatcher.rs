@@ -58,7 +58,7 @@ impl Dispatcher {
         let concurrency = self.driver.rules.concurrency as usize;
         let prefetch = (2 * concurrency).clamp(16, BATCH);
         let mut queue: VecDeque<Held> = VecDeque::new();
-        let mut sending: FuturesUnordered<JoinHandle<Option<Ended>>> = FuturesUnordered::new();
+        let mut sending: FuturesUnordered<JoinHandle<Vec<Ended>>> = FuturesUnordered::new();
         let mut done: Vec<Settlement> = Vec::new();
         let mut settling: Option<JoinHandle<Vec<Settlement>>> = None;
         let mut claiming: Option<JoinHandle<Result<Taken, StoreError>>> = None;
@@ -84,8 +84,9 @@ impl Dispatcher {
                     done.push(self.driver.given_back(&held, wait, Some(WaitingFor::Breaker)));
                     continue;
                 }
+                let batch = self.driver.batch(held, &mut queue);
                 let driver = Arc::clone(&self.driver);
-                sending.push(tokio::spawn(async move { driver.attempt(held).await }));
+                sending.push(tokio::spawn(async move { driver.attempt(batch).await }));
             }
             let now = Instant::now();
             if settling.is_none() && !done.is_empty() && settle_after <= now {
@@ -109,15 +110,13 @@ impl Dispatcher {
             tokio::select! {
                 biased;
                 Some(ended) = sending.next() => {
-                    if let Ok(Some(ended)) = ended {
+                    let mut ended = ended.unwrap_or_default();
+                    while let Some(Some(more)) = sending.next().now_or_never() {
+                        ended.extend(more.unwrap_or_default());
+                    }
+                    for ended in ended {
                         self.observe(&ended).await;
                         done.push(ended.settlement);
-                    }
-                    while let Some(Some(ended)) = sending.next().now_or_never() {
-                        if let Ok(Some(ended)) = ended {
-                            self.observe(&ended).await;
-                            done.push(ended.settlement);
-                        }
                     }
                 }
                 unsettled = join(&mut settling) => {
@@ -170,17 +169,19 @@ impl Dispatcher {
             return Ok(Tick::Idle);
         }
         let claimed = taken.held.len();
-        let attempts = taken.held.into_iter().map(|held| {
+        let mut queue = VecDeque::from(taken.held);
+        let mut batches = Vec::new();
+        while let Some(held) = queue.pop_front() {
+            batches.push(self.driver.batch(held, &mut queue));
+        }
+        let attempts = batches.into_iter().map(|batch| {
             let driver = Arc::clone(&self.driver);
-            async move { driver.attempt(held).await }
+            async move { driver.attempt(batch).await }
         });
-        let ended: Vec<Ended> = futures::stream::iter(attempts)
-            .buffer_unordered(self.driver.rules.concurrency as usize)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
-        let mut batch = Vec::with_capacity(ended.len());
-        for ended in ended {
+        let ended: Vec<Vec<Ended>> =
+            futures::stream::iter(attempts).buffer_unordered(self.driver.rules.concurrency as usize).collect().await;
+        let mut batch = Vec::with_capacity(claimed);
+        for ended in ended.into_iter().flatten() {
             self.observe(&ended).await;
             batch.push(ended.settlement);
         }

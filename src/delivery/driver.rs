@@ -1,8 +1,14 @@
 //! What one sink's tasks share, and how deliveries are claimed for it.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::{
@@ -11,6 +17,7 @@ use super::{
     calls::{Budget, Call},
 };
 use crate::{
+    boundary::{Boundary, reach},
     clock::{BootInstant, Clock},
     config::SinkCommon,
     domain::ids::SinkName,
@@ -27,6 +34,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Shortest sleep while calls are lacking and not deliveries.
 const SHORTEST_REST: Duration = Duration::from_millis(50);
 
+/// Most doubts in one look-up.
+const LOOK_UP_GROUP: usize = 50;
+
 /// Everything an attempt needs. Shared by the tasks of one sink.
 pub struct Driver {
     pub name: SinkName,
@@ -41,6 +51,8 @@ pub struct Driver {
     pub read_back: Vec<Duration>,
     /// The lanes of this sink; the unnamed one included.
     pub lanes: Vec<String>,
+    /// Sinks that wait for this one (`after`), with their wake-ups.
+    pub dependents: Vec<(SinkName, Arc<Notify>)>,
     pub metrics: Arc<Metrics>,
     /// None: the sink has no limits.
     pub budget: Option<Arc<Budget>>,
@@ -126,6 +138,7 @@ impl Driver {
             }
             rest = Duration::ZERO;
             if store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await? {
+                reach(Boundary::ProbeWon);
                 let probe = self.claim_of(1, lane, ANY_PRIORITY).await?.pop();
                 held.extend(probe.map(|probe| Held { probe: true, call, ..probe }));
             }
@@ -154,10 +167,32 @@ impl Driver {
         Ok(Taken { held, rest: Some(rest), open_lanes })
     }
 
-    /// Most deliveries to claim at once while so many can be sent at once, `prefetch` being asked for. A reserved call
-    /// must not wait for a free slot.
+    /// Takes those out of the queue that may share a call with this delivery: like steps where the sink sends groups,
+    /// and doubts, which one look-up can serve.
+    pub(super) fn batch(&self, first: Held, queue: &mut VecDeque<Held>) -> Vec<Held> {
+        let in_doubt = |held: &Held| held.claimed.pending.is_some();
+        let most = if in_doubt(&first) { LOOK_UP_GROUP } else { self.sink.group_size() };
+        let mut batch = vec![first];
+        let mut at = 0;
+        while batch.len() < most && at < queue.len() {
+            let (first, other) = (&batch[0], &queue[at]);
+            if !first.probe
+                && !other.probe
+                && first.claimed.lane == other.claimed.lane
+                && in_doubt(first) == in_doubt(other)
+            {
+                batch.extend(queue.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        batch
+    }
+
+    /// Most deliveries to claim at once while so many calls can be made at once, `prefetch` being asked for. A reserved
+    /// call must not wait for a free slot. Where several deliveries share a call, those they do not need are given back.
     pub(super) fn claim_limit(&self, free_slots: usize, prefetch: usize) -> usize {
-        if self.budget.is_some() { free_slots } else { prefetch }
+        if self.budget.is_some() { (free_slots * self.sink.group_size()).min(prefetch) } else { prefetch }
     }
 
     /// Takes no more due deliveries than there are calls left for, the urgent ones first. Returns the lanes where more
@@ -225,6 +260,9 @@ impl Driver {
             after: self.rules.after.as_ref(),
         };
         let claimed = store::deliveries::claim(&self.pool, &claim, self.clock.offset_ms()).await?;
+        if !claimed.is_empty() {
+            reach(Boundary::DeliveriesClaimed);
+        }
         Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false, call: None }).collect())
     }
 }

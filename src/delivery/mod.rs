@@ -1,13 +1,15 @@
 //! Leases due deliveries, hands them to sinks, records what came back.
 //!
 //! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches, takes each delivery as far as it goes
-//! ([`attempt`]) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
+//! ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
 //! what is owed to any kind of sink, [`decide`] alone chooses what happens next, [`backoff`] how long to wait,
 //! [`breaker`] whether a lane is left in peace for a while, [`budget`] how many calls may be made ([`calls`] reserves them
 //! in rows that all processes share, before the claim).
 //!
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.
+//!
+//! [`preview`] says what would be done, and does nothing.
 //!
 //! What this cannot promise: a process that is stopped between its last deadline check and the write to the socket can
 //! still send when it wakes. A step that must not be repeated is therefore written down first and looked up afterwards.
@@ -19,6 +21,8 @@ pub mod budget;
 pub mod calls;
 pub mod decide;
 pub mod dispatcher;
+pub mod doubt;
 pub mod driver;
+pub mod preview;
 pub mod rules;
 pub mod settle;

@@ -9,7 +9,8 @@ use crate::{
         ids::Version,
         order::Status,
     },
-    store::deliveries::{Claimed, Snapshot, Superseding},
+    sinks::Sink,
+    store::deliveries::{Claimed, Dependency, Snapshot, Superseding},
 };
 
 /// Whether a newer version takes the place of one that failed.
@@ -21,7 +22,7 @@ pub fn superseding(versions: Versions) -> Superseding {
 }
 
 /// What the common rules say about a claimed version; none: the sink's own plan decides.
-pub fn judge(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Option<Plan> {
+pub fn judge(rules: &SinkCommon, sink: &dyn Sink, claimed: &Claimed, snapshot: &Snapshot) -> Option<Plan> {
     let status = Status::from_text(&snapshot.status);
     if let Some(reason) = leaves_out(rules, claimed, snapshot, &status) {
         return Some(Plan::Skip(reason));
@@ -32,18 +33,21 @@ pub fn judge(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Opti
     if let Some(wait) = rules.stable_for.checked_sub(snapshot.age).filter(|wait| !wait.is_zero()) {
         return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
     }
-    dependency(rules, claimed, snapshot)
+    if rules.after.is_some() && sink.needs_counterpart(&status) {
+        return dependency(rules, claimed, snapshot, &status);
+    }
+    None
 }
 
 /// Waiters look again after this.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// With `after`, an order waits until the other sink holds some version of it, whatever newer one is pending there.
-/// While that sink still works on it, there is no end to the wait: after a long outage nothing may be passed over.
-fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot) -> Option<Plan> {
-    rules.after.as_ref()?;
+/// With `after`, an order waits until the other sink holds some version of it that stands, whatever newer one is pending
+/// there. While that sink still works on it, there is no end to the wait: after a long outage nothing may be passed over.
+fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status: &Status) -> Option<Plan> {
     let other = claimed.dependency.as_ref();
-    if other.is_some_and(|other| other.applied.is_some()) {
+    let is_enough = |other: &Dependency| other.applied.is_some() && (*status == Status::Cancelled || other.stands());
+    if other.is_some_and(is_enough) {
         return None;
     }
     let wait = |wait| Some(Plan::Wait { wait, waiting_for: WaitingFor::Dependency });

@@ -10,7 +10,11 @@ use super::{
     rules,
 };
 use crate::{
-    domain::delivery::State,
+    boundary::{Boundary, reach},
+    domain::{
+        delivery::State,
+        ids::{OrderKey, SinkName},
+    },
     store::{
         self, StoreError,
         deliveries::{AttemptRecord, Settlement},
@@ -57,8 +61,10 @@ impl Driver {
 
     async fn settle_once(&self, batch: &[Settlement]) -> Result<(), StoreError> {
         let superseding = rules::superseding(self.rules.versions);
+        reach(Boundary::SettlementBegun);
         let moved =
             store::deliveries::settle(&self.pool, &self.name, superseding, batch, self.clock.offset_ms()).await?;
+        reach(Boundary::SettlementCommitted);
         for (order, state) in &moved {
             self.metrics.settled(&self.name, *state);
             if *state == State::Parked {
@@ -69,7 +75,28 @@ impl Driver {
             let lost = batch.len() - moved.len();
             warn!(sink.name = %self.name, deliveries = lost, "lease lost before the outcome was settled");
         }
+        self.wake_dependents(moved).await;
         Ok(())
+    }
+
+    /// In a transaction of its own, after the commit: locks of two sinks never wait for each other. What is missed here
+    /// looks again by itself.
+    async fn wake_dependents(&self, moved: Vec<(OrderKey, State)>) {
+        // A newer version may be wanted already, and what was applied counts all the same.
+        let applied = moved.into_iter().filter(|(_, state)| matches!(state, State::Applied | State::Pending));
+        let orders: Vec<OrderKey> = applied.map(|(order, _)| order).collect();
+        if self.dependents.is_empty() || orders.is_empty() {
+            return;
+        }
+        let sinks: Vec<&SinkName> = self.dependents.iter().map(|(sink, _)| sink).collect();
+        match store::deliveries::wake_dependents(&self.pool, &sinks, &orders, self.clock.offset_ms()).await {
+            Ok(0) => {}
+            Ok(_) => {
+                reach(Boundary::DependentsWoken);
+                self.dependents.iter().for_each(|(_, wake)| wake.notify_one());
+            }
+            Err(error) => report("waiting sinks not woken", &self.name, &error, Duration::ZERO, 1),
+        }
     }
 
     pub(super) async fn return_probe(&self, lane: &str) -> Result<(), StoreError> {
@@ -100,7 +127,9 @@ impl Driver {
                 store::sinks::open_breaker(&mut tx, &self.name, lane, &opening, self.clock.offset_ms()).await?;
             }
         }
-        tx.commit().await.map_err(failed)
+        tx.commit().await.map_err(failed)?;
+        reach(Boundary::BreakerTurned);
+        Ok(())
     }
 }
 

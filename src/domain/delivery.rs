@@ -118,6 +118,9 @@ codes! {
 /// is sent for the order until a person retries it.
 pub const POSSIBLY_STANDS: &str = "possibly_stands";
 
+/// Key in a receipt: false where what it names was taken back there, as a cancelled order. Absent: it stands.
+pub const STANDS: &str = "stands";
+
 /// One delivery's identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DeliveryKey {
@@ -136,10 +139,19 @@ impl fmt::Display for DeliveryKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repeat {
-    /// The same key and bytes again lead to one effect.
+    /// The same key and bytes again lead to one effect, however late. Its bytes follow from an immutable version.
     Safe,
-    /// Written down before it is sent; a lost answer is settled by a look-up, else by a person.
+    /// As [`Repeat::Safe`] for so long after it was first sent, then as [`Repeat::Never`]: the destination forgets keys.
+    Within(Duration),
+    /// A lost answer is settled by a look-up, else by a person.
     Never,
+}
+
+impl Repeat {
+    /// Whether a step is written down before it is sent.
+    pub fn is_stored(self) -> bool {
+        self != Self::Safe
+    }
 }
 
 /// One foreign effect.
@@ -158,13 +170,36 @@ pub struct Step {
     pub receipt: Option<serde_json::Value>,
 }
 
+/// A step as it was written down before it was sent. While it stands nothing else is planned for its delivery: it is
+/// repeated with these bytes (where that is safe), looked up, or judged by a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStep {
+    #[serde(flatten)]
+    pub step: Step,
+    /// The version that it brings.
+    pub version: Version,
+    /// The call that it shared with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupPlace>,
+}
+
+/// A step's place in a call that carried several. A group is never repeated as one: each member is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPlace {
+    pub id: String,
+    /// From 0.
+    pub position: u32,
+    pub size: u32,
+}
+
 /// What plan decided for one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
     /// Send this step next.
     Send(Step),
-    /// The destination already holds what this version says: it counts as applied, without a call.
-    Unchanged,
+    /// The destination already holds what this version says, or as much of it as it ever can (then with a notice): it
+    /// counts as applied, without a call.
+    Settled(Receipt),
     /// Nothing is owed.
     Skip(SkipReason),
     /// Not yet: look again after the wait.
@@ -231,6 +266,7 @@ codes! {
         UndecodableOrder = "undecodable_order",
         PayloadRemoved = "payload_removed",
         Panicked = "panicked",
+        WorkerLost = "worker_lost",
     }
 }
 

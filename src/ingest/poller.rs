@@ -23,6 +23,7 @@ use super::{
     schedule::{RESTART_MARGIN, RETENTION, Trouble, after_failure, limits, next_poll},
 };
 use crate::{
+    boundary::{Boundary, reach},
     clock::Clock,
     config::SourceSettings,
     delivery::backoff::exponential,
@@ -142,7 +143,10 @@ impl Poller {
         let offset = parts.clock.offset_ms();
         let take = store::sources::take(&parts.pool, &parts.name, &parts.owner, parts.lease, offset).await?;
         let turn = match take {
-            Take::Taken(turn) => turn,
+            Take::Taken(turn) => {
+                reach(Boundary::TurnTaken);
+                turn
+            }
             Take::Later { wait, parked, refused_credential } => {
                 let replaced = parked && refused_credential.is_some_and(|refused| refused != self.credential);
                 if replaced && store::sources::poll_now(&parts.pool, &parts.name, offset).await? {
@@ -160,6 +164,7 @@ impl Poller {
         let (end, wait) = self.judge(&turn, left)?;
         self.report(&turn, &end, wait).await?;
         store::sources::finish(&parts.pool, &turn.lease, &end, wait, parts.clock.offset_ms()).await?;
+        reach(Boundary::PollFinished);
         Ok(wait.min(LOOK))
     }
 
@@ -337,6 +342,7 @@ impl Poller {
             other => other?,
         };
         let Stored::Committed { inserted, quarantined } = stored else { return Ok(Commits::Fenced) };
+        reach(Boundary::PagesCommitted);
         if inserted > 0 {
             self.parts.wake.wake_all();
         }
@@ -454,6 +460,7 @@ async fn fetch(
             Ok(Reserved::Full { wait }) => return Left::Full(wait),
             Err(error) => return Left::Store(error),
         }
+        reach(Boundary::PageRequested);
         let fetched = tokio::select! {
             fetched = parts.client.fetch(&position) => fetched,
             () = drain.cancelled() => return Left::Stopped,
@@ -462,6 +469,7 @@ async fn fetch(
             Ok(page) => page,
             Err(error) => return Left::Failed(error),
         };
+        reach(Boundary::PageAnswered);
         let more = page.has_more;
         let empty = page.orders.is_empty();
         let next = page.next_page_id.clone();

@@ -176,6 +176,14 @@ pub fn timeline(history: &OrderHistory) -> Vec<Event> {
     events
 }
 
+/// What a person would see change from one stored version to another. None where one of them is not known.
+pub fn changes_between(history: &OrderHistory, from: i64, to: i64) -> Option<Vec<Change>> {
+    let kind = SourceKind::parse(&history.source_kind);
+    let find = |number: i64| history.versions.iter().find(|version| version.version == number);
+    let (from, to) = (find(from)?, find(to)?);
+    Some(changes(from, decoded(kind, from).as_ref(), to, decoded(kind, to).as_ref()))
+}
+
 fn decoded(kind: Option<SourceKind>, version: &StoredVersion) -> Option<Order> {
     decode_stored(kind?, version.payload.as_ref()?.as_str()).ok()
 }

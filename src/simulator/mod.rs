@@ -6,7 +6,8 @@
 //! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections.
 //!
 //! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`; tests start what they
-//! need. A new destination adds a file and uses the shared parts.
+//! need, also a [`till`] that no real system is: the hardest destination we can think of. A new destination adds a file
+//! and uses the shared parts.
 
 pub mod digest;
 pub mod faults;
@@ -17,6 +18,7 @@ pub mod scoffable;
 pub mod server;
 #[cfg(test)]
 mod test_client;
+pub mod till;
 pub mod time;
 pub mod webhook;
 pub mod world;

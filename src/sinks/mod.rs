@@ -18,7 +18,7 @@ use crate::{
         ids::Version,
         limits::LearnedLimit,
         money::Breakdown,
-        order::Order,
+        order::{Order, Status},
     },
 };
 
@@ -38,8 +38,17 @@ pub struct View<'a> {
     pub content_hash: &'a [u8],
     /// Whether every version is brought, also one that changes nothing visible.
     pub every_version: bool,
-    /// Receipt of the sink named by `after`.
-    pub dependency: Option<&'a serde_json::Value>,
+    /// What the sink named by `after` holds.
+    pub counterpart: Option<Counterpart<'a>>,
+    /// Nothing of it may get into the bytes of a step that is [`Repeat::Safe`](crate::domain::delivery::Repeat::Safe).
+    pub now: DateTime<Utc>,
+}
+
+/// An order in another sink.
+#[derive(Debug, Clone, Copy)]
+pub struct Counterpart<'a> {
+    pub external_id: Option<&'a str>,
+    pub receipt: Option<&'a serde_json::Value>,
 }
 
 /// What came back from one call.
@@ -55,22 +64,44 @@ pub struct Answer {
     pub calls_beside: u32,
 }
 
-impl Answer {
-    /// An outcome of which nothing more is known.
-    pub fn of(outcome: Outcome) -> Self {
+/// An outcome of which nothing more is known.
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
         Self { outcome, http_status: None, excerpt: None, limits: Vec::new(), calls_beside: 0 }
     }
 }
 
+/// What came back from one call that carried several steps.
+#[derive(Debug, Clone)]
+pub enum GroupAnswer {
+    /// One answer for each step, in their order. What the call told about limits stands in the first.
+    Each(Vec<Answer>),
+    /// The call was refused as a whole, which says nothing about a single step: each is sent again on its own.
+    RefusedWhole,
+    /// One answer for all of them, as when the call got none.
+    Whole(Answer),
+}
+
+/// A step whose answer was lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Doubt<'a> {
+    pub key: &'a DeliveryKey,
+    pub step: &'a Step,
+    /// How long ago it was sent for the last time, or may have been.
+    pub sent: Duration,
+}
+
 /// What a look-up found about a step in doubt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Finding {
     /// The effect stands.
     Stands(Receipt),
-    /// Proven absent.
-    Absent,
-    /// Cannot be told now, or not at all.
-    Unclear,
+    /// Nothing of it is seen. Whether that proves anything depends on [`Sink::visible_after`].
+    NotFound,
+    /// Something is seen that may or may not be it: a person has to look.
+    Ambiguous { hint: String },
+    /// The look-up itself failed.
+    Failed(Answer),
 }
 
 /// One destination.
@@ -78,16 +109,44 @@ pub trait Sink: Send + Sync + 'static {
     /// Its `kind` in the configuration.
     fn kind(&self) -> &'static str;
 
+    /// Brings up to date what many orders share, as a listing or a price table; called before plans are made, so nearly
+    /// always for nothing. Anything but an answer in time fails the deliveries at hand with this outcome.
+    fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<(), Answer>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Decides what to do for one version. Pure: the same view leads to the same plan, bytes included.
     fn plan(&self, view: &View<'_>) -> Plan;
 
     /// Sends one step. `now` only labels the request (signature time).
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer>;
 
-    /// Asks the destination what became of a step whose answer was lost. A sink whose steps are all safe to repeat is
-    /// never asked.
-    fn look_up<'a>(&'a self, _step: &'a Step) -> BoxFuture<'a, Finding> {
-        Box::pin(std::future::ready(Finding::Unclear))
+    /// Most steps of one name that can go out in one call.
+    fn group_size(&self) -> usize {
+        1
+    }
+
+    /// Sends several steps of one name in one call; asked only where [`Sink::group_size`] allows it.
+    fn send_group<'a>(&'a self, _steps: &'a [&'a Step], _now: DateTime<Utc>) -> BoxFuture<'a, GroupAnswer> {
+        Box::pin(std::future::ready(GroupAnswer::RefusedWhole))
+    }
+
+    /// Asks the destination what became of steps whose answers were lost: one finding for each, in their order. A sink
+    /// whose steps are all safe to repeat is never asked.
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+        let hint = "this destination cannot be asked what became of it: look there yourself";
+        let findings = doubts.iter().map(|_| Finding::Ambiguous { hint: hint.to_owned() }).collect();
+        Box::pin(std::future::ready(findings))
+    }
+
+    /// How long after an effect a look-up certainly sees it. None: it may never, so not seeing it proves nothing.
+    fn visible_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether a version of this status needs the result of the sink named by `after`.
+    fn needs_counterpart(&self, _status: &Status) -> bool {
+        true
     }
 }
 

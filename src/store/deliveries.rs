@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Result, StoreError, millis};
 use crate::domain::{
-    delivery::{DeliveryKey, Progress, State},
+    delivery::{DeliveryKey, Progress, STANDS, State},
     ids::{OrderId, OrderKey, SinkName, SourceName, Version},
 };
 
@@ -45,7 +45,10 @@ pub struct Claimed {
     pub progress: Progress,
     pub receipt: Option<serde_json::Value>,
     pub external_id: Option<String>,
-    pub pending_step: Option<serde_json::Value>,
+    /// A step that was written down and whose answer is missing.
+    pub pending: Option<Pending>,
+    /// Whether the worker before this one was lost with its lease.
+    pub after_loss: bool,
     /// How long this delivery has been failing.
     pub failing_for: Option<Duration>,
     /// The version to bring now. None although something is owed: it was stored after this statement took its snapshot,
@@ -55,6 +58,16 @@ pub struct Claimed {
     pub all_walked: bool,
     /// The delivery of the `after` sink, where one is configured and exists.
     pub dependency: Option<Dependency>,
+}
+
+/// What stands in `pending_step`.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// As [`PendingStep`](crate::domain::delivery::PendingStep), if this program can read it.
+    pub step: serde_json::Value,
+    /// How long ago it was sent first and last, or may have been.
+    pub first_sent: Duration,
+    pub last_sent: Duration,
 }
 
 /// One stored order version.
@@ -82,6 +95,14 @@ pub struct Dependency {
     pub applied: Option<Version>,
     pub external_id: Option<String>,
     pub receipt: Option<serde_json::Value>,
+}
+
+impl Dependency {
+    /// Whether what it holds was not taken back.
+    pub fn stands(&self) -> bool {
+        let stands = self.receipt.as_ref().and_then(|receipt| receipt.get(STANDS));
+        stands.and_then(serde_json::Value::as_bool) != Some(false)
+    }
 }
 
 /// Leases due deliveries. A row whose lease ran out is due as well; that its attempt was lost is recorded.
@@ -123,8 +144,12 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 lease_owner = $5,
                 lease_expires_at = clock.now + $6 * interval '1 millisecond',
                 attempts = d.attempts + 1,
-                sent_version = CASE k.versions_mode
-                    WHEN 'every' THEN coalesce(
+                -- A worker that was lost has failed.
+                first_failed_at = CASE WHEN d.lease_token IS NULL THEN d.first_failed_at
+                                       ELSE coalesce(d.first_failed_at, d.lease_expires_at) END,
+                -- A step in doubt stays what was sent, until it is settled.
+                sent_version = CASE WHEN d.pending_step IS NOT NULL THEN d.sent_version
+                    WHEN k.versions_mode = 'every' THEN coalesce(
                         (SELECT min(v.version)
                          FROM order_versions v
                          WHERE v.source = d.source AND v.order_id = d.order_id
@@ -139,11 +164,13 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             CROSS JOIN sinks k
             CROSS JOIN unnest((SELECT array_agg(due.source) FROM due),
                               (SELECT array_agg(due.order_id) FROM due),
-                              (SELECT array_agg(due.sent_version) FROM due)) AS t (source, order_id, sent_version)
+                              (SELECT array_agg(due.sent_version) FROM due),
+                              (SELECT array_agg(due.lease_token IS NOT NULL) FROM due))
+                AS t (source, order_id, sent_version, after_loss)
             WHERE k.name = $1 AND d.sink = $1 AND d.source = t.source AND d.order_id = t.order_id
             RETURNING d.source, d.order_id, d.lane, d.priority, d.next_attempt_at, d.attempts, d.wanted_version,
                       d.applied_version, d.decided_version, d.floor_version, t.sent_version, d.receipt, d.external_id,
-                      d.pending_step, d.first_failed_at
+                      d.pending_step, d.first_failed_at, t.after_loss
         )
         SELECT c.source AS "source!",
                c.order_id AS "order_id!",
@@ -156,6 +183,9 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                c.receipt,
                c.external_id,
                c.pending_step,
+               (extract(epoch FROM clock.now - (c.pending_step ->> 'first_sent_at')::timestamptz) * 1000)::bigint AS first_sent_ms,
+               (extract(epoch FROM clock.now - (c.pending_step ->> 'last_sent_at')::timestamptz) * 1000)::bigint AS last_sent_ms,
+               c.after_loss AS "after_loss!",
                (extract(epoch FROM clock.now - c.first_failed_at) * 1000)::bigint AS failing_ms,
                v.version AS "version?",
                v.status AS "status?",
@@ -207,7 +237,6 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
     .fetch_all(db)
     .await
     .map_err(StoreError::of("deliveries.claim"))?;
-    let duration = |ms: i64| Duration::from_millis(ms.max(0) as u64);
     rows.into_iter()
         .map(|row| {
             let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
@@ -231,16 +260,21 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 progress: Progress { applied: row.applied_version.map(Version), sent: row.sent_version.map(Version) },
                 receipt: row.receipt,
                 external_id: row.external_id,
-                pending_step: row.pending_step,
-                failing_for: row.failing_ms.map(duration),
+                pending: row.pending_step.map(|step| Pending {
+                    step,
+                    first_sent: whole(row.first_sent_ms),
+                    last_sent: whole(row.last_sent_ms),
+                }),
+                after_loss: row.after_loss,
+                failing_for: row.failing_ms.map(|ms| whole(Some(ms))),
                 all_walked: row.all_walked,
                 snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
                     version: Version(version),
                     status,
                     vendor_id: row.vendor_id,
                     order_type: row.order_type,
-                    age: duration(row.age_ms.unwrap_or_default()),
-                    owed_for: duration(row.owed_ms.unwrap_or_default()),
+                    age: whole(row.age_ms),
+                    owed_for: whole(row.owed_ms),
                     source_kind: row.source_kind.unwrap_or_default(),
                     content_hash: row.content_hash.unwrap_or_default(),
                     payload: row.payload,
@@ -311,6 +345,141 @@ pub async fn due(
     Ok(due.collect())
 }
 
+/// Which deliveries a dry run looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Peek<'a> {
+    pub sink: &'a SinkName,
+    /// The sink whose receipt is needed (`after`).
+    pub after: Option<&'a SinkName>,
+    pub source: Option<&'a SourceName>,
+    /// These orders, whatever their state; empty: those that are pending, in the order in which they are claimed.
+    pub order_ids: &'a [String],
+    pub limit: u32,
+}
+
+/// Reads deliveries as a claim would find them, and leases nothing.
+pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> Result<Vec<(State, Claimed)>> {
+    let rows = sqlx::query!(
+        r#"-- deliveries.peek
+        WITH clock AS MATERIALIZED (
+            SELECT now() + $6 * interval '1 millisecond' AS now
+        )
+        SELECT d.state,
+               d.source,
+               d.order_id,
+               d.lane,
+               d.attempts,
+               d.wanted_version,
+               d.applied_version,
+               d.sent_version,
+               coalesce(d.decided_version >= d.wanted_version, false) AS "all_walked!",
+               d.receipt,
+               d.external_id,
+               d.pending_step,
+               v.version AS "version?",
+               v.status AS "status?",
+               v.vendor_id,
+               v.order_type,
+               (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
+               (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
+               v.content_hash AS "content_hash?",
+               v.payload,
+               s.kind AS "source_kind?",
+               dep.state AS "dep_state?",
+               dep.applied_version AS dep_applied,
+               dep.external_id AS dep_external_id,
+               dep.receipt AS dep_receipt
+        FROM clock
+        CROSS JOIN sinks k
+        JOIN deliveries d ON d.sink = k.name
+        LEFT JOIN sources s ON s.name = d.source
+        LEFT JOIN LATERAL (
+            SELECT v.version, v.status, v.vendor_id, v.order_type, v.received_at, v.content_hash, v.payload
+            FROM order_versions v
+            WHERE v.source = d.source AND v.order_id = d.order_id
+              AND v.version >= CASE k.versions_mode
+                                    WHEN 'every' THEN greatest(d.decided_version + 1, d.floor_version, d.sent_version)
+                                    ELSE d.wanted_version END
+            ORDER BY v.version
+            LIMIT 1
+        ) v ON true
+        LEFT JOIN deliveries dep ON dep.sink = $2 AND dep.source = d.source AND dep.order_id = d.order_id
+        WHERE k.name = $1
+          AND ($3::text IS NULL OR d.source = $3)
+          AND CASE WHEN cardinality($4::text[]) > 0 THEN d.order_id = ANY ($4)
+                   ELSE d.open AND d.state IN ('pending', 'in_doubt') END
+        ORDER BY d.priority, d.next_attempt_at, d.source, d.order_id
+        LIMIT $5
+        "#,
+        peek.sink.as_str(),
+        peek.after.map(SinkName::as_str),
+        peek.source.map(SourceName::as_str),
+        peek.order_ids,
+        i64::from(peek.limit),
+        offset_ms as f64,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("deliveries.peek"))?;
+    rows.into_iter()
+        .map(|row| {
+            let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
+                operation: "deliveries.peek",
+                source: sqlx::Error::Decode(e),
+            };
+            let state = |text: &str| State::parse(text).ok_or_else(|| decode("unknown state".into()));
+            let source = SourceName::parse(&row.source).map_err(|e| decode(Box::new(e)))?;
+            let claimed = Claimed {
+                key: DeliveryKey {
+                    sink: peek.sink.clone(),
+                    order: OrderKey { source, order_id: OrderId::new(row.order_id) },
+                },
+                lane: row.lane,
+                token: Uuid::nil(),
+                attempt: row.attempts.max(0) as u32 + 1,
+                wanted: Version(row.wanted_version),
+                progress: Progress { applied: row.applied_version.map(Version), sent: row.sent_version.map(Version) },
+                receipt: row.receipt,
+                external_id: row.external_id,
+                pending: row.pending_step.map(|step| Pending {
+                    step,
+                    first_sent: Duration::ZERO,
+                    last_sent: Duration::ZERO,
+                }),
+                after_loss: false,
+                failing_for: None,
+                all_walked: row.all_walked,
+                snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
+                    version: Version(version),
+                    status,
+                    vendor_id: row.vendor_id,
+                    order_type: row.order_type,
+                    age: whole(row.age_ms),
+                    owed_for: whole(row.owed_ms),
+                    source_kind: row.source_kind.unwrap_or_default(),
+                    content_hash: row.content_hash.unwrap_or_default(),
+                    payload: row.payload,
+                }),
+                dependency: match row.dep_state {
+                    None => None,
+                    Some(text) => Some(Dependency {
+                        state: state(&text)?,
+                        applied: row.dep_applied.map(Version),
+                        external_id: row.dep_external_id,
+                        receipt: row.dep_receipt,
+                    }),
+                },
+            };
+            Ok((state(&row.state)?, claimed))
+        })
+        .collect()
+}
+
+/// Milliseconds as SQL gives them; a clock that was set back makes no negative age.
+fn whole(ms: Option<i64>) -> Duration {
+    Duration::from_millis(ms.unwrap_or_default().max(0) as u64)
+}
+
 /// How long until something of this sink is due, looking only at these lanes; none: nothing is scheduled.
 pub async fn next_due(
     db: impl PgExecutor<'_>,
@@ -342,24 +511,27 @@ pub async fn next_due(
     Ok(wait_ms.map(|ms| Duration::from_millis(ms.max(0) as u64)))
 }
 
-/// Prolongs one lease, so that it outlasts a send. False: the lease was lost, and nothing may be sent.
-pub async fn extend(
-    db: impl PgExecutor<'_>,
-    key: &DeliveryKey,
-    token: Uuid,
-    lease: Duration,
-    offset_ms: i64,
-) -> Result<bool> {
+/// A leased delivery, named for a write that must not be made once the lease is lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease<'a> {
+    pub key: &'a DeliveryKey,
+    pub token: Uuid,
+}
+
+/// Prolongs a lease, so that it outlasts a send. A step that stands in doubt counts as sent now. False: the lease was
+/// lost, and nothing may be sent.
+pub async fn extend(db: impl PgExecutor<'_>, held: Lease<'_>, lease: Duration, offset_ms: i64) -> Result<bool> {
     let done = sqlx::query!(
         r#"-- deliveries.extend
         UPDATE deliveries
-        SET lease_expires_at = now() + $6 * interval '1 millisecond' + $5 * interval '1 millisecond'
+        SET lease_expires_at = now() + $6 * interval '1 millisecond' + $5 * interval '1 millisecond',
+            pending_step = pending_step || jsonb_build_object('last_sent_at', now() + $6 * interval '1 millisecond')
         WHERE sink = $1 AND source = $2 AND order_id = $3 AND lease_token = $4
         "#,
-        key.sink.as_str(),
-        key.order.source.as_str(),
-        key.order.order_id.as_str(),
-        token,
+        held.key.sink.as_str(),
+        held.key.order.source.as_str(),
+        held.key.order.order_id.as_str(),
+        held.token,
         millis(lease) as f64,
         offset_ms as f64,
     )
@@ -369,35 +541,91 @@ pub async fn extend(
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes down a step that must not be sent twice, right before it is sent, and prolongs the lease. False: the lease
-/// was lost, and nothing may be sent.
-pub async fn write_intent(
+/// Writes down steps that are about to be sent, all of one sink, and prolongs their leases. Returns for each whether it
+/// may be sent; otherwise its lease was lost.
+pub async fn write_intents(
     db: impl PgExecutor<'_>,
-    key: &DeliveryKey,
-    token: Uuid,
-    step: &serde_json::Value,
+    sink: &SinkName,
+    steps: &[(Lease<'_>, serde_json::Value)],
     lease: Duration,
     offset_ms: i64,
-) -> Result<bool> {
-    let done = sqlx::query!(
-        r#"-- deliveries.write_intent
-        UPDATE deliveries
-        SET pending_step = $5,
-            lease_expires_at = now() + $7 * interval '1 millisecond' + $6 * interval '1 millisecond'
-        WHERE sink = $1 AND source = $2 AND order_id = $3 AND lease_token = $4 AND pending_step IS NULL
+) -> Result<Vec<bool>> {
+    let sources: Vec<&str> = steps.iter().map(|(held, _)| held.key.order.source.as_str()).collect();
+    let order_ids: Vec<&str> = steps.iter().map(|(held, _)| held.key.order.order_id.as_str()).collect();
+    let tokens: Vec<Uuid> = steps.iter().map(|(held, _)| held.token).collect();
+    let bodies: Vec<&serde_json::Value> = steps.iter().map(|(_, step)| step).collect();
+    let written = sqlx::query_scalar!(
+        r#"-- deliveries.write_intents
+        WITH clock AS (
+            SELECT now() + $7 * interval '1 millisecond' AS now
+        ), locked AS MATERIALIZED (
+            SELECT i.n, i.step
+            FROM unnest($2::text[], $3::text[], $4::uuid[], $5::jsonb[]) WITH ORDINALITY AS i (source, order_id, token, step, n)
+            JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id AND d.lease_token = i.token
+            WHERE d.pending_step IS NULL
+            ORDER BY d.sink, d.source, d.order_id
+            FOR UPDATE OF d
+        )
+        UPDATE deliveries d
+        SET pending_step = l.step || jsonb_build_object('first_sent_at', clock.now, 'last_sent_at', clock.now),
+            lease_expires_at = clock.now + $6 * interval '1 millisecond'
+        FROM locked l, clock
+        WHERE d.sink = $1 AND d.source = ($2::text[])[l.n] AND d.order_id = ($3::text[])[l.n]
+        RETURNING l.n AS "n!"
         "#,
-        key.sink.as_str(),
-        key.order.source.as_str(),
-        key.order.order_id.as_str(),
-        token,
-        step,
+        sink.as_str(),
+        &sources[..] as _,
+        &order_ids[..] as _,
+        &tokens[..],
+        &bodies[..] as _,
         millis(lease) as f64,
+        offset_ms as f64,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("deliveries.write_intents"))?;
+    let mut kept = vec![false; steps.len()];
+    for n in written {
+        kept[(n - 1) as usize] = true;
+    }
+    Ok(kept)
+}
+
+/// Wakes deliveries of sinks that waited for these orders (`after`). Only saves time: they look again by themselves.
+pub async fn wake_dependents(
+    db: impl PgExecutor<'_>,
+    sinks: &[&SinkName],
+    orders: &[OrderKey],
+    offset_ms: i64,
+) -> Result<u64> {
+    let sinks: Vec<&str> = sinks.iter().map(|sink| sink.as_str()).collect();
+    let sources: Vec<&str> = orders.iter().map(|order| order.source.as_str()).collect();
+    let order_ids: Vec<&str> = orders.iter().map(|order| order.order_id.as_str()).collect();
+    let woken = sqlx::query!(
+        r#"-- deliveries.wake_dependents
+        WITH waiting AS MATERIALIZED (
+            SELECT d.sink, d.source, d.order_id
+            FROM unnest($1::text[]) AS k (sink)
+            CROSS JOIN unnest($2::text[], $3::text[]) AS o (source, order_id)
+            JOIN deliveries d USING (sink, source, order_id)
+            WHERE d.state = 'pending' AND d.waiting_for = 'dependency'
+            ORDER BY d.sink, d.source, d.order_id
+            FOR UPDATE OF d
+        )
+        UPDATE deliveries d
+        SET next_attempt_at = least(d.next_attempt_at, greatest(now() + $4 * interval '1 millisecond', d.not_before))
+        FROM waiting w
+        WHERE d.sink = w.sink AND d.source = w.source AND d.order_id = w.order_id
+        "#,
+        &sinks[..] as _,
+        &sources[..] as _,
+        &order_ids[..] as _,
         offset_ms as f64,
     )
     .execute(db)
     .await
-    .map_err(StoreError::of("deliveries.write_intent"))?;
-    Ok(done.rows_affected() == 1)
+    .map_err(StoreError::of("deliveries.wake_dependents"))?;
+    Ok(woken.rows_affected())
 }
 
 /// What one claimed delivery comes to. Built by `delivery::decide`, written as it stands.
@@ -563,12 +791,12 @@ pub async fn settle(
             FROM input i
             JOIN locked l USING (n)
             WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
-            RETURNING d.source, d.order_id, d.state
+            RETURNING d.source, d.order_id, d.state, d.open
         ), alerted AS (
             INSERT INTO alerts AS a (cause, subject, detail)
             SELECT 'dead_letter', $1 || '/' || m.source || '/' || m.order_id, 'a delivery waits for a person'
             FROM moved m
-            WHERE m.state = 'parked'
+            WHERE m.state = 'parked' OR m.state = 'in_doubt' AND NOT m.open
             ORDER BY m.source, m.order_id
             ON CONFLICT (cause, subject) WHERE resolved_at IS NULL DO UPDATE
             SET count = a.count + 1, last_seen_at = now()

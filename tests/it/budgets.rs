@@ -180,6 +180,7 @@ async fn a_lane_without_calls_holds_up_no_other_and_the_whole_sinks_limit_is_sha
         owner: "a test".to_owned(),
         lease: app.settings.delivery.lease,
         read_back: Vec::new(),
+        dependents: Vec::new(),
         budget: Some(Budget::within(limits, &app.pool, &app.clock)),
         lanes: lanes.to_vec(),
         metrics: Arc::default(),

@@ -102,6 +102,7 @@ async fn every_command_explains_itself() {
         "simulate",
         "check-config",
         "doctor",
+        "plan",
         "deliveries",
         "deliveries list",
         "deliveries retry",

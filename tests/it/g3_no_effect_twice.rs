@@ -13,20 +13,19 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use scoffable_sync::{
-    delivery::{dispatcher::Dispatcher, driver::Driver},
-    domain::{
-        delivery::{Plan, Receipt, Repeat, Step},
-        ids::SinkName,
-    },
+    domain::delivery::{Plan, Receipt, Repeat, Step},
     simulator::{
         faults::{Fault, cut_after, cut_before, slow, status, truncated},
         webhook::Received,
     },
-    sinks::{Answer, Finding, Sink, View},
+    sinks::{Answer, Doubt, Finding, Sink, View},
 };
 use serde_json::Value;
 
-use crate::harness::app::{SINK, SOURCE, TestApp, order, order_of};
+use crate::harness::{
+    app::{SOURCE, TestApp, order, order_of},
+    puppet::drive,
+};
 
 const A_WHILE: Duration = Duration::from_hours(2);
 
@@ -214,9 +213,10 @@ impl Sink for Breaking {
         Box::pin(async { panic!("the adapter breaks after the effect") })
     }
 
-    fn look_up<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, Finding> {
-        let receipt = Receipt { external_id: Some(format!("there-{}", step.key)), ..Receipt::default() };
-        Box::pin(std::future::ready(Finding::Stands(receipt)))
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+        let there = |step: &Step| Receipt { external_id: Some(format!("there-{}", step.key)), ..Receipt::default() };
+        let findings = doubts.iter().map(|doubt| Finding::Stands(there(doubt.step))).collect();
+        Box::pin(std::future::ready(findings))
     }
 }
 
@@ -224,23 +224,10 @@ impl Sink for Breaking {
 async fn a_step_that_must_not_be_repeated_is_looked_up_after_its_adapter_broke() {
     let mut app = TestApp::start().await;
     let sink = Arc::new(Breaking::default());
-    let driver = Driver {
-        name: SinkName::parse(SINK).unwrap(),
-        sink: Arc::clone(&sink) as Arc<dyn Sink>,
-        rules: app.settings.sinks.values().next().unwrap().common.clone(),
-        pool: app.pool.clone(),
-        clock: app.clock.clone(),
-        owner: "a test".to_owned(),
-        lease: app.settings.delivery.lease,
-        read_back: app.settings.delivery.read_back.clone(),
-        lanes: vec![String::new()],
-        metrics: Arc::default(),
-        budget: None,
-    };
-    app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
 
     app.arrives(&order("A-1", 1, "accepted")).await;
-    assert_eq!(app.delivery("A-1").await.state, "in_flight", "nobody knows what became of it");
+    assert_eq!(app.delivery("A-1").await.state, "in_doubt", "nobody knows what became of it");
     app.advance(app.settings.delivery.lease);
     app.dispatch().await;
 

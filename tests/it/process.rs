@@ -381,3 +381,59 @@ async fn a_daemon_without_a_configuration_says_where_it_looked() {
 
     assert!(finished.stderr.contains("scoffable-sync.toml"), "{}", finished.stderr);
 }
+
+#[tokio::test]
+async fn a_reload_reads_the_file_again_and_goes_on_with_what_it_says() {
+    let scene = Scene::set().await;
+    scene.publish("A-1");
+    let mut daemon = started(scene.daemon()).await;
+    scene.is_applied("A-1").await;
+    let file = std::fs::read_to_string(scene.config.path()).expect("the file is there");
+    let narrower = file.replace("kind = \"webhook\"", "kind = \"webhook\"\nvendors = [\"another\"]");
+    std::fs::write(scene.config.path(), narrower).expect("the folder is writable");
+
+    daemon.signal(Signal::HUP);
+    daemon.says("settings reloaded").await;
+    scene.publish("A-2");
+
+    until("the second order is decided", async || {
+        let state = "SELECT max(reason) FROM deliveries WHERE order_id = 'A-2'";
+        sqlx::query_scalar::<_, Option<String>>(state).fetch_one(&scene.pool).await.unwrap().as_deref()
+            == Some("filtered")
+    })
+    .await;
+    daemon.signal(Signal::TERM);
+    daemon.finished().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_reload_finishes_what_is_being_sent_and_sends_nothing_twice() {
+    let scene = Scene::set().await;
+    scene.simulation.webhook.answer_next([slow(Duration::from_millis(600))]);
+    let mut daemon = started(scene.daemon()).await;
+    scene.publish("A-1");
+    scene.is_being_sent("A-1").await;
+
+    daemon.signal(Signal::HUP);
+    daemon.says("settings reloaded").await;
+
+    assert_eq!(scene.state_of("A-1").await, "applied");
+    scene.publish("A-2");
+    scene.is_applied("A-2").await;
+    assert_eq!(scene.simulation.webhook.ledger().repeats(), 0);
+    assert!(daemon.is_running());
+}
+
+#[tokio::test]
+async fn a_reload_of_a_file_with_a_mistake_changes_nothing_and_says_why() {
+    let scene = Scene::set().await;
+    let mut daemon = started(scene.daemon()).await;
+    std::fs::write(scene.config.path(), "[sinks.hook]\nkind = \"fax\"").expect("the folder is writable");
+
+    daemon.signal(Signal::HUP);
+    daemon.says("settings not reloaded").await;
+    scene.publish("A-1");
+
+    scene.is_applied("A-1").await;
+    assert!(daemon.is_running());
+}

@@ -52,7 +52,7 @@ impl Client {
             .await;
         let response = match sent {
             Ok(response) => response,
-            Err(error) => return Answer::of(failed(&error)),
+            Err(error) => return Answer::from(failed(&error)),
         };
         let status = response.status();
         let http_status = Some(status.as_u16());
@@ -60,14 +60,14 @@ impl Client {
             Ok(answer) => answer,
             // A receiver that says yes has the order, whatever became of the rest of its answer.
             Err((status, _)) if status.is_success() => {
-                return Answer { http_status, ..Answer::of(Outcome::Delivered(Receipt::default())) };
+                return Answer { http_status, ..Answer::from(Outcome::Delivered(Receipt::default())) };
             }
-            Err((_, error)) => return Answer { http_status, ..Answer::of(failed(&error)) },
+            Err((_, error)) => return Answer { http_status, ..Answer::from(failed(&error)) },
         };
         let limits = learned_limits(answer.status, &answer.headers, None, now);
         match refused(answer.status, &answer.headers, now) {
-            Some(outcome) => Answer { http_status, excerpt: excerpt(&answer.body), limits, ..Answer::of(outcome) },
-            None => Answer { http_status, limits, ..Answer::of(Outcome::Delivered(delivered(&answer.body))) },
+            Some(outcome) => Answer { http_status, excerpt: excerpt(&answer.body), limits, ..Answer::from(outcome) },
+            None => Answer { http_status, limits, ..Answer::from(Outcome::Delivered(delivered(&answer.body))) },
         }
     }
 }

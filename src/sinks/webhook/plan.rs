@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::wire::Body;
 use crate::{
-    domain::delivery::{Plan, Repeat, Step},
+    domain::delivery::{Plan, Receipt, Repeat, Step},
     sinks::View,
 };
 
@@ -15,7 +15,7 @@ pub fn plan(view: &View<'_>) -> Plan {
     let stands = view.receipt.and_then(|receipt| receipt.get("digest")).and_then(serde_json::Value::as_str);
     let doubtful = view.progress.sent > view.progress.applied;
     if !view.every_version && !doubtful && stands == Some(digest.as_str()) {
-        return Plan::Unchanged;
+        return Plan::Settled(Receipt::default());
     }
     let Ok(raw) = serde_json::from_str::<&RawValue>(view.payload) else {
         return Plan::Park {

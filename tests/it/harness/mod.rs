@@ -4,5 +4,6 @@ pub mod app;
 pub mod log;
 pub mod postgres;
 pub mod process;
+pub mod puppet;
 pub mod recorder;
 pub mod stream;

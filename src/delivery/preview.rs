@@ -1,0 +1,100 @@
+//! A dry run: what would be done for deliveries as they stand now. Nothing is leased, sent or written.
+
+use serde::Serialize;
+
+use super::driver::Driver;
+use crate::{
+    domain::{
+        delivery::{PendingStep, Plan, State, Step},
+        ids::{OrderKey, SinkName, SourceName, Version},
+    },
+    store::{
+        StoreError,
+        deliveries::{self, Claimed, Peek},
+    },
+};
+
+/// One delivery and what would be done for it.
+#[derive(Debug)]
+pub struct Preview {
+    pub order: OrderKey,
+    pub state: State,
+    pub applied: Option<Version>,
+    /// The version that is next for it.
+    pub version: Version,
+    pub action: Action,
+}
+
+/// What would be done.
+#[derive(Debug, Serialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Action {
+    /// This would be sent; further steps may follow, planned from its answer.
+    Send(Step),
+    /// The destination holds it already.
+    Nothing {
+        notice: Option<String>,
+    },
+    Skip {
+        reason: String,
+    },
+    Wait {
+        waiting_for: String,
+        seconds: u64,
+    },
+    Park {
+        reason: String,
+        hint: String,
+    },
+    /// A step was sent without an answer: it is settled first.
+    LookUp {
+        step: String,
+    },
+    /// It is being worked on right now.
+    Leave,
+}
+
+impl Driver {
+    /// Plans pending deliveries in the order in which they would be claimed, or those of some orders in whatever state.
+    /// Reads that many orders share are not brought up to date for it.
+    pub async fn preview(
+        &self,
+        source: Option<&SourceName>,
+        order_ids: &[String],
+        limit: u32,
+    ) -> Result<Vec<Preview>, StoreError> {
+        let peek = Peek { sink: &self.name, after: self.rules.after.as_ref(), source, order_ids, limit };
+        let found = deliveries::peek(&self.pool, &peek, self.clock.offset_ms()).await?;
+        Ok(found.into_iter().map(|(state, claimed)| self.previewed(state, claimed)).collect())
+    }
+
+    pub fn name(&self) -> &SinkName {
+        &self.name
+    }
+
+    fn previewed(&self, state: State, claimed: Claimed) -> Preview {
+        let version = claimed.snapshot.as_ref().map_or(claimed.wanted, |snapshot| snapshot.version);
+        let action = self.action(state, &claimed);
+        Preview { order: claimed.key.order, state, applied: claimed.progress.applied, version, action }
+    }
+
+    fn action(&self, state: State, claimed: &Claimed) -> Action {
+        if state == State::InFlight {
+            return Action::Leave;
+        }
+        if let Some(pending) = &claimed.pending {
+            let step = serde_json::from_value::<PendingStep>(pending.step.clone()).map(|pending| pending.step.name);
+            return Action::LookUp { step: step.unwrap_or_else(|_| "step".to_owned()) };
+        }
+        let Some(snapshot) = &claimed.snapshot else { return Action::Nothing { notice: None } };
+        match self.plan(claimed, snapshot, self.clock.wall()) {
+            Plan::Send(step) => Action::Send(step),
+            Plan::Settled(receipt) => Action::Nothing { notice: receipt.notice },
+            Plan::Skip(reason) => Action::Skip { reason: reason.to_string() },
+            Plan::Wait { wait, waiting_for } => {
+                Action::Wait { waiting_for: waiting_for.to_string(), seconds: wait.as_secs() }
+            }
+            Plan::Park { reason, hint, .. } => Action::Park { reason: reason.to_owned(), hint },
+        }
+    }
+}

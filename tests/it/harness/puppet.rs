@@ -1,0 +1,159 @@
+//! A destination in the test's hand, without HTTP: what it answers and finds is told beforehand, and it tells what it was
+//! asked. For the rules of the engine that no simulated system shows by itself.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use scoffable_sync::{
+    delivery::{dispatcher::Dispatcher, driver::Driver},
+    domain::{
+        delivery::{Outcome, Plan, Receipt, Repeat, Step},
+        ids::SinkName,
+    },
+    sinks::{Answer, Doubt, Finding, GroupAnswer, Sink, View},
+};
+use serde_json::json;
+
+use super::app::{SINK, TestApp};
+
+/// One thing it was asked, with the keys of the steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    Send(String),
+    Group(Vec<String>),
+    LookUp(Vec<String>),
+}
+
+pub struct Puppet {
+    pub repeat: Repeat,
+    pub group_size: usize,
+    pub visible_after: Option<Duration>,
+    said: Mutex<Said>,
+}
+
+#[derive(Default)]
+struct Said {
+    answers: VecDeque<Outcome>,
+    groups: VecDeque<GroupAnswer>,
+    findings: VecDeque<Finding>,
+    unprepared: VecDeque<Outcome>,
+    calls: Vec<Call>,
+}
+
+impl Puppet {
+    pub fn new(repeat: Repeat) -> Self {
+        Self { repeat, group_size: 1, visible_after: None, said: Mutex::default() }
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
+        self.said.lock().expect("nothing panics with it")
+    }
+
+    /// To the next step; without any left it takes each.
+    pub fn answers(&self, outcome: Outcome) {
+        self.said().answers.push_back(outcome);
+    }
+
+    pub fn answers_group(&self, answer: GroupAnswer) {
+        self.said().groups.push_back(answer);
+    }
+
+    /// About the next step in doubt; without any left it stands there.
+    pub fn finds(&self, finding: Finding) {
+        self.said().findings.push_back(finding);
+    }
+
+    pub fn is_not_prepared(&self, outcome: Outcome) {
+        self.said().unprepared.push_back(outcome);
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.said().calls.clone()
+    }
+
+    fn of_key(key: &str) -> Receipt {
+        Receipt { external_id: Some(format!("there-{key}")), ..Receipt::default() }
+    }
+}
+
+impl Sink for Puppet {
+    fn kind(&self) -> &'static str {
+        "puppet"
+    }
+
+    fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<(), Answer>> {
+        let unprepared = self.said().unprepared.pop_front();
+        Box::pin(std::future::ready(match unprepared {
+            Some(outcome) => Err(outcome.into()),
+            None => Ok(()),
+        }))
+    }
+
+    fn plan(&self, view: &View<'_>) -> Plan {
+        Plan::Send(Step {
+            name: "submit".to_owned(),
+            key: format!("{}-{}", view.key.order.order_id, view.version),
+            body: view.payload.to_owned(),
+            repeat: self.repeat,
+            completes: true,
+            receipt: Some(json!({ "version": view.version })),
+        })
+    }
+
+    fn send<'a>(&'a self, step: &'a Step, _: DateTime<Utc>) -> BoxFuture<'a, Answer> {
+        let mut said = self.said();
+        said.calls.push(Call::Send(step.key.clone()));
+        let outcome = said.answers.pop_front().unwrap_or_else(|| Outcome::Delivered(Self::of_key(&step.key)));
+        Box::pin(std::future::ready(outcome.into()))
+    }
+
+    fn group_size(&self) -> usize {
+        self.group_size
+    }
+
+    fn send_group<'a>(&'a self, steps: &'a [&'a Step], _: DateTime<Utc>) -> BoxFuture<'a, GroupAnswer> {
+        let mut said = self.said();
+        said.calls.push(Call::Group(steps.iter().map(|step| step.key.clone()).collect()));
+        let each = || steps.iter().map(|step| Outcome::Delivered(Self::of_key(&step.key)).into()).collect();
+        let answer = said.groups.pop_front().unwrap_or_else(|| GroupAnswer::Each(each()));
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+        let mut said = self.said();
+        said.calls.push(Call::LookUp(doubts.iter().map(|doubt| doubt.step.key.clone()).collect()));
+        let found = |doubt: &Doubt<'_>, said: &mut Said| {
+            said.findings.pop_front().unwrap_or_else(|| Finding::Stands(Self::of_key(&doubt.step.key)))
+        };
+        let findings = doubts.iter().map(|doubt| found(doubt, &mut said)).collect();
+        Box::pin(std::future::ready(findings))
+    }
+
+    fn visible_after(&self) -> Option<Duration> {
+        self.visible_after
+    }
+}
+
+/// Puts a sink of the test's in the place of the usual one. Its loop is the only one afterwards.
+pub fn drive(app: &mut TestApp, sink: Arc<dyn Sink>) {
+    let driver = Driver {
+        name: SinkName::parse(SINK).expect("a valid name"),
+        sink,
+        rules: app.settings.sinks.values().next().expect("there is one").common.clone(),
+        pool: app.pool.clone(),
+        clock: app.clock.clone(),
+        owner: "a test".to_owned(),
+        lease: app.settings.delivery.lease,
+        read_back: app.settings.delivery.read_back.clone(),
+        budget: None,
+        lanes: vec![String::new()],
+        dependents: Vec::new(),
+        metrics: Arc::default(),
+    };
+    app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
+}
