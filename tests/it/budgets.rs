@@ -13,17 +13,21 @@ use scoffable_sync::{
         driver::Driver,
     },
     domain::{
+        delivery::{Outcome, Reason, Repeat},
         ids::SinkName,
         limits::{LearnedLimit, Told, Window},
     },
     ops::health,
     simulator::faults,
-    sinks,
+    sinks::{self, Sink},
     store::status,
 };
 use sqlx::PgPool;
 
-use crate::harness::app::{SINK, Setup, TestApp, order, order_of};
+use crate::harness::{
+    app::{SINK, Setup, TestApp, order, order_of},
+    puppet::{Puppet, drive},
+};
 
 /// A call has left the log of a minute after this.
 const MINUTE: Duration = Duration::from_secs(64);
@@ -303,6 +307,56 @@ async fn a_failed_call_is_a_call() {
     app.dispatch().await;
 
     assert_eq!(app.requests(), 2);
+}
+
+#[tokio::test]
+async fn several_orders_in_one_call_cost_one_call() {
+    let mut app = limited("per_minute", "6").start().await;
+    let mut sink = Puppet::new(Repeat::Safe);
+    sink.group_size = 3;
+    let sink = Arc::new(sink);
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
+    store_orders(&mut app, "A", 12).await;
+
+    app.dispatch().await;
+
+    assert!((4..=6).contains(&sink.calls().len()), "{:?}", sink.calls());
+    assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE state = 'applied'").await, 12);
+    assert_eq!(make(&budget(&app), Class::New, 9).await, 6 - sink.calls().len());
+}
+
+#[tokio::test]
+async fn a_look_up_is_a_call() {
+    let mut app = limited("per_minute", "2").start().await;
+    let sink = Arc::new(Puppet::new(Repeat::Never));
+    sink.answers(Outcome::Unknown { reason: Reason::Timeout });
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    assert_eq!(app.delivery("A-1").await.state, "in_doubt");
+
+    app.advance(Duration::from_secs(11));
+    app.dispatch().await;
+
+    assert_eq!(app.delivery("A-1").await.state, "applied");
+    assert_eq!(sink.calls().len(), 2);
+    assert_eq!(make(&budget(&app), Class::New, 9).await, 0);
+}
+
+#[tokio::test]
+async fn a_doubt_waits_for_the_budget_as_well_and_stays_a_doubt() {
+    let mut app = limited("per_minute", "1").start().await;
+    let sink = Arc::new(Puppet::new(Repeat::Never));
+    sink.answers(Outcome::Unknown { reason: Reason::Timeout });
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    app.advance(Duration::from_secs(11));
+    assert_eq!(app.dispatch().await, 0);
+    assert_eq!(app.delivery("A-1").await.state, "in_doubt");
+    app.advance(MINUTE);
+    app.dispatch().await;
+
+    assert_eq!(app.delivery("A-1").await.state, "applied");
 }
 
 #[tokio::test]
