@@ -9,7 +9,7 @@ use crate::{
     boundary::{Boundary, reach},
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions},
-    delivery::{dispatcher::Dispatcher, driver::Driver},
+    delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver},
     domain::ids::{SinkName, SourceName},
     ingest::{
         WakeUps,
@@ -173,6 +173,7 @@ fn driver(
     owner: &str,
     metrics: &Arc<Metrics>,
 ) -> Result<Driver, AppError> {
+    let lanes = vec![String::new()];
     Ok(Driver {
         name: name.clone(),
         sink: sinks::build(sink).map_err(|source| AppError::Sink { name: name.clone(), source })?,
@@ -182,7 +183,8 @@ fn driver(
         owner: owner.to_owned(),
         lease: settings.delivery.lease,
         read_back: settings.delivery.read_back.clone(),
-        lanes: vec![String::new()],
+        budget: Budget::of(name, sink, &lanes, pool, clock),
+        lanes,
         dependents: Vec::new(),
         metrics: Arc::clone(metrics),
     })

@@ -9,7 +9,7 @@ use super::{FINE, NOT_WELL, config::Form, table};
 use crate::{
     http,
     ops::health::{self, Ago, Health, Limits},
-    store::status::{self, Details, Overview, SinkStatus, SourceStatus},
+    store::status::{self, CallBudget, Details, Overview, SinkStatus, SourceStatus},
 };
 
 /// Rows of each list.
@@ -76,6 +76,12 @@ fn write_text(health: &Health, overview: &Overview, details: &Details, out: &mut
         ["sink", "kind", "state", "breaker", "pending", "in flight", "in doubt", "parked", "due for", "waiting for"];
     let rows: Vec<_> = overview.sinks.iter().map(sink_row).collect();
     table::write(out, &headings, &rows)?;
+
+    if !overview.call_budgets.is_empty() {
+        section(out, "call budgets", overview.call_budgets.len())?;
+        let rows: Vec<_> = overview.call_budgets.iter().map(budget_row).collect();
+        table::write(out, &["scope", "window", "used", "limit", "left there", "full until", "runs out"], &rows)?;
+    }
 
     if !details.queue.is_empty() {
         section(out, "queue, next", details.queue.len())?;
@@ -163,6 +169,19 @@ fn sink_row(sink: &SinkStatus) -> Vec<String> {
         sink.parked.to_string(),
         sink.oldest_due_seconds.map(|seconds| Ago(seconds).to_string()).unwrap_or_default(),
         waiting.join(", "),
+    ]
+}
+
+fn budget_row(budget: &CallBudget) -> Vec<String> {
+    let number = |n: Option<i64>| n.map(|n| n.to_string()).unwrap_or_default();
+    vec![
+        budget.scope.clone(),
+        budget.window.to_string(),
+        budget.used.to_string(),
+        number(budget.limit),
+        number(budget.learned_remaining),
+        budget.full_until.map(shown).unwrap_or_default(),
+        budget.runs_out_at.map(shown).unwrap_or_default(),
     ]
 }
 

@@ -10,11 +10,15 @@ use serde_json::{Map, Value};
 use super::{
     duration::{self, RawDuration},
     field::{Field, Parse, RawTable, Table, Wrong, choice, known_keys},
+    limits::{LimitSettings, RawLimits},
     problems::Section,
     retry::{BreakerSettings, RawBreaker, RawRetry, RetrySettings},
 };
 use crate::{
-    domain::ids::{SinkName, SourceName},
+    domain::{
+        ids::{SinkName, SourceName},
+        limits::Window,
+    },
     sinks::webhook::config::{RawWebhook, WebhookSettings},
 };
 
@@ -53,6 +57,8 @@ pub struct RawSinkCommon {
     retry: Field<Table<RawRetry>>,
     /// When a failing destination is left alone.
     breaker: Field<Table<RawBreaker>>,
+    /// How many calls the destination may get.
+    limits: Field<Table<RawLimits>>,
     /// Whether the sink begins paused. `sink resume` and `sink pause` change it later.
     paused: Field<bool>,
 }
@@ -224,6 +230,34 @@ impl SinkKind {
             Self::Webhook(_) => Kind::Webhook.as_str(),
         }
     }
+
+    /// The documented limits of this kind's destination, and whose calls they count.
+    pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
+        match self {
+            Self::Webhook(_) => (Counted::PerSink, &[]),
+        }
+    }
+}
+
+/// Whose calls a destination counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Those of the whole sink.
+    PerSink,
+    /// Those of each location or organisation by itself.
+    PerLane,
+}
+
+impl SinkSettings {
+    /// How many calls each window may hold: as configured, else as the kind has it. A window without limit is missing.
+    pub fn call_limits(&self) -> (Counted, Vec<(Window, u32)>) {
+        let (counted, defaults) = self.kind.default_limits();
+        let limit = |window| match self.common.limits.of(window) {
+            Some(configured) => configured.calls(),
+            None => defaults.iter().find(|(default, _)| *default == window).map(|(_, calls)| *calls),
+        };
+        (counted, Window::ALL.into_iter().filter_map(|window| Some((window, limit(window)?))).collect())
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -254,6 +288,8 @@ pub struct SinkCommon {
     pub request_timeout: Duration,
     pub retry: RetrySettings,
     pub breaker: BreakerSettings,
+    #[serde(skip_serializing_if = "LimitSettings::is_empty")]
+    pub limits: LimitSettings,
     pub paused: bool,
 }
 
@@ -307,6 +343,7 @@ impl RawSinkCommon {
                 .unwrap_or(Duration::from_secs(15)),
             retry: section.table("retry", self.retry, RawRetry::validate),
             breaker: section.table("breaker", self.breaker, RawBreaker::validate),
+            limits: section.table("limits", self.limits, RawLimits::validate),
             paused: section.take("paused", self.paused).unwrap_or(false),
         }
     }
@@ -400,6 +437,7 @@ impl Default for SinkCommon {
             request_timeout: Duration::from_secs(15),
             retry: RetrySettings::default(),
             breaker: BreakerSettings::default(),
+            limits: LimitSettings::default(),
             paused: false,
         }
     }

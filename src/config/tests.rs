@@ -11,6 +11,7 @@ use super::{
     field::{Parse as _, known_keys},
     *,
 };
+use crate::domain::limits::Window;
 
 const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
 const EXAMPLE: &str = include_str!("../../config/example.toml");
@@ -781,6 +782,47 @@ fn the_simulators_file_polls_quickly_and_without_limits() {
     assert_eq!(source.poll_interval, Duration::from_secs(1));
     assert_eq!(source.requests_per_minute.per_minute(), None);
     assert_eq!(sink(&settings, "hook").common.retry.initial, Duration::from_millis(200));
+}
+
+#[test]
+fn limits_of_calls_are_read_by_window_and_may_be_lifted() {
+    let settings = settings(&minimal_and("limits = { per_minute = 60, per_month = 1000, per_day = \"unlimited\" }\n"));
+
+    let (counted, limits) = sink(&settings, "hook").call_limits();
+
+    assert_eq!((counted, limits), (Counted::PerSink, vec![(Window::Minute, 60), (Window::Month, 1000)]));
+    assert!(show(&settings).contains("per_day = \"unlimited\""), "{}", show(&settings));
+}
+
+#[test]
+fn a_webhook_has_no_limits_by_itself() {
+    assert_eq!(sink(&settings(&minimal_and("")), "hook").call_limits().1, []);
+}
+
+#[test]
+fn a_limit_of_calls_is_a_number_above_zero_or_unlimited() {
+    for wrong in ["0", "-1", "1.5", "\"many\"", "100000001"] {
+        let (key, problem) = only_problem(&minimal_and(&format!("limits = {{ per_hour = {wrong} }}\n")));
+        assert_eq!(key, "sinks.hook.limits.per_hour", "{problem}");
+    }
+}
+
+#[test]
+fn an_unknown_window_is_refused_with_the_one_that_was_meant() {
+    let report = check_text(&minimal_and("limits = { per_minutes = 60 }\n"));
+
+    let [problem] = &report.found.problems[..] else { panic!("{report}") };
+    assert_eq!(problem.key, "sinks.hook.limits.per_minutes");
+    assert!(problem.suggestion.as_ref().is_some_and(|text| text.contains("per_minute")), "{problem}");
+}
+
+#[test]
+fn limits_can_be_set_by_the_environment() {
+    let env = env(&[("SCOFFABLE_SYNC__SINKS__HOOK__LIMITS__PER_DAY", "4000")]);
+
+    let settings = settings_with(&minimal_and(""), env);
+
+    assert_eq!(sink(&settings, "hook").call_limits().1, [(Window::Day, 4000)]);
 }
 
 #[test]

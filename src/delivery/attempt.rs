@@ -53,9 +53,14 @@ impl Driver {
     /// of it was sent, or its step was written down, and nothing may be written.
     pub(super) async fn attempt(&self, batch: Vec<Held>) -> Vec<Ended> {
         let started = self.clock.wall();
+        let (batch, stale): (Vec<Held>, Vec<Held>) = batch.into_iter().partition(Held::may_call);
         let (doubtful, fresh): (Vec<Held>, Vec<Held>) =
             batch.into_iter().partition(|held| held.claimed.pending.is_some());
-        let mut ended = Vec::new();
+        // A stored step must not be given back as if nothing had been sent: its lease runs out instead.
+        let stale = stale.iter().filter(|held| held.claimed.pending.is_none());
+        let given_back = |held: &Held| self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
+        let mut ended: Vec<Ended> =
+            stale.map(|held| Ended { settlement: given_back(held), signal: Signal::Silent }).collect();
         if !doubtful.is_empty() {
             ended.extend(self.settle_doubts(doubtful, started).await);
         }
@@ -150,6 +155,7 @@ impl Driver {
             return None;
         }
         let members: Vec<&Step> = steps.iter().map(|ready| &ready.step).collect();
+        steps[0].held.spend_call();
         reach(Boundary::StepSending);
         let sending = AssertUnwindSafe(self.sink.send_group(&members, started)).catch_unwind();
         let sent = tokio::time::timeout(self.call_limit(), sending).await;
@@ -161,10 +167,14 @@ impl Driver {
         };
         match answer {
             GroupAnswer::RefusedWhole => None,
-            GroupAnswer::Whole(answer) => Some(vec![answer; steps.len()]),
+            GroupAnswer::Whole(answer) => {
+                self.note_limits(&steps[0].held, &answer).await;
+                Some(vec![answer; steps.len()])
+            }
             // An answer that is missing is one that was lost.
             GroupAnswer::Each(mut answers) => {
                 answers.resize_with(steps.len(), || lost(Reason::UnreadableAnswer));
+                self.note_limits(&steps[0].held, &answers[0]).await;
                 Some(answers)
             }
         }
@@ -184,6 +194,7 @@ impl Driver {
         if deadline.remaining() < self.needed() {
             return None;
         }
+        held.spend_call();
         reach(Boundary::StepSending);
         let call = AssertUnwindSafe(self.sink.send(step, started)).catch_unwind();
         let sent = tokio::time::timeout(self.call_limit(), call).await;
@@ -193,6 +204,7 @@ impl Driver {
             Ok(Err(_)) => return Some(self.panicked(held, Some((version, step, sending)), started)),
             Err(_) => Outcome::Unknown { reason: Reason::Timeout }.into(),
         };
+        self.note_limits(held, &answer).await;
         Some(self.ended(held, version, Some((step, sending)), started, answer))
     }
 

@@ -94,15 +94,17 @@ impl Dispatcher {
                 let driver = Arc::clone(&self.driver);
                 settling = Some(tokio::spawn(async move { driver.settle(batch).await }));
             }
-            if claiming.is_none() && !draining && queue.len() < concurrency.min(prefetch / 2) && next_claim <= now {
-                let limit = prefetch - queue.len();
+            let free_slots = concurrency.saturating_sub(sending.len() + queue.len());
+            let limit = self.driver.claim_limit(free_slots, prefetch.saturating_sub(queue.len()));
+            let wants_more = queue.len() < concurrency.min(prefetch / 2) && limit > 0;
+            if claiming.is_none() && !draining && wants_more && next_claim <= now {
                 let driver = Arc::clone(&self.driver);
                 let lanes = self.lanes_not_held_back();
                 claiming = Some(tokio::spawn(async move { driver.claim(limit, &lanes).await }));
             }
             let idle = sending.is_empty() && settling.is_none() && claiming.is_none() && done.is_empty();
             if draining && idle {
-                return;
+                return self.driver.settle_budget().await;
             }
 
             tokio::select! {
@@ -160,7 +162,8 @@ impl Dispatcher {
     /// One round: claims what is due, sends it, settles it.
     pub async fn tick(&mut self) -> Result<Tick, StoreError> {
         let lanes = self.lanes_not_held_back();
-        let taken = self.driver.claim(BATCH, &lanes).await?;
+        let limit = self.driver.claim_limit(self.driver.rules.concurrency as usize, BATCH);
+        let taken = self.driver.claim(limit, &lanes).await?;
         self.breaker.note_open(&taken.open_lanes);
         if taken.held.is_empty() {
             return Ok(Tick::Idle);

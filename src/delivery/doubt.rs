@@ -45,6 +45,7 @@ impl Driver {
             .iter()
             .map(|(held, pending, times)| Doubt { key: &held.claimed.key, step: &pending.step, sent: times.last_sent })
             .collect();
+        unseen[0].0.spend_call();
         reach(Boundary::LookUpSending);
         let look_up = std::panic::AssertUnwindSafe(self.sink.look_up(&doubts, started)).catch_unwind();
         let seen = tokio::time::timeout(self.call_limit(), look_up).await;
@@ -55,6 +56,9 @@ impl Driver {
             Err(_) => vec![failed(Reason::Timeout); doubts.len()],
         };
         findings.resize_with(doubts.len(), || failed(Reason::UnreadableAnswer));
+        if let Finding::Failed(answer) = &findings[0] {
+            self.note_limits(&unseen[0].0, answer).await;
+        }
         for ((held, pending, times), finding) in unseen.iter().zip(findings) {
             ended.push(self.found(held, pending, times, finding, started));
         }

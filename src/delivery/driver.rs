@@ -1,27 +1,38 @@
 //! What one sink's tasks share, and how deliveries are claimed for it.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use super::breaker::Signal;
+use super::{
+    breaker::Signal,
+    budget::{Ask, Class},
+    calls::{Budget, Call},
+};
 use crate::{
     boundary::{Boundary, reach},
     clock::{BootInstant, Clock},
     config::SinkCommon,
     domain::ids::SinkName,
-    sinks::Sink,
+    sinks::{Answer, Sink},
     store::{
         self, StoreError,
-        deliveries::{Claim, Claimed, Settlement},
+        deliveries::{ANY_PRIORITY, Claim, Claimed, Due, Settlement},
     },
     telemetry::metrics::Metrics,
 };
 
 /// Longest sleep without a wake-up: what another process stored is seen after this at the latest.
 const IDLE: Duration = Duration::from_secs(5);
+/// Shortest sleep while calls are lacking and not deliveries.
+const SHORTEST_REST: Duration = Duration::from_millis(50);
 
 /// Most doubts in one look-up.
 const LOOK_UP_GROUP: usize = 50;
@@ -43,6 +54,8 @@ pub struct Driver {
     /// Sinks that wait for this one (`after`), with their wake-ups.
     pub dependents: Vec<(SinkName, Arc<Notify>)>,
     pub metrics: Arc<Metrics>,
+    /// None: the sink has no limits.
+    pub budget: Option<Arc<Budget>>,
 }
 
 impl std::fmt::Debug for Driver {
@@ -52,12 +65,28 @@ impl std::fmt::Debug for Driver {
 }
 
 /// A leased delivery on its way, with the instant until which the lease certainly holds.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Held {
     pub(super) claimed: Claimed,
     pub(super) deadline: BootInstant,
     /// The one delivery that tries a lane whose breaker is open.
     pub(super) probe: bool,
+    /// The call reserved for it; given back unless it is spent. None: the sink has no limits.
+    pub(super) call: Option<Call>,
+}
+
+impl Held {
+    /// Whether its call was not kept for too long.
+    pub(super) fn may_call(&self) -> bool {
+        self.call.as_ref().is_none_or(Call::is_fresh)
+    }
+
+    /// Right before the request.
+    pub(super) fn spend_call(&self) {
+        if let Some(call) = &self.call {
+            call.spend();
+        }
+    }
 }
 
 /// An attempt's end, before it is settled.
@@ -94,27 +123,41 @@ impl Driver {
             let lane = std::slice::from_ref(&open.lane);
             // A probe won for nothing would keep the next order waiting.
             let Some(due) = store::deliveries::next_due(&self.pool, &self.name, lane, offset).await? else { continue };
-            rest = rest.min(due.max(open.probe_in));
-            if due.is_zero()
-                && open.probe_in.is_zero()
-                && store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await?
-            {
+            let wait = due.max(open.probe_in);
+            if !wait.is_zero() {
+                rest = rest.min(wait);
+                continue;
+            }
+            let mut call = None;
+            if let Some(budget) = &self.budget {
+                let ask = Ask { lane: open.lane.clone(), class: Class::New, calls: 1 };
+                call = budget.reserve(&[ask], 1).await?.calls.into_iter().flatten().next();
+                if call.is_none() {
+                    continue;
+                }
+            }
+            rest = Duration::ZERO;
+            if store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await? {
                 reach(Boundary::ProbeWon);
-                let probes = self.claim_of(1, lane).await?;
-                held.extend(probes.into_iter().map(|held| Held { probe: true, ..held }));
+                let probe = self.claim_of(1, lane, ANY_PRIORITY).await?.pop();
+                held.extend(probe.map(|probe| Held { probe: true, call, ..probe }));
             }
         }
         let closed: Vec<String> = lanes.iter().filter(|lane| !open_lanes.contains(lane)).cloned().collect();
         if closed.is_empty() {
             return Ok(Taken { held, rest: Some(rest.max(Duration::from_millis(50))), open_lanes });
         }
-        let taken = self.claim_of(limit, &closed).await?;
+        let (taken, out_of_calls) = self.claim_within_budget(limit, &closed).await?;
         if taken.len() == limit {
             held.extend(taken);
             return Ok(Taken { held, rest: None, open_lanes });
         }
         if taken.is_empty() {
-            if let Some(due) = store::deliveries::next_due(&self.pool, &self.name, &closed, offset).await? {
+            if let Some(opens_in) = out_of_calls.values().min() {
+                rest = rest.min((*opens_in).max(SHORTEST_REST));
+            }
+            let others: Vec<String> = closed.into_iter().filter(|lane| !out_of_calls.contains_key(lane)).collect();
+            if let Some(due) = store::deliveries::next_due(&self.pool, &self.name, &others, offset).await? {
                 rest = rest.min(due);
             }
         } else {
@@ -146,12 +189,71 @@ impl Driver {
         batch
     }
 
-    pub(super) async fn claim_of(&self, limit: usize, lanes: &[String]) -> Result<Vec<Held>, StoreError> {
+    /// Most deliveries to claim at once while so many calls can be made at once, `prefetch` being asked for. A reserved
+    /// call must not wait for a free slot. Where several deliveries share a call, those they do not need are given back.
+    pub(super) fn claim_limit(&self, free_slots: usize, prefetch: usize) -> usize {
+        if self.budget.is_some() { (free_slots * self.sink.group_size()).min(prefetch) } else { prefetch }
+    }
+
+    /// Takes no more due deliveries than there are calls left for, the urgent ones first. Returns the lanes where more
+    /// was due, and when there will be more calls.
+    async fn claim_within_budget(
+        &self,
+        limit: usize,
+        lanes: &[String],
+    ) -> Result<(Vec<Held>, BTreeMap<String, Duration>), StoreError> {
+        let mut out_of_calls = BTreeMap::new();
+        let Some(budget) = &self.budget else {
+            return Ok((self.claim_of(limit, lanes, ANY_PRIORITY).await?, out_of_calls));
+        };
+        let limit = limit as u32;
+        let due = store::deliveries::due(&self.pool, &self.name, lanes, limit, self.clock.offset_ms()).await?;
+        let ask = |due: &Due| Ask { lane: due.lane.clone(), class: Class::of(due.priority), calls: due.deliveries };
+        let asks: Vec<Ask> = due.iter().map(ask).collect();
+        let reserved = budget.reserve(&asks, limit).await?;
+        let mut held = Vec::new();
+        for ((due, mut calls), opens_in) in due.into_iter().zip(reserved.calls).zip(reserved.opens_in) {
+            if !calls.is_empty() {
+                let lane = std::slice::from_ref(&due.lane);
+                let claimed = self.claim_of(calls.len(), lane, due.priority..=due.priority).await?;
+                held.extend(claimed.into_iter().map(|claimed| Held { call: calls.pop(), ..claimed }));
+            }
+            if let Some(opens_in) = opens_in {
+                let least = out_of_calls.entry(due.lane).or_insert(opens_in);
+                *least = opens_in.min(*least);
+            }
+        }
+        Ok((held, out_of_calls))
+    }
+
+    /// Lets the budget learn from an answer.
+    pub(super) async fn note_limits(&self, held: &Held, answer: &Answer) {
+        let Some(call) = &held.call else { return };
+        if let Err(error) = call.answered(&answer.limits, answer.calls_beside).await {
+            report("limits not noted", &self.name, &error, Duration::ZERO, 1);
+        }
+    }
+
+    /// Before the process ends: what was reserved and not used, and what answers told.
+    pub(super) async fn settle_budget(&self) {
+        let Some(budget) = &self.budget else { return };
+        if let Err(error) = budget.write_notes().await {
+            report("unused calls not given back", &self.name, &error, Duration::ZERO, 1);
+        }
+    }
+
+    async fn claim_of(
+        &self,
+        limit: usize,
+        lanes: &[String],
+        priorities: RangeInclusive<i16>,
+    ) -> Result<Vec<Held>, StoreError> {
         // Taken before the claim is asked for, so that the lease never ends earlier than we think.
         let deadline = BootInstant::now() + self.lease;
         let claim = Claim {
             sink: &self.name,
             lanes,
+            priorities,
             limit: limit as u32,
             owner: &self.owner,
             lease: self.lease,
@@ -161,7 +263,7 @@ impl Driver {
         if !claimed.is_empty() {
             reach(Boundary::DeliveriesClaimed);
         }
-        Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false }).collect())
+        Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false, call: None }).collect())
     }
 }
 

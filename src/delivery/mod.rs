@@ -3,7 +3,8 @@
 //! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches, takes each delivery as far as it goes
 //! ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
 //! what is owed to any kind of sink, [`decide`] alone chooses what happens next, [`backoff`] how long to wait,
-//! [`breaker`] whether a lane is left in peace for a while.
+//! [`breaker`] whether a lane is left in peace for a while, [`budget`] how many calls may be made ([`calls`] reserves them
+//! in rows that all processes share, before the claim).
 //!
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.
@@ -16,6 +17,8 @@
 pub mod attempt;
 pub mod backoff;
 pub mod breaker;
+pub mod budget;
+pub mod calls;
 pub mod decide;
 pub mod dispatcher;
 pub mod doubt;

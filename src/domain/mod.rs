@@ -2,6 +2,7 @@
 
 pub mod delivery;
 pub mod ids;
+pub mod limits;
 pub mod money;
 pub mod order;
 pub mod status;

@@ -177,11 +177,21 @@ fn judge_sink(sink: &SinkStatus, reasons: &mut Vec<Reason>) {
     } else if sink.state != "paused"
         && let Some(overdue) = sink.oldest_due_seconds.filter(|due| *due > OVERDUE.as_secs() as i64)
     {
-        add(
-            Cause::SinkBehind,
-            format!("a delivery has been due for {}", Ago(overdue)),
-            "check that `run` is up and serves this sink; a backlog is worked off by itself",
-        );
+        let due = format!("a delivery has been due for {}", Ago(overdue));
+        match sink.budget_full_until {
+            Some(until) => add(
+                Cause::SinkBehind,
+                format!("{due}: no call is left until {}", until.format("%Y-%m-%d %H:%M:%SZ")),
+                "raise the sink's `limits` where the destination allows more; what waits goes out by itself",
+            ),
+            None => {
+                add(
+                    Cause::SinkBehind,
+                    due,
+                    "check that `run` is up and serves this sink; a backlog is worked off by itself",
+                );
+            }
+        }
     }
     if sink.parked > 0 {
         add(
@@ -266,13 +276,14 @@ mod tests {
             oldest_due_seconds: Some(2),
             last_success_at: None,
             activated_at: DateTime::UNIX_EPOCH,
+            budget_full_until: None,
         }
     }
 
     /// Causes and which of them stop work.
     fn judged(source: SourceStatus, sink: SinkStatus) -> Vec<Cause> {
         let limits = Limits { lag: [("main".to_owned(), LAG)].into() };
-        let health = judge(&Overview { sources: vec![source], sinks: vec![sink] }, &limits);
+        let health = judge(&Overview { sources: vec![source], sinks: vec![sink], ..Overview::default() }, &limits);
         assert_eq!(health.is_degraded(), !health.reasons.is_empty());
         health.reasons.iter().map(|reason| reason.cause).collect()
     }
@@ -293,7 +304,7 @@ mod tests {
         };
         let limits = Limits { lag: [("main".to_owned(), LAG)].into() };
 
-        let health = judge(&Overview { sources: vec![parked], sinks: vec![] }, &limits);
+        let health = judge(&Overview { sources: vec![parked], ..Overview::default() }, &limits);
 
         assert_eq!(health.reasons.len(), 1);
         assert_eq!(health.reasons[0].cause, Cause::SourceParked);

@@ -47,6 +47,12 @@ struct Waiting {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallWindow {
+    scope: String,
+    window: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -66,6 +72,7 @@ pub fn with_gauges(own: &str, version: &'static str, started_at: DateTime<Utc>, 
     if let Some(overview) = overview {
         sources(overview, &mut registry);
         sinks(overview, &mut registry);
+        call_budgets(overview, &mut registry);
     }
     let mut text = own.strip_suffix(END).unwrap_or(own).to_owned();
     // Writing to a String cannot fail.
@@ -138,4 +145,54 @@ fn sinks(overview: &Overview, registry: &mut Registry) {
     registry.register("sink_last_success_timestamp_seconds", "When something was last delivered, Unix time", success);
     registry.register("sink_state", "1 for the state the sink is in", state);
     registry.register("sink_breaker", "1 for the worst breaker state of the sink's lanes", breaker);
+}
+
+fn call_budgets(overview: &Overview, registry: &mut Registry) {
+    let used = Family::<CallWindow, Gauge>::default();
+    let limit = Family::<CallWindow, Gauge>::default();
+    let full_until = Family::<CallWindow, Gauge>::default();
+    for budget in &overview.call_budgets {
+        let label = CallWindow { scope: budget.scope.clone(), window: budget.window.as_str() };
+        used.get_or_create(&label).set(budget.used);
+        if let Some(max_calls) = budget.limit {
+            limit.get_or_create(&label).set(max_calls);
+        }
+        full_until.get_or_create(&label).set(budget.full_until.map_or(0, |at| at.timestamp()));
+    }
+    registry.register("call_budget_used", "Calls that the window holds", used);
+    registry.register("call_budget_limit", "Most calls the window may hold", limit);
+    registry.register(
+        "call_budget_full_until_timestamp_seconds",
+        "Until when no call is left, Unix time; 0: some are",
+        full_until,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::limits::Window, store::status::CallBudget};
+
+    #[test]
+    fn each_window_of_a_call_budget_has_its_gauges() {
+        let budget = CallBudget {
+            scope: "sink:books/uk".into(),
+            window: Window::Day,
+            used: 12,
+            limit: Some(4000),
+            learned_limit: None,
+            learned_remaining: None,
+            resets_at: None,
+            full_until: DateTime::from_timestamp(1_800_000_000, 0),
+            runs_out_at: None,
+        };
+        let overview = Overview { call_budgets: vec![budget], ..Overview::default() };
+
+        let text = with_gauges("", "0", DateTime::UNIX_EPOCH, Some(&overview));
+
+        for (name, value) in [("used", "12"), ("limit", "4000"), ("full_until_timestamp_seconds", "1800000000")] {
+            let line = format!("scoffable_sync_call_budget_{name}{{scope=\"sink:books/uk\",window=\"day\"}} {value}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     domain::{
         delivery::{DeliveryKey, Outcome, Plan, Progress, Receipt, Step},
         ids::Version,
+        limits::LearnedLimit,
         money::Breakdown,
         order::{Order, Status},
     },
@@ -58,18 +59,23 @@ pub struct Answer {
     pub http_status: Option<u16>,
     /// Beginning of the answer, masked: no personal data, no secrets.
     pub excerpt: Option<String>,
+    /// What it told about the destination's limits.
+    pub limits: Vec<LearnedLimit>,
+    /// Calls made beside the one, where the destination counts them: a token fetched, a repeat with a fresh one.
+    pub calls_beside: u32,
 }
 
+/// An outcome of which nothing more is known.
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, http_status: None, excerpt: None }
+        Self { outcome, http_status: None, excerpt: None, limits: Vec::new(), calls_beside: 0 }
     }
 }
 
 /// What came back from one call that carried several steps.
 #[derive(Debug, Clone)]
 pub enum GroupAnswer {
-    /// One answer for each step, in their order.
+    /// One answer for each step, in their order. What the call told about limits stands in the first.
     Each(Vec<Answer>),
     /// The call was refused as a whole, which says nothing about a single step: each is sent again on its own.
     RefusedWhole,

@@ -3,7 +3,7 @@
 //! A claim leases rows and counts the attempt; every later write names the lease token, so a process that lost its lease
 //! can change nothing. Settling is batched, and one statement records the attempts and moves the rows.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -15,11 +15,16 @@ use crate::domain::{
     ids::{OrderId, OrderKey, SinkName, SourceName, Version},
 };
 
+/// New orders, corrections and backfill.
+pub const ANY_PRIORITY: RangeInclusive<i16> = 0..=2;
+
 /// What to claim: up to `limit` due deliveries of these lanes, new orders before corrections before backfill.
 #[derive(Debug)]
 pub struct Claim<'a> {
     pub sink: &'a SinkName,
     pub lanes: &'a [String],
+    /// 0 new order, 1 correction, 2 backfill.
+    pub priorities: RangeInclusive<i16>,
     pub limit: u32,
     pub owner: &'a str,
     pub lease: Duration,
@@ -124,6 +129,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                 LIMIT $3
                 FOR UPDATE SKIP LOCKED
             ) d
+            WHERE p.priority BETWEEN $9 AND $10
             LIMIT $3
         ), lost AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, started_at, finished_at, outcome, reason)
@@ -225,6 +231,8 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
         millis(claim.lease) as f64,
         offset_ms as f64,
         claim.after.map(SinkName::as_str),
+        i32::from(*claim.priorities.start()),
+        i32::from(*claim.priorities.end()),
     )
     .fetch_all(db)
     .await
@@ -280,6 +288,61 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             })
         })
         .collect()
+}
+
+/// Due deliveries of one lane and priority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub lane: String,
+    /// 0 new order, 1 correction, 2 backfill.
+    pub priority: i16,
+    /// At most as many as were asked for.
+    pub deliveries: u32,
+}
+
+/// Counts what a claim would find, up to `limit` of each lane and priority, the urgent ones first.
+pub async fn due(
+    db: impl PgExecutor<'_>,
+    sink: &SinkName,
+    lanes: &[String],
+    limit: u32,
+    offset_ms: i64,
+) -> Result<Vec<Due>> {
+    let rows = sqlx::query!(
+        r#"-- deliveries.due
+        WITH clock AS MATERIALIZED (
+            SELECT now() + $4 * interval '1 millisecond' AS now
+        )
+        SELECT l.lane AS "lane!", p.priority AS "priority!", d.n AS "n!"
+        FROM clock
+        CROSS JOIN generate_series(0, 2) AS p (priority)
+        CROSS JOIN unnest($2::text[]) AS l (lane)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS n
+            FROM (
+                SELECT
+                FROM deliveries q
+                WHERE q.open AND q.sink = $1 AND q.lane = l.lane AND q.priority = p.priority
+                  AND q.next_attempt_at <= clock.now
+                  AND (q.lease_expires_at IS NULL OR q.lease_expires_at <= clock.now)
+                ORDER BY q.next_attempt_at, q.source, q.order_id
+                LIMIT $3
+            ) q
+        ) d
+        WHERE d.n > 0
+        ORDER BY p.priority, l.lane
+        "#,
+        sink.as_str(),
+        lanes,
+        i64::from(limit),
+        offset_ms as f64,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("deliveries.due"))?;
+    let due =
+        rows.into_iter().map(|row| Due { lane: row.lane, priority: row.priority as i16, deliveries: row.n as u32 });
+    Ok(due.collect())
 }
 
 /// Which deliveries a dry run looks at.

@@ -13,7 +13,10 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 
 use super::{Result, StoreError};
-use crate::domain::ids::SourceName;
+use crate::domain::{
+    ids::SourceName,
+    limits::{Window, month_after, runs_out_at},
+};
 
 /// Deliveries of one sink that are counted; more are shown as this many.
 pub const MOST_COUNTED: i64 = 50_000;
@@ -64,6 +67,30 @@ pub struct SinkStatus {
     pub oldest_due_seconds: Option<i64>,
     pub last_success_at: Option<DateTime<Utc>>,
     pub activated_at: DateTime<Utc>,
+    /// The sink, or a lane of it, has no call left until then.
+    pub budget_full_until: Option<DateTime<Utc>>,
+}
+
+/// How much of a call budget is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallBudget {
+    /// `sink:NAME` or `sink:NAME/LANE`.
+    pub scope: String,
+    pub window: Window,
+    /// Calls that the window holds now.
+    pub used: i64,
+    /// Most calls it may hold: the lowest of what is configured, learned and, for a day, lent by the month. None: no
+    /// call was made yet.
+    pub limit: Option<i64>,
+    pub learned_limit: Option<i64>,
+    /// What the other side said is left, less the calls made since.
+    pub learned_remaining: Option<i64>,
+    /// When all that it holds now will have left it.
+    pub resets_at: Option<DateTime<Utc>>,
+    /// No call is left until then.
+    pub full_until: Option<DateTime<Utc>>,
+    /// When it will be full, if calls go on as before.
+    pub runs_out_at: Option<DateTime<Utc>>,
 }
 
 /// A delivery that is due, scheduled or being sent.
@@ -118,6 +145,8 @@ pub struct OpenAlert {
 pub struct Overview {
     pub sources: Vec<SourceStatus>,
     pub sinks: Vec<SinkStatus>,
+    /// Of sinks; one that has no limits has none.
+    pub call_budgets: Vec<CallBudget>,
 }
 
 /// The lists below an overview.
@@ -131,7 +160,11 @@ pub struct Details {
 /// Reads sources and sinks.
 pub async fn overview(pool: &PgPool) -> Result<Overview> {
     let mut tx = bounded(pool).await?;
-    let overview = Overview { sources: sources(&mut *tx).await?, sinks: sinks(&mut tx).await? };
+    let overview = Overview {
+        sources: sources(&mut *tx).await?,
+        sinks: sinks(&mut tx).await?,
+        call_budgets: call_budgets(&mut *tx).await?,
+    };
     tx.commit().await.map_err(StoreError::of("status.overview"))?;
     Ok(overview)
 }
@@ -193,9 +226,13 @@ async fn sources(db: impl PgExecutor<'_>) -> Result<Vec<SourceStatus>> {
 async fn sinks(db: &mut PgConnection) -> Result<Vec<SinkStatus>> {
     let rows = sqlx::query!(
         r#"-- status.sinks
-        SELECT name, kind, state, reason, hint, breaker, last_success_at, activated_at
-        FROM sinks
-        ORDER BY name
+        SELECT k.name, k.kind, k.state, k.reason, k.hint, k.breaker, k.last_success_at, k.activated_at,
+               (SELECT max(b.full_until)
+                FROM call_budgets b
+                WHERE (b.scope = 'sink:' || k.name OR starts_with(b.scope, 'sink:' || k.name || '/'))
+                  AND b.full_until > now()) AS budget_full_until
+        FROM sinks k
+        ORDER BY k.name
         "#
     )
     .fetch_all(&mut *db)
@@ -221,6 +258,7 @@ async fn sinks(db: &mut PgConnection) -> Result<Vec<SinkStatus>> {
                 oldest_due_seconds: None,
                 last_success_at: row.last_success_at,
                 activated_at: row.activated_at,
+                budget_full_until: row.budget_full_until,
             };
             for count in mine {
                 status.add(count);
@@ -228,6 +266,50 @@ async fn sinks(db: &mut PgConnection) -> Result<Vec<SinkStatus>> {
             status
         })
         .collect())
+}
+
+/// The newest row of each window.
+async fn call_budgets(db: impl PgExecutor<'_>) -> Result<Vec<CallBudget>> {
+    let rows = sqlx::query!(
+        r#"-- status.call_budgets
+        SELECT DISTINCT ON (scope, "window")
+               now() AS "now!", scope, "window", window_start, recent, calls, max_calls, learned_limit,
+               learned_remaining - learned_spent AS learned_remaining, learned_until, full_until
+        FROM call_budgets
+        WHERE scope > 'sink:' AND scope < 'sink;'
+        ORDER BY scope, "window", window_start DESC
+        "#
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.call_budgets"))?;
+    let budgets = rows.into_iter().filter_map(|row| {
+        let (now, window) = (row.now, Window::parse(&row.window)?);
+        let ends_at = |at| match window {
+            Window::Month => month_after(at),
+            _ => at + window.length(),
+        };
+        let log = row.recent.into_iter().zip(row.calls);
+        let held: Vec<(DateTime<Utc>, i64)> = log.filter(|(at, _)| ends_at(*at) > now).collect();
+        let used = held.iter().map(|(_, calls)| calls).sum();
+        let first_at = held.first().map(|(at, _)| *at);
+        let told = row.learned_until.is_some_and(|until| until > now);
+        Some(CallBudget {
+            scope: row.scope,
+            window,
+            used,
+            limit: row.max_calls,
+            learned_limit: row.learned_limit.filter(|_| told),
+            learned_remaining: row.learned_remaining.filter(|_| told).map(|left| left.max(0)),
+            resets_at: held.last().map(|(at, _)| ends_at(*at)),
+            full_until: row.full_until.filter(|until| *until > now),
+            runs_out_at: row
+                .max_calls
+                .zip(first_at)
+                .and_then(|(max_calls, first_at)| runs_out_at(window, used, max_calls, first_at, now)),
+        })
+    });
+    Ok(budgets.collect())
 }
 
 struct Count {
@@ -266,13 +348,21 @@ async fn counts(db: impl PgExecutor<'_>) -> Result<Vec<Count>> {
                c.due_seconds
         FROM sinks k
         CROSS JOIN LATERAL (
+            SELECT array_agg(b.scope) AS scopes
+            FROM call_budgets b
+            WHERE (b.scope = 'sink:' || k.name OR starts_with(b.scope, 'sink:' || k.name || '/')) AND b.full_until > now()
+        ) f
+        CROSS JOIN LATERAL (
             SELECT o.state,
-                   coalesce(o.waiting_for, 'due') AS waiting_for,
+                   coalesce(o.waiting_for, o.budget, 'due') AS waiting_for,
                    count(*) AS n,
                    extract(epoch FROM now() - min(o.next_attempt_at) FILTER (WHERE o.next_attempt_at <= now()))::bigint
                        AS due_seconds
             FROM (
-                SELECT d.state, d.waiting_for, d.next_attempt_at
+                SELECT d.state, d.waiting_for, d.next_attempt_at,
+                       CASE WHEN d.state = 'pending' AND d.next_attempt_at <= now()
+                                 AND ('sink:' || k.name = ANY (f.scopes) OR 'sink:' || k.name || '/' || d.lane = ANY (f.scopes))
+                            THEN 'budget' END AS budget
                 FROM deliveries d
                 WHERE d.open AND d.sink = k.name AND d.state IN ('pending', 'in_flight')
                 LIMIT $1

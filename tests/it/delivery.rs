@@ -409,8 +409,15 @@ mod store_tests {
 
     pub async fn claim_up_to(app: &TestApp, owner: &str, limit: u32) -> Vec<Claimed> {
         let sink = SinkName::parse(SINK).unwrap();
-        let claim =
-            Claim { sink: &sink, lanes: &[String::new()], limit, owner, lease: Duration::from_secs(30), after: None };
+        let claim = Claim {
+            sink: &sink,
+            lanes: &[String::new()],
+            priorities: deliveries::ANY_PRIORITY,
+            limit,
+            owner,
+            lease: Duration::from_secs(30),
+            after: None,
+        };
         deliveries::claim(&app.pool, &claim, app.clock.offset_ms()).await.unwrap()
     }
 
@@ -474,13 +481,14 @@ mod store_tests {
         let begin = text.find("-- deliveries.claim\n").expect("the claim has its name");
         let statement = &text[begin..begin + text[begin..].find("\"#").expect("the statement ends")];
         let bare: String = statement.replace(" AS \"", " AS \"x_").lines().skip(1).collect::<Vec<_>>().join("\n");
-        let prepare = format!("PREPARE claim (text, text[], bigint, uuid, text, float8, float8, text) AS {bare}");
+        let prepare =
+            format!("PREPARE claim (text, text[], bigint, uuid, text, float8, float8, text, int, int) AS {bare}");
         let run = |sql: String| sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
         for sql in ["SET plan_cache_mode = force_generic_plan".to_owned(), prepare] {
             run(sql).execute(&mut *connection).await.unwrap();
         }
         let explain =
-            "EXPLAIN EXECUTE claim ('hook', '{\"\"}', 200, gen_random_uuid(), 'me', 30000, 0, NULL)".to_owned();
+            "EXPLAIN EXECUTE claim ('hook', '{\"\"}', 200, gen_random_uuid(), 'me', 30000, 0, NULL, 0, 2)".to_owned();
         let rows = run(explain).fetch_all(&mut *connection).await.unwrap();
         run("DEALLOCATE claim; RESET plan_cache_mode".to_owned()).execute(&mut *connection).await.unwrap();
         rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")

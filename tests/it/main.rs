@@ -4,6 +4,7 @@ mod harness;
 
 mod backfill;
 mod breaker;
+mod budgets;
 mod checklist_limits;
 mod checklist_paging;
 mod checklist_privacy;

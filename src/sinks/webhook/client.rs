@@ -13,7 +13,7 @@ use crate::{
     domain::delivery::{Outcome, Receipt, Step},
     sinks::{
         Answer,
-        http::{excerpt, failed, read, refused},
+        http::{excerpt, failed, learned_limits, read, refused},
     },
 };
 
@@ -52,7 +52,7 @@ impl Client {
             .await;
         let response = match sent {
             Ok(response) => response,
-            Err(error) => return Answer { outcome: failed(&error), http_status: None, excerpt: None },
+            Err(error) => return Answer::from(failed(&error)),
         };
         let status = response.status();
         let http_status = Some(status.as_u16());
@@ -60,13 +60,14 @@ impl Client {
             Ok(answer) => answer,
             // A receiver that says yes has the order, whatever became of the rest of its answer.
             Err((status, _)) if status.is_success() => {
-                return Answer { outcome: Outcome::Delivered(Receipt::default()), http_status, excerpt: None };
+                return Answer { http_status, ..Answer::from(Outcome::Delivered(Receipt::default())) };
             }
-            Err((_, error)) => return Answer { outcome: failed(&error), http_status, excerpt: None },
+            Err((_, error)) => return Answer { http_status, ..Answer::from(failed(&error)) },
         };
+        let limits = learned_limits(answer.status, &answer.headers, None, now);
         match refused(answer.status, &answer.headers, now) {
-            Some(outcome) => Answer { outcome, http_status, excerpt: excerpt(&answer.body) },
-            None => Answer { outcome: Outcome::Delivered(delivered(&answer.body)), http_status, excerpt: None },
+            Some(outcome) => Answer { http_status, excerpt: excerpt(&answer.body), limits, ..Answer::from(outcome) },
+            None => Answer { http_status, limits, ..Answer::from(Outcome::Delivered(delivered(&answer.body))) },
         }
     }
 }

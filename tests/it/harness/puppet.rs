@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use scoffable_sync::{
-    delivery::{dispatcher::Dispatcher, driver::Driver},
+    delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver},
     domain::{
         delivery::{Outcome, Plan, Receipt, Repeat, Step},
         ids::SinkName,
@@ -88,7 +88,10 @@ impl Sink for Puppet {
 
     fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<(), Answer>> {
         let unprepared = self.said().unprepared.pop_front();
-        Box::pin(std::future::ready(unprepared.map_or(Ok(()), |outcome| Err(outcome.into()))))
+        Box::pin(std::future::ready(match unprepared {
+            Some(outcome) => Err(outcome.into()),
+            None => Ok(()),
+        }))
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
@@ -138,10 +141,13 @@ impl Sink for Puppet {
 
 /// Puts a sink of the test's in the place of the usual one. Its loop is the only one afterwards.
 pub fn drive(app: &mut TestApp, sink: Arc<dyn Sink>) {
+    let name = SinkName::parse(SINK).expect("a valid name");
+    let settings = app.settings.sinks.values().next().expect("the test has a sink");
     let driver = Driver {
-        name: SinkName::parse(SINK).expect("a valid name"),
+        budget: Budget::of(&name, settings, &[String::new()], &app.pool, &app.clock),
+        name,
         sink,
-        rules: app.settings.sinks.values().next().expect("there is one").common.clone(),
+        rules: settings.common.clone(),
         pool: app.pool.clone(),
         clock: app.clock.clone(),
         owner: "a test".to_owned(),
