@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     breaker::Signal,
-    decide::{Decision, Policy, Sending, Tried, decide},
+    decide::{Decision, Policy, Sending, Tried, decide, still_in_doubt},
     driver::{Driver, Ended, Held, report},
     rules::{self, Reached, sent_after},
 };
@@ -56,11 +56,9 @@ impl Driver {
         let (batch, stale): (Vec<Held>, Vec<Held>) = batch.into_iter().partition(Held::may_call);
         let (doubtful, fresh): (Vec<Held>, Vec<Held>) =
             batch.into_iter().partition(|held| held.claimed.pending.is_some());
-        // A stored step must not be given back as if nothing had been sent: its lease runs out instead.
-        let stale = stale.iter().filter(|held| held.claimed.pending.is_none());
         let given_back = |held: &Held| self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
         let mut ended: Vec<Ended> =
-            stale.map(|held| Ended { settlement: given_back(held), signal: Signal::Silent }).collect();
+            stale.iter().map(|held| Ended { settlement: given_back(held), signal: Signal::Silent }).collect();
         if !doubtful.is_empty() {
             ended.extend(self.settle_doubts(doubtful, started).await);
         }
@@ -437,8 +435,11 @@ impl Driver {
         Policy { rules: &self.rules, read_back: &self.read_back, absence_proven_after }
     }
 
-    /// Given back unsent, with its attempt.
+    /// Given back unsent, with its attempt. A doubt stays one: nothing was learnt about it.
     pub(super) fn given_back(&self, held: &Held, wait: Duration, waiting_for: Option<WaitingFor>) -> Settlement {
+        if held.claimed.pending.is_some() {
+            return Settlement { next: still_in_doubt(wait), ..self.settlement(held) };
+        }
         let waiting_for = waiting_for.map(WaitingFor::as_str);
         let next = Next::Pending { wait, waiting_for, not_before: None, failed: false, refund: true };
         Settlement { next, ..self.settlement(held) }

@@ -166,10 +166,14 @@ pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding
                 _ => backoff::wait(&policy.rules.retry, tried.number),
             };
             // It is asked for as long as it takes: the destination being down tells nothing about the effect.
-            let next = Next::InDoubt { look_up_in: Some(wait), hint: DOUBT_HINT.to_owned() };
-            Decision { next, reached: Reached::Possibly, label: "look_up_failed", ..failed }
+            Decision { next: still_in_doubt(wait), reached: Reached::Possibly, label: "look_up_failed", ..failed }
         }
     }
+}
+
+/// For a doubt that could not be looked into.
+pub fn still_in_doubt(look_up_in: Duration) -> Next {
+    Next::InDoubt { look_up_in: Some(look_up_in), hint: DOUBT_HINT.to_owned() }
 }
 
 const DOUBT_HINT: &str = "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \

@@ -12,7 +12,7 @@ use crate::harness::{
 
 /// Parts of the customer in [`personal`], and the credentials.
 const SECRETS: [&str; 8] =
-    ["Jasmina", "Quillfeather", "7946", "Foxglove", "jq@example.org", "doorbell", "sim-token", "whsec_"];
+    ["Jasmina", "Quillfeather", "7946 0123", "Foxglove", "jq@example.org", "doorbell", "sim-token", "whsec_"];
 
 /// An order with a customer, in the documented place and in one nobody documents.
 fn personal(mut order: Value) -> Value {

@@ -8,6 +8,7 @@ use scoffable_sync::{
     sinks::{Finding, GroupAnswer},
 };
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
     app::{TestApp, order, order_of},
@@ -213,6 +214,32 @@ async fn doubts_of_one_lane_share_a_look_up() {
 
     assert_eq!(puppet.calls().last(), Some(&look_up(&["A-1-1", "A-2-1", "A-3-1"])));
     assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE state = 'applied'").await, 3);
+}
+
+#[tokio::test]
+async fn a_doubt_that_is_given_back_unlooked_stays_a_doubt() {
+    let mut app = TestApp::setup().with("sinks.hook.concurrency", "1").start().await;
+    let puppet = Arc::new(Puppet::new(Repeat::Never));
+    drive(&mut app, Arc::clone(&puppet) as _);
+    puppet.answers(LOST);
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.stores(&order("A-2", 1, "accepted")).await;
+    app.advance(Duration::from_secs(10));
+    // Both are claimed, and the new order has the only slot when the process is told to stop.
+    app.run("UPDATE deliveries SET next_attempt_at = now() - interval '1 hour' WHERE order_id = 'A-2'").await;
+    puppet.waits();
+    let drain = CancellationToken::new();
+    let running = tokio::spawn(app.dispatchers.remove(0).run(drain.clone()));
+    puppet.waiting.notified().await;
+    drain.cancel();
+    puppet.go_on.notify_one();
+    running.await.expect("it drains");
+
+    assert_eq!(app.delivery("A-1").await.state, "in_doubt");
+    assert!(pending_step(&app).await.is_some(), "what was sent stays written down");
+    drive(&mut app, Arc::clone(&puppet) as _);
+    app.dispatch().await;
+    assert_eq!(puppet.calls(), [send("A-1-1"), send("A-2-1"), look_up(&["A-1-1"])]);
 }
 
 // A key that the destination remembers for a while.

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::postgres::{TestDatabase, empty_database, fresh_database};
 
 /// What no answer may hold.
-const PERSONAL: [&str; 4] = ["Miller", "Rose Lane", "7946", "jane@"];
+const PERSONAL: [&str; 4] = ["Miller", "Rose Lane", "7946 0958", "jane@"];
 
 fn payload(version: i64, status: &str, total: i64, naan: i64) -> String {
     json!({

@@ -19,6 +19,8 @@ use scoffable_sync::{
 };
 use serde_json::json;
 
+use tokio::sync::Notify;
+
 use super::app::{SINK, TestApp};
 
 /// One thing it was asked, with the keys of the steps.
@@ -33,6 +35,9 @@ pub struct Puppet {
     pub repeat: Repeat,
     pub group_size: usize,
     pub visible_after: Option<Duration>,
+    /// Rung by a send that was told to wait, and by the test that lets it go on.
+    pub waiting: Notify,
+    pub go_on: Notify,
     said: Mutex<Said>,
 }
 
@@ -42,16 +47,29 @@ struct Said {
     groups: VecDeque<GroupAnswer>,
     findings: VecDeque<Finding>,
     unprepared: VecDeque<Outcome>,
+    waits: bool,
     calls: Vec<Call>,
 }
 
 impl Puppet {
     pub fn new(repeat: Repeat) -> Self {
-        Self { repeat, group_size: 1, visible_after: None, said: Mutex::default() }
+        Self {
+            repeat,
+            group_size: 1,
+            visible_after: None,
+            waiting: Notify::new(),
+            go_on: Notify::new(),
+            said: Mutex::default(),
+        }
     }
 
     fn said(&self) -> std::sync::MutexGuard<'_, Said> {
         self.said.lock().expect("nothing panics with it")
+    }
+
+    /// The next send waits until it may go on.
+    pub fn waits(&self) {
+        self.said().waits = true;
     }
 
     /// To the next step; without any left it takes each.
@@ -106,10 +124,19 @@ impl Sink for Puppet {
     }
 
     fn send<'a>(&'a self, step: &'a Step, _: DateTime<Utc>) -> BoxFuture<'a, Answer> {
-        let mut said = self.said();
-        said.calls.push(Call::Send(step.key.clone()));
-        let outcome = said.answers.pop_front().unwrap_or_else(|| Outcome::Delivered(Self::of_key(&step.key)));
-        Box::pin(std::future::ready(outcome.into()))
+        Box::pin(async move {
+            let (outcome, waits) = {
+                let mut said = self.said();
+                said.calls.push(Call::Send(step.key.clone()));
+                let answer = said.answers.pop_front();
+                (answer.unwrap_or_else(|| Outcome::Delivered(Self::of_key(&step.key))), std::mem::take(&mut said.waits))
+            };
+            if waits {
+                self.waiting.notify_one();
+                self.go_on.notified().await;
+            }
+            outcome.into()
+        })
     }
 
     fn group_size(&self) -> usize {
