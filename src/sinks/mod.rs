@@ -4,6 +4,8 @@
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
 pub mod http;
+#[cfg(feature = "failpoints")]
+pub mod scripted;
 pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
@@ -169,5 +171,7 @@ pub fn build(settings: &SinkSettings) -> Result<Arc<dyn Sink>, BuildError> {
         .map_err(|error| BuildError::Client(error.without_url()))?;
     Ok(match &settings.kind {
         SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
+        #[cfg(feature = "failpoints")]
+        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
     })
 }

@@ -10,6 +10,7 @@ mod checklist_status;
 mod checklist_transport;
 mod checklist_versions;
 mod command_line;
+mod conformance;
 mod delivery;
 mod dev_database;
 mod embedded_postgres;
