@@ -114,6 +114,8 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
         let subject = format!("sinks.{name}");
         match &sink.kind {
             SinkKind::Webhook(webhook) => examine_reach(&subject, &webhook.url, &mut findings).await,
+            #[cfg(feature = "failpoints")]
+            SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }
     }
     if let Some(found) = database
@@ -154,6 +156,8 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
                 let headers = webhook.headers.iter();
                 secrets.extend(headers.map(|(header, secret)| (format!("sinks.{name}.headers.{header}"), secret)));
             }
+            #[cfg(feature = "failpoints")]
+            SinkKind::Scripted(till) => secrets.push((format!("sinks.{name}.token"), &till.token)),
         }
     }
     for (key, secret) in secrets {

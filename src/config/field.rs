@@ -255,12 +255,12 @@ pub fn brief(value: &Value) -> String {
 
 /// Implements [`Parse`], `JsonSchema` and `as_str` for an enum that is written as one of a few words.
 macro_rules! choice {
-    ($name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+    ($name:ident { $($(#[$if:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         impl $name {
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
+            pub const WORDS: &'static [&'static str] = &[$($(#[$if])* $word),+];
 
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
+                match self { $($(#[$if])* Self::$variant => $word),+ }
             }
         }
 
@@ -279,7 +279,7 @@ macro_rules! choice {
         impl $crate::config::field::Parse for $name {
             fn parse(value: serde_json::Value) -> Result<Self, $crate::config::field::Wrong> {
                 match value.as_str() {
-                    $(Some($word) => Ok(Self::$variant),)+
+                    $($(#[$if])* Some($word) => Ok(Self::$variant),)+
                     _ => Err($crate::config::field::not_a_choice(&value, Self::WORDS)),
                 }
             }

@@ -14,6 +14,8 @@ use super::{
     problems::Section,
     retry::{BreakerSettings, RawBreaker, RawRetry, RetrySettings},
 };
+#[cfg(feature = "failpoints")]
+use crate::sinks::scripted::config::{RawScripted, ScriptedSettings};
 use crate::{
     domain::{
         ids::{SinkName, SourceName},
@@ -92,8 +94,10 @@ impl JsonSchema for RawSink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Webhook,
+    #[cfg(feature = "failpoints")]
+    Scripted,
 }
-choice!(Kind { Webhook = "webhook" });
+choice!(Kind { Webhook = "webhook", #[cfg(feature = "failpoints")] Scripted = "scripted" });
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
@@ -221,6 +225,8 @@ pub struct SinkSettings {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum SinkKind {
     Webhook(WebhookSettings),
+    #[cfg(feature = "failpoints")]
+    Scripted(ScriptedSettings),
 }
 
 impl SinkKind {
@@ -228,6 +234,8 @@ impl SinkKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Webhook(_) => Kind::Webhook.as_str(),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => Kind::Scripted.as_str(),
         }
     }
 
@@ -235,6 +243,8 @@ impl SinkKind {
     pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
         match self {
             Self::Webhook(_) => (Counted::PerSink, &[]),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => (Counted::PerSink, &[]),
         }
     }
 }
@@ -315,6 +325,11 @@ pub(super) fn validate(
         Some(Kind::Webhook) => {
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawWebhook>()].concat());
             RawWebhook::from_entries(entries).validate(section).map(SinkKind::Webhook)
+        }
+        #[cfg(feature = "failpoints")]
+        Some(Kind::Scripted) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawScripted>()].concat());
+            RawScripted::from_entries(entries).validate(section).map(SinkKind::Scripted)
         }
     };
     (common, kind)

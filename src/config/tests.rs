@@ -613,7 +613,7 @@ fn the_headers_of_a_webhook_are_checked() {
     let headers = |text: &str| minimal_and(&format!("headers = {{ {text} }}\n"));
 
     let settings = settings(&headers("X-Tenant = \"a b\", authorization = { env = \"TOKEN\" }"));
-    let SinkKind::Webhook(webhook) = &sink(&settings, "hook").kind;
+    let SinkKind::Webhook(webhook) = &sink(&settings, "hook").kind else { panic!("another kind") };
     assert_eq!(webhook.headers.keys().collect::<Vec<_>>(), ["authorization", "x-tenant"]);
     assert_eq!(webhook.headers["authorization"].value().expose_secret(), "token-of-main");
 

@@ -5,6 +5,8 @@
 
 pub mod http;
 pub mod oauth;
+#[cfg(feature = "failpoints")]
+pub mod scripted;
 pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
@@ -176,5 +178,7 @@ pub fn build(settings: &SinkSettings) -> Result<Arc<dyn Sink>, BuildError> {
         .map_err(|error| BuildError::Client(error.without_url()))?;
     Ok(match &settings.kind {
         SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
+        #[cfg(feature = "failpoints")]
+        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
     })
 }

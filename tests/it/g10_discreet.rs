@@ -26,7 +26,7 @@ fn private_order(id: &str) -> Value {
 }
 
 /// Every column of every table as text, but for the three that hold orders by need.
-async fn whole_database(app: &TestApp) -> String {
+pub async fn whole_database(app: &TestApp) -> String {
     let columns = sqlx::query(
         "SELECT c.table_name::text, string_agg(format('%I', c.column_name), ', ') AS columns
          FROM information_schema.columns c

@@ -12,6 +12,8 @@ mod checklist_status;
 mod checklist_transport;
 mod checklist_versions;
 mod command_line;
+mod conformance;
+mod crash_walk;
 mod delivery;
 mod dev_database;
 mod doubts;

@@ -13,6 +13,7 @@ use scoffable_sync::{
     ingest::poller::Poller,
     simulator::{
         scoffable::{ScoffableOptions, ScoffableSim},
+        till::{TillOptions, TillSim},
         webhook::{WebhookOptions, WebhookSim},
         world::World,
     },
@@ -28,6 +29,8 @@ use super::postgres::{TestDatabase, fresh_database};
 pub const SOURCE: &str = "main";
 /// Name of the sink.
 pub const SINK: &str = "hook";
+/// Name of the sink at the simulated till, where a test has one.
+pub const TILL: &str = "till";
 /// Longest wait for something that happens by itself.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -38,6 +41,8 @@ pub struct TestApp {
     pub settings: Settings,
     pub scoffable: ScoffableSim,
     pub webhook: WebhookSim,
+    /// See [`Setup::with_till`].
+    pub till: Option<TillSim>,
     pub pollers: Vec<Poller>,
     pub dispatchers: Vec<Dispatcher>,
     /// Not cancelled unless a test does it.
@@ -53,6 +58,7 @@ pub struct Setup {
     more_sources: Vec<(String, String)>,
     pub stream: ScoffableOptions,
     pub receiver: WebhookOptions,
+    till: Option<TillOptions>,
     pub world: Option<World>,
     pub database: Option<TestDatabase>,
     clock: Clock,
@@ -77,6 +83,10 @@ impl Setup {
         self
     }
 
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// On a clock that the test shares with its own simulated systems.
     pub fn on(clock: &Clock) -> Self {
         Self { clock: clock.clone(), ..Self::default() }
@@ -89,7 +99,21 @@ impl Setup {
             .with(&format!("sinks.{sink}.signing_secret"), &WebhookOptions::default().secret)
     }
 
-    pub async fn start(self) -> TestApp {
+    /// Adds a sink [`TILL`] at a simulated till. Absence is proven there once its lag is over.
+    pub fn with_till(mut self, options: TillOptions) -> Self {
+        let lag = format!("{}ms", options.lag.as_millis());
+        self = self.with("sinks.till.kind", "scripted").with("sinks.till.token", &options.token);
+        self = self.with("sinks.till.lag", &lag);
+        self.till = Some(options);
+        self
+    }
+
+    /// Leaves the usual sink out; a test that does so adds another.
+    pub fn without_hook(self) -> Self {
+        ["sinks.hook.kind", "sinks.hook.url", "sinks.hook.signing_secret"].into_iter().fold(self, Self::without)
+    }
+
+    pub async fn start(mut self) -> TestApp {
         let clock = self.clock;
         let world = self.world.unwrap_or_else(World::empty);
         let stream = ScoffableOptions { clock: clock.clone(), ..self.stream };
@@ -97,6 +121,16 @@ impl Setup {
         let (token, secret) = (stream.grants[0].token.clone(), receiver.secret.clone());
         let scoffable = ScoffableSim::start(&world, stream).await.expect("a loopback port is free");
         let webhook = WebhookSim::start(receiver).await.expect("a loopback port is free");
+        let till = match self.till {
+            Some(options) => {
+                let options = TillOptions { clock: clock.clone(), ..options };
+                Some(TillSim::start(options).await.expect("a loopback port is free"))
+            }
+            None => None,
+        };
+        if let Some(till) = &till {
+            self.overrides.insert("sinks.till.url".to_owned(), till.url());
+        }
         let database = match self.database {
             Some(database) => database,
             None => fresh_database().await,
@@ -138,6 +172,7 @@ impl Setup {
             settings,
             scoffable,
             webhook,
+            till,
             pollers: app.pollers,
             dispatchers: app.dispatchers,
             drain: CancellationToken::new(),
@@ -315,6 +350,11 @@ impl TestApp {
             last_error: row.get("last_error"),
             due_in: Duration::from_millis(row.get::<Option<i64>, _>("due_in_ms").unwrap_or_default().max(0) as u64),
         }
+    }
+
+    /// The simulated till of [`Setup::with_till`].
+    pub fn till(&self) -> &TillSim {
+        self.till.as_ref().expect("the test asked for a till")
     }
 
     /// Outcomes of an order's attempts and decisions, oldest first.

@@ -1,0 +1,101 @@
+//! Rules for a sink with requests that must not be repeated: all those of a new order.
+
+use std::time::Duration;
+
+use scoffable_sync::simulator::faults::{Fault, cut_after, not_json, plainly, status};
+use tokio_util::sync::CancellationToken;
+
+use super::subject::{Case, Subject, TOTAL, patient};
+use crate::harness::app::{Setup, order, order_of};
+
+pub async fn a_lost_answer_is_a_doubt_that_a_look_up_settles<S: Subject>() {
+    let quick = patient(Setup::default().without_hook()).with("sinks.subject.request_timeout", "200ms");
+    let mut case = Case::<S>::of(quick).await;
+    let never = CancellationToken::new();
+    let faults: [Fault; 4] =
+        [cut_after(), status(502).after_the_effect(), status(408).after_the_effect(), plainly().answered_when(&never)];
+    for (n, fault) in faults.into_iter().enumerate() {
+        for step in 0..S::STEPS {
+            let id = format!("A-{n}-{step}");
+
+            case.new_order_meets(&id, step, fault.clone()).await;
+            assert_eq!(case.state(&id).await, "in_doubt", "{id}");
+            case.app.restart().await;
+            case.run_to_rest().await;
+
+            case.assert_applied(&id, TOTAL).await;
+        }
+    }
+    case.assert_each_asked_once();
+}
+
+pub async fn a_server_error_that_names_a_time_is_a_doubt_and_no_repeat<S: Subject>() {
+    let asked = Duration::from_mins(12);
+    for step in 0..S::STEPS {
+        let mut case = Case::<S>::start().await;
+
+        case.new_order_meets("A-1", step, status(503).retry_after(asked).after_the_effect()).await;
+
+        let delivery = case.delivery("A-1").await;
+        assert_eq!(delivery.state, "in_doubt");
+        assert!(delivery.due_in > asked.saturating_sub(Duration::from_secs(20)), "{delivery:?}");
+        case.run_to_rest().await;
+        case.assert_applied("A-1", TOTAL).await;
+        case.assert_each_asked_once();
+    }
+}
+
+pub async fn a_look_up_that_fails_is_made_again<S: Subject>() {
+    for step in 0..S::STEPS {
+        let mut case = Case::<S>::patient().await;
+        let faults = [
+            status(503),
+            status(401),
+            status(403),
+            status(404),
+            status(429).retry_after(Duration::from_mins(5)),
+            cut_after(),
+            not_json(),
+            status(500),
+        ];
+        let n = faults.len();
+        case.there.answer_look_ups(faults.to_vec());
+
+        case.new_order_meets("A-1", step, cut_after()).await;
+        case.run_to_rest().await;
+
+        case.assert_applied("A-1", TOTAL).await;
+        case.assert_each_asked_once();
+        let look_ups = case.there.n_requests() as usize - case.there.asked().len();
+        assert!(look_ups > n, "{look_ups}");
+        assert_eq!(case.sink().await, "active");
+    }
+}
+
+pub async fn an_older_version_that_is_found_leaves_the_newer_one_owed<S: Subject>() {
+    for step in 0..S::STEPS {
+        let mut case = Case::<S>::start().await;
+
+        case.new_order_meets("A-1", step, cut_after()).await;
+        case.arrives(&order_of("A-1", 2, "accepted", 900)).await;
+        assert_eq!(case.state("A-1").await, "in_doubt", "nothing is planned past a doubt");
+        case.run_to_rest().await;
+
+        case.assert_applied("A-1", 900).await;
+        assert_eq!(case.delivery("A-1").await.applied, Some(2));
+    }
+}
+
+pub async fn a_cancellation_during_a_doubt_is_owed_once_the_step_is_found<S: Subject>() {
+    for step in 0..S::STEPS {
+        let mut case = Case::<S>::start().await;
+
+        case.new_order_meets("A-1", step, cut_after()).await;
+        case.arrives(&order("A-1", 2, "cancelled")).await;
+        case.run_to_rest().await;
+
+        case.assert_nothing_stands("A-1").await;
+        assert_eq!(case.delivery("A-1").await.applied, Some(2));
+        case.assert_each_asked_once();
+    }
+}
