@@ -39,6 +39,8 @@ boundaries! {
     PagesCommitted = "pages_committed",
     /// How a poll ended stands in the source's row.
     PollFinished = "poll_finished",
+    /// Calls of a sink are reserved and nothing was claimed yet.
+    CallsReserved = "calls_reserved",
     /// Deliveries are leased and nothing was planned yet.
     DeliveriesClaimed = "deliveries_claimed",
     /// A lane's probe is ours.

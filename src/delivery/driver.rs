@@ -211,6 +211,9 @@ impl Driver {
         let ask = |due: &Due| Ask { lane: due.lane.clone(), class: Class::of(due.priority), calls: due.deliveries };
         let asks: Vec<Ask> = due.iter().map(ask).collect();
         let reserved = budget.reserve(&asks, limit).await?;
+        if !asks.is_empty() {
+            reach(Boundary::CallsReserved);
+        }
         let mut held = Vec::new();
         for ((due, mut calls), opens_in) in due.into_iter().zip(reserved.calls).zip(reserved.opens_in) {
             if !calls.is_empty() {
