@@ -22,7 +22,7 @@ use crate::{
 
 pub async fn a_new_order_is_brought_by_the_requests_it_takes_and_each_once<S: Subject>() {
     let mut case = Case::<S>::start().await;
-    let strange = ["A-1", "Ä 1\n", "a/b?c=d&e", &"x".repeat(250)];
+    let strange = ["A-1", "Ä 1", "a/b?c=d&e#f%g", &"x".repeat(150)];
 
     for id in strange {
         case.arrives(&order(id, 1, "accepted")).await;
