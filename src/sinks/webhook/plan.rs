@@ -5,7 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::wire::Body;
 use crate::{
-    domain::delivery::{Plan, Receipt, Repeat, Step},
+    domain::{
+        delivery::{Plan, Receipt, Repeat, STANDS, Step},
+        order::Status,
+    },
     sinks::View,
 };
 
@@ -47,7 +50,8 @@ pub fn plan(view: &View<'_>) -> Plan {
         body,
         repeat: Repeat::Safe,
         completes: true,
-        receipt: Some(serde_json::json!({ "digest": digest })),
+        // A sink that waits for this one is not to act on an order that was taken back here.
+        receipt: Some(serde_json::json!({ "digest": digest, STANDS: view.order.status != Status::Cancelled })),
     })
 }
 
