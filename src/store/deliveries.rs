@@ -518,14 +518,16 @@ pub struct Lease<'a> {
     pub token: Uuid,
 }
 
-/// Prolongs a lease, so that it outlasts a send. A step that stands in doubt counts as sent now. False: the lease was
+/// Prolongs a lease, so that it outlasts a send. A step that stands in doubt counts as sent now, and under
+/// this lease. False: the lease was
 /// lost, and nothing may be sent.
 pub async fn extend(db: impl PgExecutor<'_>, held: Lease<'_>, lease: Duration, offset_ms: i64) -> Result<bool> {
     let done = sqlx::query!(
         r#"-- deliveries.extend
         UPDATE deliveries
         SET lease_expires_at = now() + $6 * interval '1 millisecond' + $5 * interval '1 millisecond',
-            pending_step = pending_step || jsonb_build_object('last_sent_at', now() + $6 * interval '1 millisecond')
+            pending_step = pending_step || jsonb_build_object('last_sent_at', now() + $6 * interval '1 millisecond',
+                                                             'sent_by', lease_token)
         WHERE sink = $1 AND source = $2 AND order_id = $3 AND lease_token = $4
         "#,
         held.key.sink.as_str(),
@@ -567,7 +569,8 @@ pub async fn write_intents(
             FOR UPDATE OF d
         )
         UPDATE deliveries d
-        SET pending_step = l.step || jsonb_build_object('first_sent_at', clock.now, 'last_sent_at', clock.now),
+        SET pending_step = l.step || jsonb_build_object('first_sent_at', clock.now, 'last_sent_at', clock.now,
+                                                       'sent_by', d.lease_token),
             lease_expires_at = clock.now + $6 * interval '1 millisecond'
         FROM locked l, clock
         WHERE d.sink = $1 AND d.source = ($2::text[])[l.n] AND d.order_id = ($3::text[])[l.n]
@@ -633,13 +636,12 @@ pub async fn wake_dependents(
 pub struct Settlement {
     pub key: DeliveryKey,
     pub lane: String,
+    /// Of the claim. A step that was written down under it is settled by its answer even after the lease was lost.
     pub token: Uuid,
     pub version: Version,
     pub next: Next,
     /// What stands in `sent_version` afterwards.
     pub sent: Option<Version>,
-    /// Key of the step that was sent: its answer settles a doubt even after the lease was lost.
-    pub step_key: Option<String>,
     pub external_id: Option<String>,
     pub receipt: Option<serde_json::Value>,
     pub notice: Option<String>,
@@ -734,17 +736,18 @@ pub async fn settle(
         WITH input AS MATERIALIZED (
             SELECT *, now() + $2 * interval '1 millisecond' AS now
             FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[],
-                        $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[], $17::text[],
-                        $18::text[], $19::jsonb[], $20::text[], $21::text[]) WITH ORDINALITY
+                        $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[],
+                        $17::text[], $18::jsonb[], $19::text[], $20::text[]) WITH ORDINALITY
                 AS i (source, order_id, token, version, state, reason, hint, waiting_for,
-                      next_ms, not_before_ms, failed, refund, curable, sent_version, step_key,
+                      next_ms, not_before_ms, failed, refund, curable, sent_version,
                       external_id, receipt, notice, last_error, n)
         ), locked AS MATERIALIZED (
             -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
             SELECT i.n
             FROM input i
             JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
-            WHERE d.lease_token = i.token OR d.pending_step ->> 'key' = i.step_key
+            -- A late answer settles the doubt about its own sending. Of the same step sent again since it says nothing.
+            WHERE d.lease_token = i.token OR d.pending_step ->> 'sent_by' = i.token::text
             ORDER BY d.sink, d.source, d.order_id
             FOR UPDATE OF d
         ), moved AS (
@@ -757,19 +760,19 @@ pub async fn settle(
                 sent_version = i.sent_version,
                 priority = CASE WHEN i.state = 'applied' THEN 1 ELSE d.priority END,
                 attempts = CASE WHEN i.refund THEN d.attempts - 1
-                                WHEN i.state = 'pending' AND $34 AND d.wanted_version > i.version THEN 0
+                                WHEN i.state = 'pending' AND $33 AND d.wanted_version > i.version THEN 0
                                 WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN 0
                                 WHEN i.state IN ('applied', 'skipped') OR i.state = 'pending' AND NOT i.failed THEN 0
                                 ELSE d.attempts END,
                 next_attempt_at = CASE
-                    WHEN i.state = 'pending' AND i.failed AND $34 AND d.wanted_version > i.version
+                    WHEN i.state = 'pending' AND i.failed AND $33 AND d.wanted_version > i.version
                         THEN greatest(i.now, coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before))
                     WHEN i.state IN ('pending', 'in_doubt') THEN i.now + i.next_ms * interval '1 millisecond'
                     WHEN d.wanted_version > i.version THEN greatest(i.now, d.not_before)
                     ELSE d.next_attempt_at END,
                 not_before = CASE WHEN i.state IN ('applied', 'skipped') THEN NULL
                                   ELSE coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before) END,
-                first_failed_at = CASE WHEN i.state = 'pending' AND $34 AND d.wanted_version > i.version THEN NULL
+                first_failed_at = CASE WHEN i.state = 'pending' AND $33 AND d.wanted_version > i.version THEN NULL
                                        WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN NULL
                                        WHEN i.failed THEN coalesce(d.first_failed_at, i.now)
                                        WHEN i.refund THEN d.first_failed_at END,
@@ -805,8 +808,8 @@ pub async fn settle(
                                   http_status, reason, request_digest, response_excerpt)
             SELECT $1, a.source, a.order_id, a.version, a.attempt, a.step, a.started_at, a.finished_at, a.outcome,
                    a.http_status, a.reason, a.request_digest, a.response_excerpt
-            FROM unnest($22::text[], $23::text[], $24::bigint[], $25::int[], $26::text[], $27::timestamptz[],
-                        $28::timestamptz[], $29::text[], $30::smallint[], $31::text[], $32::bytea[], $33::text[], $35::bool[])
+            FROM unnest($21::text[], $22::text[], $23::bigint[], $24::int[], $25::text[], $26::timestamptz[],
+                        $27::timestamptz[], $28::text[], $29::smallint[], $30::text[], $31::bytea[], $32::text[], $34::bool[])
                 AS a (source, order_id, version, attempt, step, started_at, finished_at, outcome, http_status, reason,
                       request_digest, response_excerpt, again)
             -- The commit of an earlier try may have gone through without our hearing of it.
@@ -818,7 +821,7 @@ pub async fn settle(
             UPDATE sinks
             SET last_success_at = now() + $2 * interval '1 millisecond'
             WHERE name = $1
-              AND EXISTS (SELECT FROM unnest($29::text[]) AS o (outcome) WHERE o.outcome = 'delivered')
+              AND EXISTS (SELECT FROM unnest($28::text[]) AS o (outcome) WHERE o.outcome = 'delivered')
               AND coalesce(last_success_at, '-infinity') < now() + ($2 - 1000) * interval '1 millisecond'
         )
         SELECT source AS "source!", order_id AS "order_id!", state AS "state!" FROM moved
@@ -839,7 +842,6 @@ pub async fn settle(
         &c.refund[..],
         &c.curable[..],
         &c.sent_version[..] as _,
-        &c.step_key[..] as _,
         &c.external_id[..] as _,
         &c.receipt[..] as _,
         &c.notice[..] as _,
@@ -892,7 +894,6 @@ struct Columns<'a> {
     refund: Vec<bool>,
     curable: Vec<bool>,
     sent_version: Vec<Option<i64>>,
-    step_key: Vec<Option<&'a str>>,
     external_id: Vec<Option<&'a str>>,
     receipt: Vec<Option<&'a serde_json::Value>>,
     notice: Vec<Option<&'a str>>,
@@ -954,7 +955,6 @@ impl<'a> Columns<'a> {
         self.refund.push(refund);
         self.curable.push(curable);
         self.sent_version.push(s.sent.map(|v| v.0));
-        self.step_key.push(s.step_key.as_deref());
         self.external_id.push(s.external_id.as_deref());
         self.receipt.push(s.receipt.as_ref());
         self.notice.push(s.notice.as_deref());

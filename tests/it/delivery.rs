@@ -439,7 +439,6 @@ mod store_tests {
             version: Version(version),
             next,
             sent: Some(Version(version)),
-            step_key: None,
             external_id: None,
             receipt: None,
             notice: None,

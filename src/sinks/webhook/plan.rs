@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 use super::wire::Body;
 use crate::{
     domain::{
-        delivery::{Plan, Receipt, Repeat, Step},
+        delivery::{Plan, Receipt, Repeat, STANDS, Step},
         ids::Version,
+        order::Status,
     },
     sinks::View,
 };
@@ -58,7 +59,10 @@ pub fn plan(view: &View<'_>) -> Plan {
         body,
         repeat: Repeat::Safe,
         completes: true,
-        receipt: Some(serde_json::json!({ "digest": digest, "previous": previous })),
+        // A sink that waits for this one is not to act on an order that was taken back here.
+        receipt: Some(serde_json::json!({
+            "digest": digest, "previous": previous, STANDS: view.order.status != Status::Cancelled,
+        })),
     })
 }
 

@@ -28,6 +28,7 @@ macro_rules! of_any {
             every_fault_at_every_request_of_a_correction_ends_right,
             every_fault_at_every_request_of_a_cancellation_ends_right,
             every_fault_at_every_request_of_an_order_accepted_again_ends_right,
+            every_fault_at_every_request_ends_right_with_each_version_in_turn,
             a_process_stopped_at_any_moment_loses_nothing,
             a_restart_between_any_two_steps_repeats_none,
             two_processes_share_the_work_and_repeat_none,
@@ -36,6 +37,9 @@ macro_rules! of_any {
             nothing_that_is_echoed_is_kept_or_logged,
             behind_another_sink_it_waits_and_is_woken,
             before_another_sink_it_wakes_that_one,
+            before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
+            a_version_that_arrives_while_a_request_is_under_way_follows_it,
+            a_drain_waits_for_the_answer_and_records_it,
         );
     };
 }
@@ -54,6 +58,7 @@ macro_rules! of_once {
         crate::conformance::groups::tests!(once, $subject:
             a_lost_answer_is_a_doubt_that_a_look_up_settles,
             a_server_error_that_names_a_time_is_a_doubt_and_no_repeat,
+            a_late_answer_settles_the_doubt_about_its_own_sending,
             a_look_up_that_fails_is_made_again,
             an_older_version_that_is_found_leaves_the_newer_one_owed,
             a_cancellation_during_a_doubt_is_owed_once_the_step_is_found,
@@ -66,6 +71,8 @@ macro_rules! of_provable {
         crate::conformance::groups::tests!(provable, $subject:
             what_is_not_seen_is_sent_again_only_once_it_is_proven_absent,
             a_cancellation_during_a_doubt_is_not_owed_for_what_is_absent,
+            many_doubts_at_once_each_come_to_their_own_end,
+            a_late_refusal_does_not_settle_the_step_that_was_sent_again_since,
         );
     };
 }

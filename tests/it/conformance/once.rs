@@ -5,7 +5,7 @@ use std::time::Duration;
 use scoffable_sync::simulator::faults::{Fault, cut_after, not_json, plainly, status};
 use tokio_util::sync::CancellationToken;
 
-use super::subject::{Case, Subject, TOTAL, patient};
+use super::subject::{Case, NAME, Subject, TOTAL, eventually, patient};
 use crate::harness::app::{Setup, order, order_of};
 
 pub async fn a_lost_answer_is_a_doubt_that_a_look_up_settles<S: Subject>() {
@@ -98,4 +98,29 @@ pub async fn a_cancellation_during_a_doubt_is_owed_once_the_step_is_found<S: Sub
         assert_eq!(case.delivery("A-1").await.applied, Some(2));
         case.assert_each_asked_once();
     }
+}
+
+pub async fn a_late_answer_settles_the_doubt_about_its_own_sending<S: Subject>() {
+    let mut case = Case::<S>::start().await;
+    let late = CancellationToken::new();
+    case.app.stores(&order("A-1", 1, "accepted")).await;
+    let mut others = case.app.another_process().await.dispatchers;
+    case.there.hide_effect(0);
+    case.there.answer_next(vec![plainly().answered_when(&late)]);
+
+    let there = &case.there;
+    case.app
+        .during_a_tick(async |app| {
+            eventually("the effect", || there.n_effects() == 1).await;
+            app.advance(Duration::from_secs(31));
+            others[0].tick().await.expect("the database answers");
+            assert_eq!(app.delivery_at(NAME, "A-1").await.state, "in_doubt", "nothing is seen of it");
+            late.cancel();
+        })
+        .await;
+    assert_ne!(case.state("A-1").await, "in_doubt");
+    case.app.dispatch().await;
+
+    case.assert_applied("A-1", TOTAL).await;
+    case.assert_each_asked_once();
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 use scoffable_sync::{
     delivery::dispatcher::Tick,
     domain::ids::SinkName,
-    simulator::faults::{Fault, plainly},
+    simulator::{
+        faults::{Fault, plainly},
+        scoffable::Limits,
+    },
     store::operations::{self, Named, Operator},
 };
 use serde_json::Value;
@@ -81,7 +84,7 @@ pub struct Case<S> {
 
 /// A breaker that stays out of the way.
 pub fn patient(setup: Setup) -> Setup {
-    setup.with("sinks.subject.breaker.failures", "100000")
+    setup.with("sinks.subject.breaker.failures", "1000")
 }
 
 /// This fault, after so many requests that go well.
@@ -100,7 +103,9 @@ impl<S: Subject> Case<S> {
         Self::of(patient(Setup::default().without_hook())).await
     }
 
-    pub async fn of(setup: Setup) -> Self {
+    pub async fn of(mut setup: Setup) -> Self {
+        // The stream is not what is looked at here.
+        setup.stream.limits = Limits::NONE;
         let (there, setup) = S::start(setup).await;
         Self { app: setup.start().await, there }
     }
