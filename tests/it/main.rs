@@ -30,6 +30,7 @@ mod g7_explainable;
 mod g8_self_healing;
 mod g9_replicas;
 mod ingest;
+mod kills;
 mod migrations;
 mod model;
 mod modes;

@@ -73,6 +73,7 @@ impl Setup {
 
     /// Leaves a key out that is set for every test.
     pub fn without(mut self, key: &str) -> Self {
+        self.overrides.remove(key);
         self.removed.push(key.to_owned());
         self
     }
