@@ -194,6 +194,13 @@ impl Process {
         self.child.kill().await.expect("it is our child");
     }
 
+    /// Whether a signal holds it where it is.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).unwrap_or_default();
+        // Source: proc_pid_stat(5): the state stands behind the name in brackets.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it is our child").is_none()
     }
