@@ -34,4 +34,5 @@ mod plan;
 mod process;
 mod properties;
 mod retry;
+mod till;
 mod webhook;

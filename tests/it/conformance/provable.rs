@@ -56,24 +56,23 @@ pub async fn a_late_refusal_does_not_settle_the_step_that_was_sent_again_since<S
     case.there.answer_next(vec![status(429).retry_after(Duration::ZERO).answered_when(&late)]);
 
     let there = &case.there;
-    case.app
-        .during_a_tick(async |app| {
-            eventually("the first request", || there.is_busy_with("A-1")).await;
-            // The first process cannot hear its answer or reach the database; the second takes over.
-            app.advance(Duration::from_hours(1));
-            others[0].tick().await.expect("the database answers");
-            there.answer_next(vec![plainly().answered_when(&later)]);
-            let again = async {
-                eventually("the second request", || there.n_effects() == 1).await;
-                late.cancel();
-                app.run("SELECT pg_sleep(0.5)").await;
-                thirds[0].tick().await.expect("the database answers");
-                later.cancel();
-            };
-            let (second, ()) = tokio::join!(others[0].tick(), again);
-            second.expect("the database answers");
-        })
-        .await;
+    let tick = case.app.during_a_tick(async |app| {
+        eventually("the first request", || there.is_busy_with("A-1")).await;
+        // The first process cannot hear its answer or reach the database; the second takes over.
+        app.advance(Duration::from_hours(1));
+        others[0].tick().await.expect("the database answers");
+        there.answer_next(vec![plainly().answered_when(&later)]);
+        let again = async {
+            eventually("the second request", || there.n_effects() == 1).await;
+            late.cancel();
+            app.run("SELECT pg_sleep(0.5)").await;
+            thirds[0].tick().await.expect("the database answers");
+            later.cancel();
+        };
+        let (second, ()) = tokio::join!(others[0].tick(), again);
+        second.expect("the database answers");
+    });
+    Box::pin(tick).await;
     case.run_to_rest().await;
 
     // Not by the whole check: with the first answer held back, both requests are at the destination at a time.
