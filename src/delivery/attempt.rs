@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     breaker::Signal,
-    decide::{Decision, Policy, Sending, Tried, decide},
+    decide::{DOUBT_HINT, Decision, Policy, Sending, Tried, decide},
     driver::{Driver, Ended, Held, report},
     rules::{self, Reached, sent_after},
 };
@@ -424,10 +424,14 @@ impl Driver {
         Policy { rules: &self.rules, read_back: &self.read_back, absence_proven_after }
     }
 
-    /// Given back unsent, with its attempt.
+    /// Given back unsent, with its attempt; a doubt as what it was, with its stored step.
     pub(super) fn given_back(&self, held: &Held, wait: Duration, waiting_for: Option<WaitingFor>) -> Settlement {
-        let waiting_for = waiting_for.map(WaitingFor::as_str);
-        let next = Next::Pending { wait, waiting_for, not_before: None, failed: false, refund: true };
+        let next = if held.claimed.pending.is_some() {
+            Next::InDoubt { look_up_in: Some(wait), hint: DOUBT_HINT.to_owned() }
+        } else {
+            let waiting_for = waiting_for.map(WaitingFor::as_str);
+            Next::Pending { wait, waiting_for, not_before: None, failed: false, refund: true }
+        };
         Settlement { next, ..self.settlement(held) }
     }
 

@@ -172,7 +172,7 @@ pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding
     }
 }
 
-const DOUBT_HINT: &str = "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \
+pub(super) const DOUBT_HINT: &str = "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \
                           there, or retry when it certainly does not stand there";
 
 /// Looked up next at the first time of the schedule that is still to come; after the last one a person has to say.

@@ -59,6 +59,7 @@ macro_rules! of_once {
             a_lost_answer_is_a_doubt_that_a_look_up_settles,
             a_server_error_that_names_a_time_is_a_doubt_and_no_repeat,
             a_late_answer_settles_the_doubt_about_its_own_sending,
+            a_doubt_that_is_given_back_stays_one,
             a_look_up_that_fails_is_made_again,
             an_older_version_that_is_found_leaves_the_newer_one_owed,
             a_cancellation_during_a_doubt_is_owed_once_the_step_is_found,
