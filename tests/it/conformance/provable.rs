@@ -100,3 +100,29 @@ pub async fn many_doubts_at_once_each_come_to_their_own_end<S: Subject>() {
     }
     assert_eq!(case.there.n_effects(), S::STEPS * ids.len());
 }
+
+pub async fn two_processes_share_doubts_and_repeat_nothing_that_stands<S: Subject>() {
+    let mut case = Case::<S>::patient().await;
+    let mut other = case.app.another_process().await.dispatchers;
+    let ids: Vec<String> = (0..24).map(|n| format!("A-{n}")).collect();
+    for (n, id) in ids.iter().enumerate() {
+        case.app.publish(&order(id, 1, "accepted"));
+        case.there.answer_next(vec![
+            if n % 2 == 0 { cut_after() } else { cut_before() },
+            plainly(),
+            status(503).after_the_effect(),
+        ]);
+    }
+    case.app.poll().await;
+
+    for _ in 0..120 {
+        let (one, another) = tokio::join!(case.app.dispatchers[0].tick(), other[0].tick());
+        one.and(another).expect("the database answers");
+        case.app.advance(Duration::from_secs(3));
+    }
+
+    for id in &ids {
+        case.assert_applied(id, TOTAL).await;
+    }
+    assert_eq!(case.there.n_effects(), S::STEPS * ids.len());
+}
