@@ -253,14 +253,21 @@ pub fn brief(value: &Value) -> String {
     }
 }
 
-/// Implements [`Parse`], `JsonSchema` and `as_str` for an enum that is written as one of a few words.
+/// Implements [`Parse`], `JsonSchema` and `as_str` for an enum that is written as one of a few words. Those behind a
+/// semicolon are understood, and neither suggested nor in the schema: they are for the tests.
 macro_rules! choice {
-    ($name:ident { $($(#[$if:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($name:ident {
+        $($variant:ident = $word:literal),+ $(,)?
+        $(; $(#[$if:meta])* $unsaid:ident = $unsaid_word:literal)?
+    }) => {
         impl $name {
-            pub const WORDS: &'static [&'static str] = &[$($(#[$if])* $word),+];
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
 
             pub fn as_str(self) -> &'static str {
-                match self { $($(#[$if])* Self::$variant => $word),+ }
+                match self {
+                    $(Self::$variant => $word,)+
+                    $($(#[$if])* Self::$unsaid => $unsaid_word,)?
+                }
             }
         }
 
@@ -279,7 +286,8 @@ macro_rules! choice {
         impl $crate::config::field::Parse for $name {
             fn parse(value: serde_json::Value) -> Result<Self, $crate::config::field::Wrong> {
                 match value.as_str() {
-                    $($(#[$if])* Some($word) => Ok(Self::$variant),)+
+                    $(Some($word) => Ok(Self::$variant),)+
+                    $($(#[$if])* Some($unsaid_word) => Ok(Self::$unsaid),)?
                     _ => Err($crate::config::field::not_a_choice(&value, Self::WORDS)),
                 }
             }

@@ -97,7 +97,7 @@ enum Kind {
     #[cfg(feature = "failpoints")]
     Scripted,
 }
-choice!(Kind { Webhook = "webhook", #[cfg(feature = "failpoints")] Scripted = "scripted" });
+choice!(Kind { Webhook = "webhook"; #[cfg(feature = "failpoints")] Scripted = "scripted" });
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {

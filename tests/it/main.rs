@@ -44,4 +44,5 @@ mod properties;
 mod replay;
 mod retention;
 mod retry;
+mod till;
 mod webhook;

@@ -71,7 +71,7 @@ impl Client {
                 VOID => return of(answer.status, Outcome::Delivered(Receipt::default())),
                 // A void whose answer was lost, or a person's: what is owed now is planned from there.
                 AMEND => {
-                    return of(answer.status, Outcome::Delivered(known(Held { state: TicketState::Void, ..held })));
+                    return of(answer.status, Outcome::Delivered(known(&Held { state: TicketState::Void, ..held })));
                 }
                 _ => {}
             }
@@ -97,7 +97,7 @@ impl Client {
                 Err(failed) => Finding::Failed(failed),
             },
             (PAY, Some(ticket)) => match self.listed(&["tickets", ticket, "payments"], &step.key, now).await {
-                Ok(list) => found_payment(step, list),
+                Ok(list) => found_payment(step, &list),
                 Err(failed) => Finding::Failed(failed),
             },
             _ => Finding::Failed(unusable()),
@@ -159,7 +159,7 @@ fn found_ticket(step: &Step, held: Held, mut tickets: Vec<Ticket>) -> Finding {
     Finding::Stands(opened(held, found.ticket))
 }
 
-fn found_payment(step: &Step, list: Payments) -> Finding {
+fn found_payment(step: &Step, list: &Payments) -> Finding {
     let sent = serde_json::from_str::<Payment>(&step.body).ok();
     match list.payments.as_slice() {
         [] => Finding::NotFound,
@@ -175,10 +175,10 @@ fn ambiguous(hint: String) -> Finding {
 /// What is known once the new ticket's id is.
 fn opened(held: Held, ticket: String) -> Receipt {
     let external_id = Some(ticket.clone());
-    Receipt { external_id, ..known(Held { ticket: Some(ticket), ..held }) }
+    Receipt { external_id, ..known(&Held { ticket: Some(ticket), ..held }) }
 }
 
-fn known(held: Held) -> Receipt {
+fn known(held: &Held) -> Receipt {
     Receipt { receipt: Some(held.receipt()), ..Receipt::default() }
 }
 

@@ -59,6 +59,7 @@ macro_rules! of_once {
             a_lost_answer_is_a_doubt_that_a_look_up_settles,
             a_server_error_that_names_a_time_is_a_doubt_and_no_repeat,
             a_late_answer_settles_the_doubt_about_its_own_sending,
+            a_doubt_that_is_given_back_stays_one,
             a_look_up_that_fails_is_made_again,
             an_older_version_that_is_found_leaves_the_newer_one_owed,
             a_cancellation_during_a_doubt_is_owed_once_the_step_is_found,
@@ -72,6 +73,7 @@ macro_rules! of_provable {
             what_is_not_seen_is_sent_again_only_once_it_is_proven_absent,
             a_cancellation_during_a_doubt_is_not_owed_for_what_is_absent,
             many_doubts_at_once_each_come_to_their_own_end,
+            two_processes_share_doubts_and_repeat_nothing_that_stands,
             a_late_refusal_does_not_settle_the_step_that_was_sent_again_since,
         );
     };
@@ -85,6 +87,7 @@ macro_rules! of_unprovable {
             a_person_who_adopts_an_older_version_leaves_the_newer_one_owed,
             a_person_who_says_that_nothing_stands_has_it_sent_again,
             a_person_who_discards_it_has_nothing_sent_until_it_is_retried,
+            a_cancellation_after_a_discarded_doubt_waits_for_a_person_too,
             a_cancellation_is_owed_for_what_was_adopted_and_not_for_what_never_stood,
         );
     };

@@ -6,7 +6,7 @@ use scoffable_sync::simulator::faults::{Fault, cut_after, not_json, plainly, sta
 use tokio_util::sync::CancellationToken;
 
 use super::subject::{Case, NAME, Subject, TOTAL, eventually, patient};
-use crate::harness::app::{Setup, order, order_of};
+use crate::harness::app::{PATIENCE, Setup, order, order_of};
 
 pub async fn a_lost_answer_is_a_doubt_that_a_look_up_settles<S: Subject>() {
     let quick = patient(Setup::default().without_hook()).with("sinks.subject.request_timeout", "200ms");
@@ -123,4 +123,39 @@ pub async fn a_late_answer_settles_the_doubt_about_its_own_sending<S: Subject>()
 
     case.assert_applied("A-1", TOTAL).await;
     case.assert_each_asked_once();
+}
+
+/// A doubt that waits behind another order's request when the loop is told to stop, or to slow down. Cause: what was
+/// claimed and given back unsent became pending, its stored step was dropped, and the next claim sent it again.
+pub async fn a_doubt_that_is_given_back_stays_one<S: Subject>() {
+    let slowed_down = [status(429).retry_after(Duration::from_secs(90)), status(401)];
+    for (n, fault) in [plainly()].into_iter().chain(slowed_down).enumerate() {
+        let setup = patient(Setup::default().without_hook()).with("sinks.subject.concurrency", "1");
+        let mut case = Case::<S>::of(setup).await;
+        case.new_order_meets("A-1", 0, cut_after()).await;
+        case.app.stores(&order("A-2", 1, "accepted")).await;
+        case.app.advance(Duration::from_secs(11));
+        let (gate, drain) = (CancellationToken::new(), CancellationToken::new());
+        case.there.answer_next(vec![fault.answered_when(&gate)]);
+
+        // Of the two that are due the new order is older, so the doubt is in line behind it.
+        let running = tokio::spawn(case.app.dispatchers.remove(0).run(drain.clone()));
+        eventually("the other order's request", || case.there.is_busy_with("A-2")).await;
+        if n > 0 {
+            gate.cancel();
+            eventually("its answer", || !case.there.is_busy_with("A-2")).await;
+            case.app.run("SELECT pg_sleep(0.3)").await;
+        }
+        drain.cancel();
+        case.app.run("SELECT pg_sleep(0.1)").await;
+        gate.cancel();
+        tokio::time::timeout(PATIENCE, running).await.expect("the drain ends").expect("nothing breaks");
+
+        assert_eq!(case.state("A-1").await, "in_doubt");
+        case.app.restart().await;
+        case.run_to_rest().await;
+        for id in ["A-1", "A-2"] {
+            case.assert_applied(id, TOTAL).await;
+        }
+    }
 }

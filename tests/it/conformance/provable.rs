@@ -56,24 +56,23 @@ pub async fn a_late_refusal_does_not_settle_the_step_that_was_sent_again_since<S
     case.there.answer_next(vec![status(429).retry_after(Duration::ZERO).answered_when(&late)]);
 
     let there = &case.there;
-    case.app
-        .during_a_tick(async |app| {
-            eventually("the first request", || there.is_busy_with("A-1")).await;
-            // The first process cannot hear its answer or reach the database; the second takes over.
-            app.advance(Duration::from_hours(1));
-            others[0].tick().await.expect("the database answers");
-            there.answer_next(vec![plainly().answered_when(&later)]);
-            let again = async {
-                eventually("the second request", || there.n_effects() == 1).await;
-                late.cancel();
-                app.run("SELECT pg_sleep(0.5)").await;
-                thirds[0].tick().await.expect("the database answers");
-                later.cancel();
-            };
-            let (second, ()) = tokio::join!(others[0].tick(), again);
-            second.expect("the database answers");
-        })
-        .await;
+    let tick = case.app.during_a_tick(async |app| {
+        eventually("the first request", || there.is_busy_with("A-1")).await;
+        // The first process cannot hear its answer or reach the database; the second takes over.
+        app.advance(Duration::from_hours(1));
+        others[0].tick().await.expect("the database answers");
+        there.answer_next(vec![plainly().answered_when(&later)]);
+        let again = async {
+            eventually("the second request", || there.n_effects() == 1).await;
+            late.cancel();
+            app.run("SELECT pg_sleep(0.5)").await;
+            thirds[0].tick().await.expect("the database answers");
+            later.cancel();
+        };
+        let (second, ()) = tokio::join!(others[0].tick(), again);
+        second.expect("the database answers");
+    });
+    Box::pin(tick).await;
     case.run_to_rest().await;
 
     // Not by the whole check: with the first answer held back, both requests are at the destination at a time.
@@ -96,6 +95,32 @@ pub async fn many_doubts_at_once_each_come_to_their_own_end<S: Subject>() {
     case.run_to_rest().await;
 
     assert_eq!(in_doubt, 12);
+    for id in &ids {
+        case.assert_applied(id, TOTAL).await;
+    }
+    assert_eq!(case.there.n_effects(), S::STEPS * ids.len());
+}
+
+pub async fn two_processes_share_doubts_and_repeat_nothing_that_stands<S: Subject>() {
+    let mut case = Case::<S>::patient().await;
+    let mut other = case.app.another_process().await.dispatchers;
+    let ids: Vec<String> = (0..24).map(|n| format!("A-{n}")).collect();
+    for (n, id) in ids.iter().enumerate() {
+        case.app.publish(&order(id, 1, "accepted"));
+        case.there.answer_next(vec![
+            if n % 2 == 0 { cut_after() } else { cut_before() },
+            plainly(),
+            status(503).after_the_effect(),
+        ]);
+    }
+    case.app.poll().await;
+
+    for _ in 0..120 {
+        let (one, another) = tokio::join!(case.app.dispatchers[0].tick(), other[0].tick());
+        one.and(another).expect("the database answers");
+        case.app.advance(Duration::from_secs(3));
+    }
+
     for id in &ids {
         case.assert_applied(id, TOTAL).await;
     }

@@ -119,3 +119,20 @@ pub async fn a_cancellation_is_owed_for_what_was_adopted_and_not_for_what_never_
         case.assert_nothing_stands("A-1").await;
     }
 }
+
+pub async fn a_cancellation_after_a_discarded_doubt_waits_for_a_person_too<S: Subject>() {
+    for step in 0..S::STEPS {
+        let mut case = absent::<S>(step).await;
+        case.discard("A-1").await;
+        let requests = case.there.n_requests();
+
+        case.arrives(&order("A-1", 2, "cancelled")).await;
+
+        let delivery = case.delivery("A-1").await;
+        assert_eq!((delivery.state.as_str(), delivery.reason.as_deref()), ("parked", Some("possibly_stands")));
+        assert_eq!(case.there.n_requests(), requests);
+        case.retry("A-1").await;
+        case.run_to_rest().await;
+        case.assert_nothing_stands("A-1").await;
+    }
+}
