@@ -183,10 +183,8 @@ impl Sink for Model {
         let books = self.books();
         let find = |doubt: &Doubt<'_>| {
             let account = books.accounts.get(doubt.key.order.order_id.as_str());
-            match account.is_some_and(|account| account.keys.contains(&doubt.step.key)) {
-                true => Finding::Stands(Receipt::default()),
-                false => Finding::NotFound,
-            }
+            let known = account.is_some_and(|account| account.keys.contains(&doubt.step.key));
+            if known { Finding::Stands(Receipt::default()) } else { Finding::NotFound }
         };
         Box::pin(std::future::ready(doubts.iter().map(find).collect()))
     }
