@@ -36,13 +36,19 @@ async fn main() {
         |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (rounds, backlog) = (number("ROUNDS", 3), number("BACKLOG", 100_000));
     let mut bench = Bench::start().await;
-    for (latency, deliveries) in [(Duration::ZERO, 20_000), (Duration::from_millis(20), 10_000)] {
+    let cases = [
+        (Duration::ZERO, 20_000, Size::Usual),
+        (Duration::ZERO, 20_000, Size::Smallest),
+        (Duration::from_millis(20), 10_000, Size::Usual),
+    ];
+    for (latency, deliveries, size) in cases {
         let sink = Receiver::start(latency).await;
-        println!("{deliveries} deliveries, answers take {latency:?}, {IN_FLIGHT} in flight");
+        let bytes = payload(size).len();
+        println!("{deliveries} deliveries of {bytes} bytes, answers take {latency:?}, {IN_FLIGHT} in flight");
         let mut ratios = Vec::new();
         for round in 0..=rounds {
-            let bare = bare_loop(&sink, deliveries).await;
-            let ours = dispatch(&mut bench, &sink, deliveries, Statistics::Fresh, None).await;
+            let bare = bare_loop(&sink, deliveries, size).await;
+            let ours = dispatch(&mut bench, &sink, deliveries, size, Statistics::Fresh, None).await;
             if round == 0 {
                 continue; // warms up files, code and connections
             }
@@ -60,17 +66,17 @@ async fn main() {
 
     let sink = Receiver::start(Duration::ZERO).await;
     println!("backlog of {backlog} due rows against 5000");
-    let small = dispatch(&mut bench, &sink, 5_000, Statistics::Fresh, None).await.per_second;
+    let small = dispatch(&mut bench, &sink, 5_000, Size::Usual, Statistics::Fresh, None).await.per_second;
     for statistics in [Statistics::Fresh, Statistics::None] {
-        let large = dispatch(&mut bench, &sink, backlog, statistics, None).await.per_second;
+        let large = dispatch(&mut bench, &sink, backlog, Size::Usual, statistics, None).await.per_second;
         println!("  {statistics:?} statistics: {large:>7.0}/s against {small:>7.0}/s  ratio {:.3}", large / small);
     }
 
     let sink = Receiver::start(Duration::from_millis(20)).await;
     let deaf = Receiver::start(Duration::from_hours(1)).await;
     println!("\na second sink that never answers, first at 20 ms");
-    let alone = dispatch(&mut bench, &sink, 10_000, Statistics::Fresh, None).await.per_second;
-    let beside = dispatch(&mut bench, &sink, 10_000, Statistics::Fresh, Some(&deaf)).await.per_second;
+    let alone = dispatch(&mut bench, &sink, 10_000, Size::Usual, Statistics::Fresh, None).await.per_second;
+    let beside = dispatch(&mut bench, &sink, 10_000, Size::Usual, Statistics::Fresh, Some(&deaf)).await.per_second;
     println!("  alone {alone:>7.0}/s  beside it {beside:>7.0}/s  ratio {:.3}", beside / alone);
     bench.stop().await;
 }
@@ -98,17 +104,30 @@ impl Receiver {
     }
 }
 
-/// What a webhook body weighs: an order as received and about as much beside it.
-fn payload() -> String {
-    let world = World::generate(WorldOptions { orders: 3, payload_bytes: Some(3_000), ..WorldOptions::default() });
+/// What an order weighs.
+#[derive(Debug, Clone, Copy)]
+enum Size {
+    /// With its addresses, notes and links.
+    Usual,
+    /// With nothing but what an order cannot do without.
+    Smallest,
+}
+
+/// An order as received; a webhook's body holds about as much beside it.
+fn payload(size: Size) -> String {
+    let payload_bytes = match size {
+        Size::Usual => Some(3_000),
+        Size::Smallest => None,
+    };
+    let world = World::generate(WorldOptions { orders: 3, payload_bytes, ..WorldOptions::default() });
     let readable = world.versions.iter().find(|version| version.number == 1).expect("there is a first version");
     String::from_utf8(readable.payload.to_vec()).expect("a readable payload is UTF-8")
 }
 
-async fn bare_loop(sink: &Receiver, deliveries: usize) -> f64 {
+async fn bare_loop(sink: &Receiver, deliveries: usize, size: Size) -> f64 {
     let client =
         scoffable_sync::http::client_builder().pool_max_idle_per_host(IN_FLIGHT).build().expect("a plain client");
-    let body = payload().repeat(2);
+    let body = payload(size).repeat(2);
     let started = Instant::now();
     futures::stream::iter(0..deliveries)
         .map(|_| {
@@ -138,6 +157,7 @@ async fn dispatch(
     bench: &mut Bench,
     sink: &Receiver,
     deliveries: usize,
+    size: Size,
     statistics: Statistics,
     deaf: Option<&Receiver>,
 ) -> Rate {
@@ -154,7 +174,7 @@ async fn dispatch(
     }
     let settings = settings(&url, NOWHERE, &sink.url, &more);
     let app = assemble(&settings, &pool).await;
-    fill(&pool, deliveries, statistics).await;
+    fill(&pool, deliveries, size, statistics).await;
     let (ours, server) = (std::process::id(), server_cpu(&pool).await);
     let (cpu, before) = (cpu_of(ours), sink.received.load(Ordering::Relaxed));
     let lifecycle = Lifecycle::new();
@@ -193,7 +213,7 @@ async fn server_cpu(pool: &PgPool) -> Duration {
 }
 
 /// So many accepted orders, each owed to each sink and due.
-async fn fill(pool: &PgPool, deliveries: usize, statistics: Statistics) {
+async fn fill(pool: &PgPool, deliveries: usize, size: Size, statistics: Statistics) {
     let statements = [
         "INSERT INTO order_versions (source, order_id, version, status, content_hash, verdict, breakdown, payload, castable)
          SELECT 'main', n::text, 1, 'accepted', sha256(n::text::bytea), 'balanced', '{}', $2, true
@@ -203,7 +223,7 @@ async fn fill(pool: &PgPool, deliveries: usize, statistics: Statistics) {
         "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, next_attempt_at)
          SELECT k.name, 'main', n::text, 'pending', 1, now() FROM generate_series(1, $1) n CROSS JOIN sinks k WHERE $2 <> ''",
     ];
-    let payload = payload();
+    let payload = payload(size);
     for statement in statements {
         sqlx::query(statement).bind(deliveries as i64).bind(&payload).execute(pool).await.expect("it can be filled");
     }
