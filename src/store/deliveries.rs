@@ -108,7 +108,8 @@ impl Dependency {
 /// Leases due deliveries. A row whose lease ran out is due as well; that its attempt was lost is recorded.
 pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -> Result<Vec<Claimed>> {
     let token = Uuid::new_v4();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"-- deliveries.claim
         WITH clock AS MATERIALIZED (
             SELECT now() + $7 * interval '1 millisecond' AS now
@@ -174,7 +175,8 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                       d.applied_version, d.decided_version, d.floor_version, t.sent_version, d.receipt, d.external_id,
                       d.pending_step, d.first_failed_at, t.after_loss
         )
-        SELECT c.source AS "source!",
+        SELECT 'in_flight' AS "state!",
+               c.source AS "source!",
                c.order_id AS "order_id!",
                c.lane AS "lane!",
                c.attempts AS "attempts!",
@@ -239,57 +241,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
     .fetch_all(db)
     .await
     .map_err(StoreError::of("deliveries.claim"))?;
-    rows.into_iter()
-        .map(|row| {
-            let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
-                operation: "deliveries.claim",
-                source: sqlx::Error::Decode(e),
-            };
-            let source = SourceName::parse(&row.source).map_err(|e| decode(Box::new(e)))?;
-            let dependency_state = match &row.dep_state {
-                Some(state) => Some(State::parse(state).ok_or_else(|| decode("unknown state".into()))?),
-                None => None,
-            };
-            Ok(Claimed {
-                key: DeliveryKey {
-                    sink: claim.sink.clone(),
-                    order: OrderKey { source, order_id: OrderId::new(row.order_id) },
-                },
-                lane: row.lane,
-                token,
-                attempt: row.attempts.max(1) as u32,
-                wanted: Version(row.wanted_version),
-                progress: Progress { applied: row.applied_version.map(Version), sent: row.sent_version.map(Version) },
-                receipt: row.receipt,
-                external_id: row.external_id,
-                pending: row.pending_step.map(|step| Pending {
-                    step,
-                    first_sent: whole(row.first_sent_ms),
-                    last_sent: whole(row.last_sent_ms),
-                }),
-                after_loss: row.after_loss,
-                failing_for: row.failing_ms.map(|ms| whole(Some(ms))),
-                all_walked: row.all_walked,
-                snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
-                    version: Version(version),
-                    status,
-                    vendor_id: row.vendor_id,
-                    order_type: row.order_type,
-                    age: whole(row.age_ms),
-                    owed_for: whole(row.owed_ms),
-                    source_kind: row.source_kind.unwrap_or_default(),
-                    content_hash: row.content_hash.unwrap_or_default(),
-                    payload: row.payload,
-                }),
-                dependency: dependency_state.map(|state| Dependency {
-                    state,
-                    applied: row.dep_applied.map(Version),
-                    external_id: row.dep_external_id,
-                    receipt: row.dep_receipt,
-                }),
-            })
-        })
-        .collect()
+    rows.into_iter().map(|row| row.claimed(claim.sink, token, "deliveries.claim")).collect()
 }
 
 /// Due deliveries of one lane and priority.
@@ -361,7 +313,8 @@ pub struct Peek<'a> {
 
 /// Reads deliveries as a claim would find them, and leases nothing.
 pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> Result<Vec<(State, Claimed)>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"-- deliveries.peek
         WITH clock AS MATERIALIZED (
             SELECT now() + $6 * interval '1 millisecond' AS now
@@ -370,7 +323,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                d.source,
                d.order_id,
                d.lane,
-               d.attempts,
+               d.attempts + 1 AS "attempts!",
                d.wanted_version,
                d.applied_version,
                d.sent_version,
@@ -378,6 +331,10 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                d.receipt,
                d.external_id,
                d.pending_step,
+               (extract(epoch FROM clock.now - (d.pending_step ->> 'first_sent_at')::timestamptz) * 1000)::bigint AS first_sent_ms,
+               (extract(epoch FROM clock.now - (d.pending_step ->> 'last_sent_at')::timestamptz) * 1000)::bigint AS last_sent_ms,
+               false AS "after_loss!",
+               (extract(epoch FROM clock.now - d.first_failed_at) * 1000)::bigint AS failing_ms,
                v.version AS "version?",
                v.status AS "status?",
                v.vendor_id,
@@ -423,58 +380,94 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
     .fetch_all(db)
     .await
     .map_err(StoreError::of("deliveries.peek"))?;
+    let operation = "deliveries.peek";
     rows.into_iter()
-        .map(|row| {
-            let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
-                operation: "deliveries.peek",
-                source: sqlx::Error::Decode(e),
-            };
-            let state = |text: &str| State::parse(text).ok_or_else(|| decode("unknown state".into()));
-            let source = SourceName::parse(&row.source).map_err(|e| decode(Box::new(e)))?;
-            let claimed = Claimed {
-                key: DeliveryKey {
-                    sink: peek.sink.clone(),
-                    order: OrderKey { source, order_id: OrderId::new(row.order_id) },
-                },
-                lane: row.lane,
-                token: Uuid::nil(),
-                attempt: row.attempts.max(0) as u32 + 1,
-                wanted: Version(row.wanted_version),
-                progress: Progress { applied: row.applied_version.map(Version), sent: row.sent_version.map(Version) },
-                receipt: row.receipt,
-                external_id: row.external_id,
-                pending: row.pending_step.map(|step| Pending {
-                    step,
-                    first_sent: Duration::ZERO,
-                    last_sent: Duration::ZERO,
-                }),
-                after_loss: false,
-                failing_for: None,
-                all_walked: row.all_walked,
-                snapshot: row.version.zip(row.status).map(|(version, status)| Snapshot {
-                    version: Version(version),
-                    status,
-                    vendor_id: row.vendor_id,
-                    order_type: row.order_type,
-                    age: whole(row.age_ms),
-                    owed_for: whole(row.owed_ms),
-                    source_kind: row.source_kind.unwrap_or_default(),
-                    content_hash: row.content_hash.unwrap_or_default(),
-                    payload: row.payload,
-                }),
-                dependency: match row.dep_state {
-                    None => None,
-                    Some(text) => Some(Dependency {
-                        state: state(&text)?,
-                        applied: row.dep_applied.map(Version),
-                        external_id: row.dep_external_id,
-                        receipt: row.dep_receipt,
-                    }),
-                },
-            };
-            Ok((state(&row.state)?, claimed))
-        })
+        .map(|row| Ok((known_state(&row.state, operation)?, row.claimed(peek.sink, Uuid::nil(), operation)?)))
         .collect()
+}
+
+/// A delivery as the claim and the peek read it.
+#[derive(Debug)]
+struct Row {
+    state: String,
+    source: String,
+    order_id: String,
+    lane: String,
+    attempts: i32,
+    wanted_version: i64,
+    applied_version: Option<i64>,
+    sent_version: Option<i64>,
+    all_walked: bool,
+    receipt: Option<serde_json::Value>,
+    external_id: Option<String>,
+    pending_step: Option<serde_json::Value>,
+    first_sent_ms: Option<i64>,
+    last_sent_ms: Option<i64>,
+    after_loss: bool,
+    failing_ms: Option<i64>,
+    version: Option<i64>,
+    status: Option<String>,
+    vendor_id: Option<String>,
+    order_type: Option<String>,
+    age_ms: Option<i64>,
+    owed_ms: Option<i64>,
+    content_hash: Option<Vec<u8>>,
+    payload: Option<String>,
+    source_kind: Option<String>,
+    dep_state: Option<String>,
+    dep_applied: Option<i64>,
+    dep_external_id: Option<String>,
+    dep_receipt: Option<serde_json::Value>,
+}
+
+impl Row {
+    fn claimed(self, sink: &SinkName, token: Uuid, operation: &'static str) -> Result<Claimed> {
+        let source = SourceName::parse(&self.source).map_err(|error| undecodable(operation, error))?;
+        let dependency_state = self.dep_state.map(|state| known_state(&state, operation)).transpose()?;
+        Ok(Claimed {
+            key: DeliveryKey { sink: sink.clone(), order: OrderKey { source, order_id: OrderId::new(self.order_id) } },
+            lane: self.lane,
+            token,
+            attempt: self.attempts.max(1) as u32,
+            wanted: Version(self.wanted_version),
+            progress: Progress { applied: self.applied_version.map(Version), sent: self.sent_version.map(Version) },
+            receipt: self.receipt,
+            external_id: self.external_id,
+            pending: self.pending_step.map(|step| Pending {
+                step,
+                first_sent: whole(self.first_sent_ms),
+                last_sent: whole(self.last_sent_ms),
+            }),
+            after_loss: self.after_loss,
+            failing_for: self.failing_ms.map(|ms| whole(Some(ms))),
+            all_walked: self.all_walked,
+            snapshot: self.version.zip(self.status).map(|(version, status)| Snapshot {
+                version: Version(version),
+                status,
+                vendor_id: self.vendor_id,
+                order_type: self.order_type,
+                age: whole(self.age_ms),
+                owed_for: whole(self.owed_ms),
+                source_kind: self.source_kind.unwrap_or_default(),
+                content_hash: self.content_hash.unwrap_or_default(),
+                payload: self.payload,
+            }),
+            dependency: dependency_state.map(|state| Dependency {
+                state,
+                applied: self.dep_applied.map(Version),
+                external_id: self.dep_external_id,
+                receipt: self.dep_receipt,
+            }),
+        })
+    }
+}
+
+fn known_state(text: &str, operation: &'static str) -> Result<State> {
+    State::parse(text).ok_or_else(|| undecodable(operation, "unknown state"))
+}
+
+fn undecodable(operation: &'static str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError { operation, source: sqlx::Error::Decode(error.into()) }
 }
 
 /// Milliseconds as SQL gives them; a clock that was set back makes no negative age.
@@ -868,12 +861,9 @@ pub async fn settle(
     .map_err(StoreError::of("deliveries.settle"))?;
     rows.into_iter()
         .map(|row| {
-            let decode = |e: Box<dyn std::error::Error + Send + Sync>| StoreError {
-                operation: "deliveries.settle",
-                source: sqlx::Error::Decode(e),
-            };
-            let source = SourceName::parse(&row.source).map_err(|e| decode(Box::new(e)))?;
-            let state = State::parse(&row.state).ok_or_else(|| decode("unknown state".into()))?;
+            let operation = "deliveries.settle";
+            let source = SourceName::parse(&row.source).map_err(|error| undecodable(operation, error))?;
+            let state = known_state(&row.state, operation)?;
             Ok((OrderKey { source, order_id: OrderId::new(row.order_id) }, state))
         })
         .collect()
