@@ -242,6 +242,31 @@ async fn a_doubt_that_is_given_back_unlooked_stays_a_doubt() {
     assert_eq!(puppet.calls(), [send("A-1-1"), send("A-2-1"), look_up(&["A-1-1"])]);
 }
 
+#[tokio::test]
+async fn of_a_claimed_batch_only_what_is_being_sent_is_written_down() {
+    let mut app = TestApp::setup().with("sinks.hook.concurrency", "1").start().await;
+    let puppet = Arc::new(Puppet::new(Repeat::Never));
+    drive(&mut app, Arc::clone(&puppet) as _);
+    for number in 0..10 {
+        app.stores(&order(&format!("A-{number}"), 1, "accepted")).await;
+    }
+    puppet.waits();
+
+    let running = tokio::spawn(app.dispatchers.remove(0).run(CancellationToken::new()));
+    puppet.waiting.notified().await;
+    running.abort(); // a kill, with the whole batch claimed and one order under way
+    let _ = running.await;
+
+    let in_flight = "SELECT count(*) FROM deliveries WHERE state = 'in_flight'";
+    assert!(app.number(in_flight).await > 1, "a batch was claimed");
+    assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE pending_step IS NOT NULL").await, 1, "one doubt");
+    drive(&mut app, Arc::clone(&puppet) as _);
+    app.advance(Duration::from_mins(1));
+    app.run_to_rest().await;
+    let sends = puppet.calls().into_iter().filter(|call| matches!(call, Call::Send(_))).count();
+    assert_eq!(sends, 10, "each once");
+}
+
 // A key that the destination remembers for a while.
 
 #[tokio::test]
