@@ -98,10 +98,19 @@ impl Driver {
 
     async fn prepared(&self, now: DateTime<Utc>) -> Result<(), Answer> {
         let limit = self.call_limit();
+        let unsent = |reason, not_before| Outcome::Retry { reason, sent: Sent::No, not_before };
         match tokio::time::timeout(limit, AssertUnwindSafe(self.sink.prepare(now)).catch_unwind()).await {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(_)) => Err(Outcome::Retry { reason: Reason::Panicked, sent: Sent::No, not_before: None }.into()),
-            Err(_) => Err(Outcome::Retry { reason: Reason::Timeout, sent: Sent::No, not_before: None }.into()),
+            Ok(Ok(prepared)) => prepared.map_err(|answer| {
+                // Whatever became of a read, no order was sent by it.
+                let outcome = match answer.outcome {
+                    Outcome::Unknown { reason } => unsent(reason, None),
+                    Outcome::Retry { reason, not_before, .. } => unsent(reason, not_before),
+                    other => other,
+                };
+                Answer { outcome, ..answer }
+            }),
+            Ok(Err(_)) => Err(unsent(Reason::Panicked, None).into()),
+            Err(_) => Err(unsent(Reason::Timeout, None).into()),
         }
     }
 

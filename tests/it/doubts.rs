@@ -422,6 +422,19 @@ async fn what_cannot_be_prepared_is_tried_again_and_nothing_is_sent_meanwhile() 
 }
 
 #[tokio::test]
+async fn a_read_that_was_lost_has_sent_nothing_so_no_cancellation_is_owed() {
+    let (mut app, puppet) = app_with(Puppet::new(Repeat::Never)).await;
+    puppet.is_not_prepared(LOST);
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    app.stores(&order("A-1", 2, "cancelled")).await;
+    app.run_to_rest().await;
+
+    assert_eq!(app.delivery("A-1").await.reason.as_deref(), Some("cancelled_before_sent"));
+    assert_eq!(puppet.calls(), []);
+}
+
+#[tokio::test]
 async fn an_order_that_takes_its_worker_with_it_again_and_again_is_given_up() {
     let (mut app, puppet) = app_with(Puppet::new(Repeat::Never)).await;
     app.stores(&order("A-1", 1, "accepted")).await;
