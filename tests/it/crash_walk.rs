@@ -40,11 +40,20 @@ struct Scene {
     hook: Vec<Fault>,
     orders: usize,
     hook_concurrency: u32,
+    /// What the webhook's table says of the till.
+    hook_order: &'static str,
     /// Come to so often before it is the last time.
     times: u32,
 }
 
-const ONE_ORDER: Scene = Scene { till: Vec::new(), hook: Vec::new(), orders: 1, hook_concurrency: 8, times: 1 };
+const ONE_ORDER: Scene = Scene {
+    till: Vec::new(),
+    hook: Vec::new(),
+    orders: 1,
+    hook_concurrency: 8,
+    hook_order: "after = \"till\"",
+    times: 1,
+};
 
 /// Every boundary has at least one scene.
 fn scenes(boundary: Boundary) -> Vec<Scene> {
@@ -79,6 +88,7 @@ fn scenes(boundary: Boundary) -> Vec<Scene> {
             hook: (0..8).map(|_| slow(Duration::from_millis(900))).collect(),
             orders: 9,
             hook_concurrency: 1,
+            hook_order: "", // all are due, and claimed, at once
             ..ONE_ORDER
         }],
         B::BreakerTurned | B::ProbeWon => vec![Scene { hook: vec![status(500), status(500)], ..ONE_ORDER }],
@@ -144,7 +154,7 @@ retry = {{ initial = "100ms", max = "1s", slow_interval = "1s", give_up_after = 
 
 [sinks.hook]
 kind = "webhook"
-after = "till"
+{order}
 url = "{receiver}"
 signing_secret = "{secret}"
 request_timeout = "1s"
@@ -157,6 +167,7 @@ breaker = {{ failures = 2, probe = "500ms" }}
             till = till.url(),
             receiver = hook.url(),
             secret = WebhookOptions::default().secret,
+            order = scene.hook_order,
             concurrency = scene.hook_concurrency,
         ));
         Self { pool: database.pool().await, database, scoffable, till, clock, hook, config }
@@ -175,7 +186,9 @@ async fn killed_at(boundary: Boundary, scene: Scene) {
         stage.scoffable.publish(order(&format!("A-{number}"), 1, "accepted").to_string());
     }
 
-    let died = stage.config.command(&["run"]).env("SCOFFABLE_SYNC_FAILPOINT", &what).finish().await;
+    let mut dying = stage.config.command(&["run"]).env("SCOFFABLE_SYNC_FAILPOINT", &what).start();
+    until(&format!("{what}: the process comes there and dies"), async || !dying.is_running()).await;
+    let died = dying.finished().await;
     assert_eq!(died.code, None, "{what}: it was to be killed\n{}", died.stderr);
 
     stage.clock.advance(LATER);

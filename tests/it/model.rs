@@ -243,6 +243,9 @@ async fn dispatch(app: &mut TestApp, model: &Arc<Model>) {
             () = model.death.notified() => true,
         };
         if died {
+            // All that it held is in the dark now, not only what it was sending.
+            let held = app.number("SELECT count(*) FROM deliveries WHERE state = 'in_flight'").await as usize;
+            model.books().faults += held - 1;
             drive(app, Arc::clone(model) as _);
         }
     }

@@ -29,7 +29,7 @@ use super::{
 };
 
 /// Longest wait for anything a process should do soon. Generous: the machine may be busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a condition is looked at that nothing tells us of.
 const LOOK: Duration = Duration::from_millis(20);
 
