@@ -513,9 +513,8 @@ pub struct Lease<'a> {
     pub token: Uuid,
 }
 
-/// Prolongs a lease, so that it outlasts a send. A step that stands in doubt counts as sent now, and under
-/// this lease. False: the lease was
-/// lost, and nothing may be sent.
+/// Prolongs a lease, so that it outlasts a send. A step that stands in doubt counts as sent now, and under this lease.
+/// False: the lease was lost, and nothing may be sent.
 pub async fn extend(db: impl PgExecutor<'_>, held: Lease<'_>, lease: Duration, offset_ms: i64) -> Result<bool> {
     let done = sqlx::query!(
         r#"-- deliveries.extend

@@ -627,8 +627,7 @@ pub async fn pause_sink(db: impl PgExecutor<'_>, sink: &SinkName, by: Operator<'
     .await
     .map_err(StoreError::of("operations.pause_sink"))?;
     let row = row.ok_or_else(|| Refusal::UnknownSink(sink.clone()))?;
-    let (name, wish) = (sink.to_string(), "paused");
-    row.moved.map(|_| ()).ok_or_else(|| Refusal::Gate { what: "sink", name, state: row.state, wish }.into())
+    turned("sink", sink.as_str(), row.moved, row.state, "paused")
 }
 
 /// Lets a paused sink send again. Its breakers stay as they are.
@@ -661,8 +660,7 @@ pub async fn resume_sink(db: impl PgExecutor<'_>, sink: &SinkName, by: Operator<
     .await
     .map_err(StoreError::of("operations.resume_sink"))?;
     let row = row.ok_or_else(|| Refusal::UnknownSink(sink.clone()))?;
-    let (name, wish) = (sink.to_string(), "resumed");
-    row.moved.map(|_| ()).ok_or_else(|| Refusal::Gate { what: "sink", name, state: row.state, wish }.into())
+    turned("sink", sink.as_str(), row.moved, row.state, "resumed")
 }
 
 /// Stops reading a stream. A poll under way is fenced: its next page is not stored, and is read again later.
@@ -701,8 +699,7 @@ pub async fn pause_source(
     .await
     .map_err(StoreError::of("operations.pause_source"))?;
     let row = row.ok_or_else(|| Refusal::UnknownSource(source.clone()))?;
-    let (name, wish) = (source.to_string(), "paused");
-    row.moved.map(|_| ()).ok_or_else(|| Refusal::Gate { what: "source", name, state: row.state, wish }.into())
+    turned("source", source.as_str(), row.moved, row.state, "paused")
 }
 
 /// Reads a paused stream again, from where it stood, as soon as a process looks.
@@ -740,8 +737,12 @@ pub async fn resume_source(
     .await
     .map_err(StoreError::of("operations.resume_source"))?;
     let row = row.ok_or_else(|| Refusal::UnknownSource(source.clone()))?;
-    let (name, wish) = (source.to_string(), "resumed");
-    row.moved.map(|_| ()).ok_or_else(|| Refusal::Gate { what: "source", name, state: row.state, wish }.into())
+    turned("source", source.as_str(), row.moved, row.state, "resumed")
+}
+
+/// Whether a gate was turned; it was not where it stood so already.
+fn turned(what: &'static str, name: &str, moved: Option<String>, state: String, wish: &'static str) -> Operated<()> {
+    moved.map(|_| ()).ok_or_else(|| Refusal::Gate { what, name: name.to_owned(), state, wish }.into())
 }
 
 /// How many stored versions were received since then; none: all that are stored.
