@@ -1,8 +1,9 @@
 //! One sink's loop: claim → plan → send → settle.
 //!
-//! The claim prefetches one batch, so that a free slot never waits for the database; sends run as tasks, at most
-//! `concurrency` at a time; whatever finished while the previous settle ran is settled together. A settlement is kept
-//! and tried again until it is recorded or proven fenced. [`Dispatcher::tick`] does one round of the same, for tests.
+//! The claim prefetches what is sent while the next one runs, so that a free slot never waits for the database; sends run
+//! as tasks, at most `concurrency` at a time; whatever finished while the previous settle ran is settled together. A
+//! settlement is kept and tried again until it is recorded or proven fenced. [`Dispatcher::tick`] does one round of the
+//! same, for tests.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,6 +19,7 @@ use super::{
     backoff::exponential,
     breaker::{Counter, Signal, Turn},
     driver::{Driver, Ended, Held, Taken, report},
+    throughput::Throughput,
 };
 use crate::{
     domain::delivery::WaitingFor,
@@ -29,6 +31,10 @@ use crate::{
 
 /// Most rows in one claim or settle.
 const BATCH: usize = 200;
+/// A claim asks for as much as is sent in so long: under load two statements take about half of it.
+const PREFETCH: Duration = Duration::from_millis(40);
+/// Longest that an outcome waits for others to be settled with, while deliveries are still being sent.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +62,8 @@ impl Dispatcher {
     /// Runs until told to drain; then finishes what was sent, gives back what was not, and returns.
     pub async fn run(mut self, drain: CancellationToken) {
         let concurrency = self.driver.rules.concurrency as usize;
-        let prefetch = (2 * concurrency).clamp(16, BATCH);
+        let least_prefetch = (2 * concurrency).clamp(16, BATCH);
+        let mut throughput = Throughput::new(Instant::now());
         let mut queue: VecDeque<Held> = VecDeque::new();
         let mut sending: FuturesUnordered<JoinHandle<Vec<Ended>>> = FuturesUnordered::new();
         let mut done: Vec<Settlement> = Vec::new();
@@ -66,6 +73,7 @@ impl Dispatcher {
         let mut trouble: u32 = 0;
         let mut settle_trouble: u32 = 0;
         let mut settle_after = Instant::now();
+        let mut linger_until = Instant::now();
 
         loop {
             let draining = drain.is_cancelled();
@@ -89,14 +97,16 @@ impl Dispatcher {
                 sending.push(tokio::spawn(async move { driver.attempt(batch).await }));
             }
             let now = Instant::now();
-            if settling.is_none() && !done.is_empty() && settle_after <= now {
+            let settles_now = done.len() >= BATCH / 2 || sending.is_empty() || linger_until <= now;
+            if settling.is_none() && !done.is_empty() && settle_after <= now && settles_now {
                 let batch = done.split_off(done.len().saturating_sub(BATCH));
                 let driver = Arc::clone(&self.driver);
                 settling = Some(tokio::spawn(async move { driver.settle(batch).await }));
             }
             let free_slots = concurrency.saturating_sub(sending.len() + queue.len());
-            let limit = self.driver.claim_limit(free_slots, prefetch.saturating_sub(queue.len()));
-            let wants_more = queue.len() < concurrency.min(prefetch / 2) && limit > 0;
+            let prefetch = throughput.within(PREFETCH, now).clamp(least_prefetch, 2 * BATCH);
+            let limit = self.driver.claim_limit(free_slots, prefetch.saturating_sub(queue.len()).min(BATCH));
+            let wants_more = queue.len() < prefetch / 2 && limit > 0;
             if claiming.is_none() && !draining && wants_more && next_claim <= now {
                 let driver = Arc::clone(&self.driver);
                 let lanes = self.lanes_not_held_back();
@@ -113,6 +123,10 @@ impl Dispatcher {
                     let mut ended = ended.unwrap_or_default();
                     while let Some(Some(more)) = sending.next().now_or_never() {
                         ended.extend(more.unwrap_or_default());
+                    }
+                    throughput.count(ended.len());
+                    if done.is_empty() {
+                        linger_until = Instant::now() + LINGER;
                     }
                     for ended in ended {
                         self.observe(&ended).await;
@@ -154,6 +168,7 @@ impl Dispatcher {
                 () = self.wake.notified() => next_claim = Instant::now(),
                 () = drain.cancelled(), if !draining => {}
                 () = tokio::time::sleep_until(next_claim), if claiming.is_none() && !draining && next_claim > now => {}
+                () = tokio::time::sleep_until(linger_until), if settling.is_none() && !done.is_empty() && linger_until > now => {}
                 () = tokio::time::sleep_until(settle_after), if settling.is_none() && !done.is_empty() && settle_after > now => {}
             }
         }

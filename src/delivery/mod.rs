@@ -1,10 +1,10 @@
 //! Leases due deliveries, hands them to sinks, records what came back.
 //!
-//! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches, takes each delivery as far as it goes
-//! ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
-//! what is owed to any kind of sink, [`decide`] alone chooses what happens next, [`backoff`] how long to wait,
-//! [`breaker`] whether a lane is left in peace for a while, [`budget`] how many calls may be made ([`calls`] reserves them
-//! in rows that all processes share, before the claim).
+//! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches ([`throughput`] says how large), takes each
+//! delivery as far as it goes ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to
+//! ([`settle`]). A sink only plans and classifies; [`rules`] say what is owed to any kind of sink, [`decide`] alone chooses
+//! what happens next, [`backoff`] how long to wait, [`breaker`] whether a lane is left in peace for a while, [`budget`] how
+//! many calls may be made ([`calls`] reserves them in rows that all processes share, before the claim).
 //!
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.
@@ -26,3 +26,4 @@ pub mod driver;
 pub mod preview;
 pub mod rules;
 pub mod settle;
+pub mod throughput;

@@ -123,7 +123,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             CROSS JOIN generate_series(0, 2) AS p (priority)
             CROSS JOIN unnest((SELECT $2::text[])) AS l (lane)
             CROSS JOIN LATERAL (
-                SELECT q.source, q.order_id, q.sent_version, q.lease_token, q.attempts, q.wanted_version, q.lease_expires_at
+                SELECT q.ctid, q.sent_version, q.lease_expires_at AS lost_at
                 FROM deliveries q
                 WHERE q.open AND q.sink = $1 AND q.lane = l.lane AND q.priority = p.priority
                   AND q.next_attempt_at <= clock.now
@@ -134,12 +134,6 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             ) d
             WHERE p.priority BETWEEN (SELECT $9::int) AND (SELECT $10::int)
             LIMIT (SELECT $3::bigint)
-        ), lost AS (
-            INSERT INTO attempts (sink, source, order_id, version, attempt, started_at, finished_at, outcome, reason)
-            SELECT $1, due.source, due.order_id, due.wanted_version, due.attempts, due.lease_expires_at, clock.now,
-                   'lease_expired', 'worker_lost'
-            FROM due, clock
-            WHERE due.lease_token IS NOT NULL
         ), claimed AS (
             UPDATE deliveries d
             SET state = 'in_flight',
@@ -161,19 +155,26 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                     ELSE d.wanted_version END,
                 waiting_for = NULL,
                 updated_at = clock.now
-            -- Arrays, because the planner takes an array for ten rows and goes by key: from the CTE itself it expects a
-            -- share of the table, and reads all of it for every claim.
+            -- Arrays, because the planner takes an array for ten rows and goes straight to them: from the CTE itself it
+            -- expects a share of the table, and reads all of it for every claim. Straight to them is by place: the rows
+            -- are locked and stay where they are. One that moved right before its lock is missed here, stays due, and
+            -- the next claim takes it.
             FROM clock
             CROSS JOIN sinks k
-            CROSS JOIN unnest((SELECT array_agg(due.source) FROM due),
-                              (SELECT array_agg(due.order_id) FROM due),
+            CROSS JOIN unnest((SELECT array_agg(due.ctid) FROM due),
                               (SELECT array_agg(due.sent_version) FROM due),
-                              (SELECT array_agg(due.lease_token IS NOT NULL) FROM due))
-                AS t (source, order_id, sent_version, after_loss)
-            WHERE k.name = (SELECT $1::text) AND d.sink = $1 AND d.source = t.source AND d.order_id = t.order_id
+                              (SELECT array_agg(due.lost_at) FROM due))
+                AS t (ctid, sent_version, lost_at)
+            WHERE k.name = (SELECT $1::text) AND d.ctid = t.ctid
             RETURNING d.source, d.order_id, d.lane, d.priority, d.next_attempt_at, d.attempts, d.wanted_version,
                       d.applied_version, d.decided_version, d.floor_version, t.sent_version, d.receipt, d.external_id,
-                      d.pending_step, d.first_failed_at, t.after_loss
+                      d.pending_step, d.first_failed_at, t.lost_at
+        ), lost AS (
+            INSERT INTO attempts (sink, source, order_id, version, attempt, started_at, finished_at, outcome, reason)
+            SELECT $1, c.source, c.order_id, c.wanted_version, c.attempts - 1, c.lost_at, clock.now,
+                   'lease_expired', 'worker_lost'
+            FROM claimed c, clock
+            WHERE c.lost_at IS NOT NULL
         )
         SELECT 'in_flight' AS "state!",
                c.source AS "source!",
@@ -189,7 +190,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                c.pending_step,
                (extract(epoch FROM clock.now - (c.pending_step ->> 'first_sent_at')::timestamptz) * 1000)::bigint AS first_sent_ms,
                (extract(epoch FROM clock.now - (c.pending_step ->> 'last_sent_at')::timestamptz) * 1000)::bigint AS last_sent_ms,
-               c.after_loss AS "after_loss!",
+               c.lost_at IS NOT NULL AS "after_loss!",
                (extract(epoch FROM clock.now - c.first_failed_at) * 1000)::bigint AS failing_ms,
                v.version AS "version?",
                v.status AS "status?",
