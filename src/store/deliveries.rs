@@ -732,10 +732,14 @@ pub async fn settle(
             SELECT *, now() + $2 * interval '1 millisecond' AS now
             FROM unnest($3::text[], $4::text[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[],
                         $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[],
-                        $17::text[], $18::jsonb[], $19::text[], $20::text[]) WITH ORDINALITY
+                        $17::text[], $18::jsonb[], $19::text[], $20::text[],
+                        $21::int[], $22::text[], $23::timestamptz[], $24::timestamptz[], $25::text[], $26::smallint[],
+                        $27::text[], $28::bytea[], $29::text[], $30::bool[]) WITH ORDINALITY
                 AS i (source, order_id, token, version, state, reason, hint, waiting_for,
                       next_ms, not_before_ms, failed, refund, curable, sent_version,
-                      external_id, receipt, notice, last_error, n)
+                      external_id, receipt, notice, last_error,
+                      attempt, step, started_at, finished_at, outcome, http_status,
+                      attempt_reason, request_digest, response_excerpt, again, n)
         ), locked AS MATERIALIZED (
             -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
             SELECT i.n
@@ -755,19 +759,19 @@ pub async fn settle(
                 sent_version = i.sent_version,
                 priority = CASE WHEN i.state = 'applied' THEN 1 ELSE d.priority END,
                 attempts = CASE WHEN i.refund THEN d.attempts - 1
-                                WHEN i.state = 'pending' AND $33 AND d.wanted_version > i.version THEN 0
+                                WHEN i.state = 'pending' AND $31 AND d.wanted_version > i.version THEN 0
                                 WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN 0
                                 WHEN i.state IN ('applied', 'skipped') OR i.state = 'pending' AND NOT i.failed THEN 0
                                 ELSE d.attempts END,
                 next_attempt_at = CASE
-                    WHEN i.state = 'pending' AND i.failed AND $33 AND d.wanted_version > i.version
+                    WHEN i.state = 'pending' AND i.failed AND $31 AND d.wanted_version > i.version
                         THEN greatest(i.now, coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before))
                     WHEN i.state IN ('pending', 'in_doubt') THEN i.now + i.next_ms * interval '1 millisecond'
                     WHEN d.wanted_version > i.version THEN greatest(i.now, d.not_before)
                     ELSE d.next_attempt_at END,
                 not_before = CASE WHEN i.state IN ('applied', 'skipped') THEN NULL
                                   ELSE coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before) END,
-                first_failed_at = CASE WHEN i.state = 'pending' AND $33 AND d.wanted_version > i.version THEN NULL
+                first_failed_at = CASE WHEN i.state = 'pending' AND $31 AND d.wanted_version > i.version THEN NULL
                                        WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN NULL
                                        WHEN i.failed THEN coalesce(d.first_failed_at, i.now)
                                        WHEN i.refund THEN d.first_failed_at END,
@@ -801,22 +805,21 @@ pub async fn settle(
         ), recorded AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
                                   http_status, reason, request_digest, response_excerpt)
-            SELECT $1, a.source, a.order_id, a.version, a.attempt, a.step, a.started_at, a.finished_at, a.outcome,
-                   a.http_status, a.reason, a.request_digest, a.response_excerpt
-            FROM unnest($21::text[], $22::text[], $23::bigint[], $24::int[], $25::text[], $26::timestamptz[],
-                        $27::timestamptz[], $28::text[], $29::smallint[], $30::text[], $31::bytea[], $32::text[], $34::bool[])
-                AS a (source, order_id, version, attempt, step, started_at, finished_at, outcome, http_status, reason,
-                      request_digest, response_excerpt, again)
+            SELECT $1, i.source, i.order_id, i.version, i.attempt, i.step, i.started_at, i.finished_at, i.outcome,
+                   i.http_status, i.attempt_reason, i.request_digest, i.response_excerpt
+            FROM input i
+            -- A wait or a release is worth no line.
+            WHERE i.outcome IS NOT NULL
             -- The commit of an earlier try may have gone through without our hearing of it.
-            WHERE NOT a.again
-               OR NOT EXISTS (SELECT FROM attempts known
-                              WHERE known.source = a.source AND known.order_id = a.order_id AND known.sink = $1
-                                AND known.attempt = a.attempt AND known.started_at = a.started_at)
+              AND (NOT i.again
+                   OR NOT EXISTS (SELECT FROM attempts known
+                                  WHERE known.source = i.source AND known.order_id = i.order_id AND known.sink = $1
+                                    AND known.attempt = i.attempt AND known.started_at = i.started_at))
         ), seen AS (
             UPDATE sinks
             SET last_success_at = now() + $2 * interval '1 millisecond'
             WHERE name = $1
-              AND EXISTS (SELECT FROM unnest($28::text[]) AS o (outcome) WHERE o.outcome = 'delivered')
+              AND EXISTS (SELECT FROM input WHERE outcome = 'delivered')
               AND coalesce(last_success_at, '-infinity') < now() + ($2 - 1000) * interval '1 millisecond'
         )
         SELECT source AS "source!", order_id AS "order_id!", state AS "state!" FROM moved
@@ -841,20 +844,17 @@ pub async fn settle(
         &c.receipt[..] as _,
         &c.notice[..] as _,
         &c.last_error[..] as _,
-        &c.a_source[..] as _,
-        &c.a_order_id[..] as _,
-        &c.a_version[..],
-        &c.a_number[..],
-        &c.a_step[..] as _,
-        &c.a_started_at[..],
-        &c.a_finished_at[..],
-        &c.a_outcome[..] as _,
-        &c.a_http_status[..] as _,
-        &c.a_reason[..] as _,
-        &c.a_digest[..] as _,
-        &c.a_excerpt[..] as _,
+        &c.attempt[..],
+        &c.step[..] as _,
+        &c.started_at[..],
+        &c.finished_at[..],
+        &c.outcome[..] as _,
+        &c.http_status[..] as _,
+        &c.attempt_reason[..] as _,
+        &c.request_digest[..] as _,
+        &c.response_excerpt[..] as _,
+        &c.again[..],
         superseding == Superseding::Newest,
-        &c.a_again[..],
     )
     .fetch_all(db)
     .await
@@ -890,19 +890,16 @@ struct Columns<'a> {
     receipt: Vec<Option<&'a serde_json::Value>>,
     notice: Vec<Option<&'a str>>,
     last_error: Vec<Option<&'a str>>,
-    a_source: Vec<&'a str>,
-    a_order_id: Vec<&'a str>,
-    a_version: Vec<i64>,
-    a_number: Vec<i32>,
-    a_step: Vec<Option<&'a str>>,
-    a_started_at: Vec<DateTime<Utc>>,
-    a_finished_at: Vec<DateTime<Utc>>,
-    a_outcome: Vec<&'a str>,
-    a_http_status: Vec<Option<i16>>,
-    a_reason: Vec<Option<&'a str>>,
-    a_digest: Vec<Option<&'a [u8]>>,
-    a_excerpt: Vec<Option<&'a str>>,
-    a_again: Vec<bool>,
+    attempt: Vec<i32>,
+    step: Vec<Option<&'a str>>,
+    started_at: Vec<DateTime<Utc>>,
+    finished_at: Vec<DateTime<Utc>>,
+    outcome: Vec<Option<&'a str>>,
+    http_status: Vec<Option<i16>>,
+    attempt_reason: Vec<Option<&'a str>>,
+    request_digest: Vec<Option<&'a [u8]>>,
+    response_excerpt: Vec<Option<&'a str>>,
+    again: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -932,9 +929,8 @@ impl<'a> Columns<'a> {
                 failed = true;
             }
         }
-        let (source, order_id) = (s.key.order.source.as_str(), s.key.order.order_id.as_str());
-        self.source.push(source);
-        self.order_id.push(order_id);
+        self.source.push(s.key.order.source.as_str());
+        self.order_id.push(s.key.order.order_id.as_str());
         self.token.push(s.token);
         self.version.push(s.version.0);
         self.state.push(s.next.state().as_str());
@@ -951,19 +947,15 @@ impl<'a> Columns<'a> {
         self.receipt.push(s.receipt.as_ref());
         self.notice.push(s.notice.as_deref());
         self.last_error.push(s.last_error.as_deref());
-        let Some(outcome) = s.attempt.outcome else { return };
-        self.a_source.push(source);
-        self.a_order_id.push(order_id);
-        self.a_version.push(s.version.0);
-        self.a_number.push(s.attempt.number as i32);
-        self.a_step.push(s.attempt.step.as_deref());
-        self.a_started_at.push(s.attempt.started_at);
-        self.a_finished_at.push(s.attempt.finished_at);
-        self.a_outcome.push(outcome);
-        self.a_http_status.push(s.attempt.http_status.map(|code| code as i16));
-        self.a_reason.push(s.attempt.reason.as_deref());
-        self.a_digest.push(s.attempt.request_digest.as_ref().map(<[u8; 32]>::as_slice));
-        self.a_excerpt.push(s.attempt.response_excerpt.as_deref());
-        self.a_again.push(s.attempt.again);
+        self.attempt.push(s.attempt.number as i32);
+        self.step.push(s.attempt.step.as_deref());
+        self.started_at.push(s.attempt.started_at);
+        self.finished_at.push(s.attempt.finished_at);
+        self.outcome.push(s.attempt.outcome);
+        self.http_status.push(s.attempt.http_status.map(|code| code as i16));
+        self.attempt_reason.push(s.attempt.reason.as_deref());
+        self.request_digest.push(s.attempt.request_digest.as_ref().map(<[u8; 32]>::as_slice));
+        self.response_excerpt.push(s.attempt.response_excerpt.as_deref());
+        self.again.push(s.attempt.again);
     }
 }
