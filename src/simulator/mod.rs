@@ -12,6 +12,7 @@
 
 pub mod digest;
 pub mod faults;
+pub mod godatafeed;
 pub mod journal;
 pub mod ledger;
 pub mod limits;
