@@ -45,13 +45,14 @@
 //! [`Violation`]. A handler that is dropped because its client left before the effect has caused nothing. Journal and
 //! requests are kept without credentials.
 
+mod compare;
 pub mod feed;
 pub mod ledger;
 pub mod tokens;
 mod wire;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     net::SocketAddr,
     num::NonZeroU32,
@@ -71,7 +72,9 @@ use serde_json::{Value, json};
 
 pub use self::{
     feed::{Feed, Import, Oddities, Oddity},
-    ledger::{By, Change, Content, Counterpart, Done, Ledger, Refused, ShipDate, Shipment, Violation, Write},
+    ledger::{
+        By, Change, Content, Counterpart, Done, Ledger, OrderState, Refused, ShipDate, Shipment, Violation, Write,
+    },
     tokens::OldTokens,
 };
 use self::{
@@ -83,6 +86,7 @@ use super::{
     digest::short_hash,
     faults::{Answer, Chaos, Fault, Faults, Reach, Reply, Side, answer, json_response, plainly},
     journal::{Arrival, Call, Journal, TimedOut},
+    ledger::Mismatch,
     limits::LeakyBucket,
     scoffable::STATE_PATH,
     server::{Cut, Server},
@@ -432,6 +436,11 @@ impl GoDataFeedSim {
         self.shared.ledger()
     }
 
+    /// See [`Ledger::compare`].
+    pub fn compare(&self, world: &World, numbers: &BTreeMap<String, Vec<String>>) -> Vec<Mismatch> {
+        self.ledger().compare(world, numbers)
+    }
+
     /// What an operator sees who looks for a Scoffable order; the first, if there are two.
     pub fn find(&self, order_id: &str) -> Option<Counterpart> {
         self.ledger().counterparts_of(order_id).next().cloned()
@@ -771,10 +780,10 @@ impl Shared {
 
     fn status_of(&self, order: &Counterpart) -> &str {
         match order.state() {
-            ledger::State::New => "NEW",
-            ledger::State::Acknowledged => &self.options.acknowledged,
-            ledger::State::Shipped => "SHIPPED",
-            ledger::State::Cancelled => &self.options.cancelled,
+            OrderState::New => "NEW",
+            OrderState::Acknowledged => &self.options.acknowledged,
+            OrderState::Shipped => "SHIPPED",
+            OrderState::Cancelled => &self.options.cancelled,
         }
     }
 
@@ -794,7 +803,7 @@ impl Shared {
 
     fn state(&self) -> Value {
         let ledger = self.ledger();
-        let count = |state: ledger::State| ledger.orders().iter().filter(|order| order.state() == state).count();
+        let count = |state: OrderState| ledger.orders().iter().filter(|order| order.state() == state).count();
         json!({
             "requests": self.journal.total(),
             "answers": self.journal.answers(),
@@ -802,9 +811,9 @@ impl Shared {
             "orders": {
                 "planned": ledger.orders().len(),
                 "new": ledger.new_orders().len(),
-                "acknowledged": count(ledger::State::Acknowledged),
-                "shipped": count(ledger::State::Shipped),
-                "cancelled": count(ledger::State::Cancelled),
+                "acknowledged": count(OrderState::Acknowledged),
+                "shipped": count(OrderState::Shipped),
+                "cancelled": count(OrderState::Cancelled),
             },
             "listings": ledger.n_listings(),
             "tokens": ledger.n_tokens(),

@@ -48,7 +48,7 @@ pub enum Violation {
     /// Acknowledged what the client itself had shipped or cancelled. Refused.
     AcknowledgedAfter {
         order: String,
-        state: State,
+        state: OrderState,
     },
     /// It counts as midnight.
     ShipDateWithoutTime {
@@ -136,7 +136,7 @@ pub enum Violation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum OrderState {
     New,
     Acknowledged,
     Shipped,
@@ -154,7 +154,7 @@ pub enum By {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    pub state: State,
+    pub state: OrderState,
     /// Since the simulator's start.
     pub at: Duration,
     pub by: By,
@@ -275,7 +275,7 @@ pub struct Counterpart {
 
 impl Counterpart {
     /// The newest, also while it has not appeared yet.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> OrderState {
         self.newest().state
     }
 
@@ -284,7 +284,7 @@ impl Counterpart {
     }
 
     /// The states it was in, in their order.
-    pub fn states(&self) -> Vec<State> {
+    pub fn states(&self) -> Vec<OrderState> {
         self.history.iter().map(|change| change.state).collect()
     }
 
@@ -312,7 +312,7 @@ impl Counterpart {
     }
 
     fn is_somebody_elses(&self) -> bool {
-        self.state() != State::New && self.newest().by == By::SomebodyElse
+        self.state() != OrderState::New && self.newest().by == By::SomebodyElse
     }
 
     fn was_refused_as_taken(&self) -> bool {
@@ -405,7 +405,7 @@ impl Ledger {
             purchased_at,
             destination_number: None,
             shipment: None,
-            history: vec![Change { state: State::New, at: appears_at, by: By::SomebodyElse }],
+            history: vec![Change { state: OrderState::New, at: appears_at, by: By::SomebodyElse }],
             writes: Vec::new(),
             calls: BTreeMap::new(),
             was_listed: false,
@@ -424,7 +424,7 @@ impl Ledger {
     /// The marketplace cancels the order now, whatever its state.
     pub(super) fn is_cancelled_elsewhere(&mut self, id: &str) {
         let at = self.position(id);
-        self.orders[at].history.push(Change { state: State::Cancelled, at: self.now, by: By::SomebodyElse });
+        self.orders[at].history.push(Change { state: OrderState::Cancelled, at: self.now, by: By::SomebodyElse });
     }
 
     /// A write on an order is being worked on until [`Ledger::leave`].
@@ -463,7 +463,9 @@ impl Ledger {
 
     /// The orders a listing of `NEW` shows now, of whichever marketplace.
     pub(super) fn new_orders(&self) -> Vec<usize> {
-        (0..self.orders.len()).filter(|at| self.has_appeared(*at) && self.orders[*at].state() == State::New).collect()
+        (0..self.orders.len())
+            .filter(|at| self.has_appeared(*at) && self.orders[*at].state() == OrderState::New)
+            .collect()
     }
 
     /// A listing was asked for at this time; the further pages of one are none of their own.
@@ -603,9 +605,9 @@ impl Ledger {
 
     fn take_elsewhere(&mut self, at: usize, taken_at: Duration) {
         let order = &mut self.orders[at];
-        if order.state() == State::New {
+        if order.state() == OrderState::New {
             order.destination_number = Some(SOMEBODY_ELSES_NUMBER.to_owned());
-            order.history.push(Change { state: State::Acknowledged, at: taken_at, by: By::SomebodyElse });
+            order.history.push(Change { state: OrderState::Acknowledged, at: taken_at, by: By::SomebodyElse });
         }
     }
 
@@ -618,7 +620,7 @@ impl Ledger {
             return;
         }
         let is_listed_twin = |other: &Counterpart| other.was_listed && order.has_twin(other);
-        if order.state() == State::New && self.orders.iter().any(is_listed_twin) {
+        if order.state() == OrderState::New && self.orders.iter().any(is_listed_twin) {
             self.violate(Violation::Ambiguous { order: id, operation });
         }
     }
@@ -631,19 +633,19 @@ impl Ledger {
             self.violate(Violation::OwnNumber { order: id.clone(), number: number.to_owned() });
         }
         match state {
-            State::New => Ok(Done::Applied),
-            State::Acknowledged if is_somebody_elses => Err(Refused::Taken),
-            State::Acknowledged if stored.as_deref() == Some(number) => Ok(Done::Repeated),
-            State::Acknowledged => {
+            OrderState::New => Ok(Done::Applied),
+            OrderState::Acknowledged if is_somebody_elses => Err(Refused::Taken),
+            OrderState::Acknowledged if stored.as_deref() == Some(number) => Ok(Done::Repeated),
+            OrderState::Acknowledged => {
                 let (first, second) = (stored.unwrap_or_default(), number.to_owned());
                 self.violate(Violation::SecondNumber { order: id, first, second });
                 Err(Refused::AnotherNumber)
             }
-            State::Shipped | State::Cancelled => {
+            OrderState::Shipped | OrderState::Cancelled => {
                 if !is_somebody_elses {
                     self.violate(Violation::AcknowledgedAfter { order: id, state });
                 }
-                Err(if state == State::Shipped { Refused::AlreadyShipped } else { Refused::AlreadyCancelled })
+                Err(if state == OrderState::Shipped { Refused::AlreadyShipped } else { Refused::AlreadyCancelled })
             }
         }
     }
@@ -653,15 +655,15 @@ impl Ledger {
         let order = &self.orders[at];
         let id = order.id.clone();
         let (refused, violation) = match order.state() {
-            State::New => (Refused::NotAcknowledged, Some(Violation::ShippedBeforeAcknowledged { order: id })),
-            State::Acknowledged if order.is_somebody_elses() => {
+            OrderState::New => (Refused::NotAcknowledged, Some(Violation::ShippedBeforeAcknowledged { order: id })),
+            OrderState::Acknowledged if order.is_somebody_elses() => {
                 (Refused::Taken, Some(Violation::NotOurs { order: id, operation: Operation::UpdateStatus }))
             }
-            State::Acknowledged => return Ok(Done::Applied),
-            State::Shipped if order.shipment.as_ref() == Some(shipment) => return Ok(Done::Repeated),
-            State::Shipped => (Refused::AlreadyShipped, Some(Violation::ShipmentChanged { order: id })),
-            State::Cancelled if order.is_somebody_elses() => (Refused::AlreadyCancelled, None),
-            State::Cancelled => (Refused::AlreadyCancelled, Some(Violation::ShippedAfterCancelled { order: id })),
+            OrderState::Acknowledged => return Ok(Done::Applied),
+            OrderState::Shipped if order.shipment.as_ref() == Some(shipment) => return Ok(Done::Repeated),
+            OrderState::Shipped => (Refused::AlreadyShipped, Some(Violation::ShipmentChanged { order: id })),
+            OrderState::Cancelled if order.is_somebody_elses() => (Refused::AlreadyCancelled, None),
+            OrderState::Cancelled => (Refused::AlreadyCancelled, Some(Violation::ShippedAfterCancelled { order: id })),
         };
         if let Some(violation) = violation {
             self.violate(violation);
@@ -703,18 +705,18 @@ impl Ledger {
         let order = &self.orders[at];
         let id = order.id.clone();
         match order.state() {
-            State::Acknowledged if order.is_somebody_elses() => {
+            OrderState::Acknowledged if order.is_somebody_elses() => {
                 if order.was_refused_as_taken() {
                     self.violate(Violation::NotOurs { order: id, operation: Operation::UpdateStatus });
                 }
                 Err(Refused::Taken)
             }
-            State::New | State::Acknowledged => Ok(Done::Applied),
-            State::Shipped => {
+            OrderState::New | OrderState::Acknowledged => Ok(Done::Applied),
+            OrderState::Shipped => {
                 self.violate(Violation::CancelledAfterShipped { order: id });
                 Err(Refused::AlreadyShipped)
             }
-            State::Cancelled => Ok(Done::Repeated),
+            OrderState::Cancelled => Ok(Done::Repeated),
         }
     }
 
@@ -723,13 +725,13 @@ impl Ledger {
         let state = match content {
             Content::Acknowledge { number } => {
                 order.destination_number = Some(number.clone());
-                State::Acknowledged
+                OrderState::Acknowledged
             }
             Content::Ship(shipment) => {
                 order.shipment = Some(shipment.clone());
-                State::Shipped
+                OrderState::Shipped
             }
-            Content::Cancel => State::Cancelled,
+            Content::Cancel => OrderState::Cancelled,
         };
         order.history.push(Change { state, at: self.now, by: By::Client });
     }
