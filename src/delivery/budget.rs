@@ -240,7 +240,8 @@ impl Ledger {
         }
     }
 
-    /// The next slot, if calls of this lane are spaced: the first that is free wherever they count.
+    /// The next slot, if calls of this lane are spaced: the first that is free wherever they count. A sink spaces its calls
+    /// as a whole or by lane; of both, the slower would leave gaps in the other.
     fn book(&mut self, lane: &str) -> Option<Slot> {
         let spaced = self.spaced(lane);
         let free_at = spaced.iter().map(|(at, _)| self.free_at(&self.meters[*at])).max()?;
