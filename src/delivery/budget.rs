@@ -32,7 +32,8 @@ const TRAVEL: Duration = Duration::from_millis(500);
 const GRAINS: i32 = 60;
 /// What [`Class::is_background`] may use of a day together.
 const BACKGROUND_PERCENT: i64 = 70;
-/// How long a lower limit of a second is believed after it was told; with what is told besides, it ends with its window.
+/// How long a lower limit of a second is believed after it was told. A second would be too short: the next answer, with
+/// which it is told again, may be longer away.
 const PACE_LESSON: Duration = Window::Minute.length();
 /// Nothing that was learned is believed for longer.
 const LONGEST_LESSON: Duration = Window::Month.length();
@@ -184,6 +185,7 @@ impl Ledger {
     }
 
     /// How long a call may need before it is ready to go out.
+    #[must_use]
     pub fn prepared_within(self, prepare: Duration) -> Self {
         Self { prepare, ..self }
     }

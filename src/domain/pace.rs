@@ -87,7 +87,8 @@ mod tests {
         assert_eq!(SECOND, Duration::from_secs(1) + PUNCTUAL + TRAVEL);
         for limit in [1, 3, 5, 50, 999] {
             assert!(interval(limit) * limit as u32 >= SECOND, "{limit}");
-            assert!((interval(limit) - Duration::from_micros(1)) * (limit as u32) < SECOND, "{limit}");
+            let rounding = Duration::from_micros(1) * limit as u32;
+            assert!(interval(limit) * (limit as u32) < SECOND + rounding, "{limit}");
         }
     }
 

@@ -79,7 +79,7 @@ proptest! {
                 Paced::Passes(by) => (really, shown) = (really + ms(by), shown + ms(by)),
                 Paced::StepsBack(by) => shown -= ms(by),
                 Paced::Books { process, class, calls, prepare, goes_out, travels } => {
-                    let prepare = PREPARE + share(LONGEST_PREPARE - PREPARE, prepare);
+                    let prepare = share(LONGEST_PREPARE, prepare).max(PREPARE);
                     let slots = rows.with(shown, |ledger| {
                         let mut paced = ledger.clone().prepared_within(prepare);
                         let slots = paced.take(&[ask(class, calls)], calls).remove(0).slots;
