@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod limits;
 pub mod scoffable;
 pub mod server;
+pub mod spoton;
 #[cfg(test)]
 mod test_client;
 pub mod till;
