@@ -29,6 +29,7 @@ mod answers;
 mod body;
 mod chain;
 pub mod ledger;
+mod order;
 mod rules;
 mod serve;
 mod throttle;
@@ -47,9 +48,9 @@ use serde_json::{Value, json};
 
 use self::throttle::Throttle;
 pub use self::{
-    body::{Customer, Extra, Fulfillment, Kind, Line, Modifier, Order, Payment, Schedule, Totals},
     chain::{Chain, Choice, Item, Location, Menu, OPEN_ITEM, VendorMapping},
     ledger::{CancelledBy, Doubled, Ledger, Reference, Stored, Violation},
+    order::{Customer, Extra, Fulfillment, Kind, Line, Modifier, Order, Payment, Schedule, Totals},
     rules::{EnumStyle, Envelope, Manner, Numbers, RateHeaders, RepeatedCancel, Rules, Twist},
     throttle::DOCUMENTED as DOCUMENTED_LIMITS,
 };
@@ -379,7 +380,7 @@ impl SpotonSim {
         ledger.get(id).is_some() && ledger.cancel(id, CancelledBy::Merchant, now).is_ok()
     }
 
-    /// Held only for a moment: requests wait meanwhile.
+    /// Held only for a moment: requests wait meanwhile, and a second one in the same expression for ever.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.shared.ledger()
     }

@@ -4,8 +4,9 @@ use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    body::{Kind, Proposal, Schedule, Totals},
+    body::Proposal,
     ledger::{Seen, Stored},
+    order::{Extra, Kind, Line, Schedule, Totals},
     rules::{EnumStyle, Envelope, Manner, Numbers, Twist},
 };
 
@@ -93,7 +94,7 @@ pub(super) fn report(seen: Seen<'_>, manner: &Manner) -> Value {
             "is_void": is_cancelled,
         })
     });
-    let extras = |extras: &[super::body::Extra], of: char| -> Vec<Value> {
+    let extras = |extras: &[Extra], of: char| -> Vec<Value> {
         let numbered = extras.iter().enumerate();
         numbered
             .map(|(n, extra)| json!({"id": format!("{id}-{of}{}", n + 1), "name": extra.name, "amount": extra.amount}))
@@ -167,7 +168,7 @@ fn customer(stored: &Stored) -> Value {
 }
 
 fn lines(stored: &Stored, line_id_name: &str) -> Vec<Value> {
-    let line = |line: &super::body::Line| {
+    let line = |line: &Line| {
         let modifiers: Vec<Value> = line
             .modifiers
             .iter()

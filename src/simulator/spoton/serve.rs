@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::{
     Operation, Received, Shared, answers,
-    body::{Against, Order, Proposal},
+    body::{Against, Proposal},
     chain::{self, Location},
     ledger::{self, CancelledBy, Pace, Violation},
+    order::Order,
     rules::{RepeatedCancel, Twist},
     throttle::Told,
 };
