@@ -28,7 +28,7 @@ pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2Vj
 Examples:
   scoffable-sync simulate --chaos hard --seed 7
   scoffable-sync run --config config/simulator.toml   the daemon, in another terminal
-  curl -s http://127.0.0.1:9471/_sim/state            what was asked; port 9472: of the receiver; 9473: of SpotOn")]
+  curl -s http://127.0.0.1:9471/_sim/state            what was asked; so on the other ports")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]

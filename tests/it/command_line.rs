@@ -375,6 +375,8 @@ async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
     let simulate = ["simulate", "--orders", "20", "--pace", "0s", "--stream", &stream, "--receiver", &receiver];
     let mut simulators = scoffable_sync(simulate.into_iter().chain(["--spoton", &spoton])).start();
     simulators.says("Ctrl-C").await;
+    let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
+    assert!(line.contains(&format!("http://{spoton}/oauth2/v1/token")), "{line}");
     let database = fresh_database().await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml");
 

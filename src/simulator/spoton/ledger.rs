@@ -4,7 +4,7 @@
 //! when their references say so ([`Reference`]): the oracle of "never cook twice" therefore counts what stands by the
 //! Scoffable order, not by the reference.
 
-mod compare;
+pub mod compare;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},

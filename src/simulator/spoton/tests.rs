@@ -551,3 +551,48 @@ async fn the_dice_hit_each_request_by_itself() {
     assert!(hits > 6, "{hits}");
     assert_eq!(sim.state()["violations"], json!([]));
 }
+
+/// Sends an order as a correct client does: whatever may have arrived is looked for before it is sent again.
+async fn insist(sim: &Sim, reference: &str) {
+    let report = format!("/reporting/v1/locations/{HERE}/orders?last_updated_from=2020-01-01T00:00:00Z");
+    for _ in 0..30 {
+        let request = sim.to_submit(&order(reference)).timeout(secs(2));
+        let answered = match request.send().await {
+            Ok(answer) if answer.status() == 429 => continue,
+            Ok(answer) if answer.status() == 200 => answer.json::<Value>().await.unwrap_or_default(),
+            _ => Value::Null,
+        };
+        if answered["order"]["id"].is_string() {
+            return;
+        }
+        let seen = loop {
+            let request = sim.request(reqwest::Method::GET, &report).timeout(secs(2));
+            let Ok(answer) = request.send().await else { continue };
+            let is_ok = answer.status() == 200;
+            if let (true, Ok(body)) = (is_ok, answer.json::<Value>().await) {
+                break body;
+            }
+        };
+        let orders = seen["orders"].as_array().expect("a list");
+        if orders.iter().any(|order| order["external_reference_id"] == reference) {
+            return;
+        }
+    }
+    panic!("the faults do not end");
+}
+
+#[tokio::test]
+async fn a_client_that_looks_before_it_sends_again_has_each_order_cooked_once() {
+    let options = SpotonOptions { limits: Vec::new(), page_size: 1000, ..SpotonOptions::default() };
+    let sim = start_with(options).await;
+    sim.faults().set_chaos(Chaos::Hard);
+    let references: Vec<String> = (0..60).map(|n| format!("scoffable-{n}-1")).collect();
+
+    futures::future::join_all(references.iter().map(|reference| insist(&sim, reference))).await;
+
+    let played = sim.journal().faults();
+    assert!(played.contains_key("cut_after") && played.contains_key("status"), "{played:?}");
+    assert_eq!(sim.ledger().orders().count(), 60);
+    assert_eq!(sim.ledger().stored().len(), 60);
+    sim.assert_no_wrong();
+}
