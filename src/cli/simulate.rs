@@ -18,6 +18,9 @@ use crate::{
 pub const TOKEN: &str = "simulator-token";
 pub const STREAM: &str = "127.0.0.1:9471";
 pub const RECEIVER: &str = "127.0.0.1:9472";
+pub const SPOTON: &str = "127.0.0.1:9473";
+pub const SPOTON_CLIENT_ID: &str = "simulator-client";
+pub const SPOTON_CLIENT_SECRET: &str = "simulator-client-secret";
 pub const GODATAFEED: &str = "127.0.0.1:9474";
 pub const GODATAFEED_TOKEN: &str = "simulator-gdf-token";
 pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
@@ -27,7 +30,7 @@ pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2Vj
 Examples:
   scoffable-sync simulate --chaos hard --seed 7
   scoffable-sync run --config config/simulator.toml   the daemon, in another terminal
-  curl -s http://127.0.0.1:9471/_sim/state            what was asked; port 9472: of the receiver")]
+  curl -s http://127.0.0.1:9471/_sim/state            what was asked; so on the other ports")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]
@@ -47,6 +50,9 @@ pub struct SimulateArgs {
     /// Address of the webhook receiver
     #[arg(long, default_value = RECEIVER, value_name = "ADDRESS")]
     receiver: SocketAddr,
+    /// Address of SpotOn, with a location for each vendor
+    #[arg(long, default_value = SPOTON, value_name = "ADDRESS")]
+    spoton: SocketAddr,
     /// Address of GoDataFeed, version 1
     #[arg(long, default_value = GODATAFEED, value_name = "ADDRESS")]
     godatafeed: SocketAddr,
@@ -61,6 +67,7 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
     let simulation = simulator::run(SimulateOptions {
         scoffable_listen: args.stream,
         webhook_listen: args.receiver,
+        spoton_listen: Some(args.spoton),
         godatafeed_listen: Some(args.godatafeed),
         orders: args.orders,
         seed: args.seed,
@@ -69,6 +76,8 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
         limits: if args.limits { Limits::DOCUMENTED } else { Limits::NONE },
         token: TOKEN.to_owned(),
         webhook_secret: SIGNING_SECRET.to_owned(),
+        spoton_client_id: SPOTON_CLIENT_ID.to_owned(),
+        spoton_client_secret: SPOTON_CLIENT_SECRET.to_owned(),
         godatafeed_token: GODATAFEED_TOKEN.to_owned(),
         ..SimulateOptions::default()
     })
@@ -76,6 +85,10 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
     .map_err(anyhow::Error::from)?;
     writeln!(out, "order stream      {}  (token {TOKEN})", simulation.scoffable.base_url())?;
     writeln!(out, "webhook receiver  {}  (signing secret {SIGNING_SECRET})", simulation.webhook.url())?;
+    if let Some(spoton) = &simulation.spoton {
+        let client = format!("client {SPOTON_CLIENT_ID}, secret {SPOTON_CLIENT_SECRET}");
+        writeln!(out, "SpotOn            {}  ({client}, tokens at {})", spoton.url(), spoton.token_url())?;
+    }
     if let Some(godatafeed) = &simulation.godatafeed {
         writeln!(out, "GoDataFeed        {}  (token {GODATAFEED_TOKEN})", godatafeed.url())?;
     }

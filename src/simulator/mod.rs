@@ -7,8 +7,8 @@
 //! the OAuth endpoint of those that have one.
 //!
 //! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`, and for `simulate` also
-//! [`godatafeed`]; tests start what they need, also a [`till`] that no real system is: the hardest destination we can think of. A new destination adds a file
-//! and uses the shared parts.
+//! [`spoton`] and [`godatafeed`]; tests start what they need, also a [`till`] that no real system is: the hardest
+//! destination we can think of. A new destination adds a file and uses the shared parts.
 
 pub mod digest;
 pub mod faults;
@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod limits;
 pub mod scoffable;
 pub mod server;
+pub mod spoton;
 #[cfg(test)]
 mod test_client;
 pub mod till;
@@ -34,6 +35,7 @@ use self::{
     faults::Chaos,
     godatafeed::{Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
+    spoton::{Chain, SpotonOptions, SpotonSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
     world::{Breakage, World, WorldOptions},
 };
@@ -42,6 +44,8 @@ use crate::clock::Clock;
 /// The token's name in the journal of a simulation started by [`run`].
 pub const TOKEN_ID: &str = "main";
 
+/// How long SpotOn's sales report lags behind: minutes in truth, too long to watch.
+const REPORT_LAG: Duration = Duration::from_secs(5);
 /// How much later than in the stream an order is found in GoDataFeed: minutes in truth, too long to watch.
 const IMPORT_DELAY: Duration = Duration::from_secs(5);
 
@@ -50,6 +54,8 @@ const IMPORT_DELAY: Duration = Duration::from_secs(5);
 pub struct SimulateOptions {
     pub scoffable_listen: SocketAddr,
     pub webhook_listen: SocketAddr,
+    /// None: SpotOn is not simulated.
+    pub spoton_listen: Option<SocketAddr>,
     /// None: GoDataFeed is not simulated.
     pub godatafeed_listen: Option<SocketAddr>,
     pub orders: usize,
@@ -61,6 +67,8 @@ pub struct SimulateOptions {
     pub token: String,
     /// `whsec_` and base64.
     pub webhook_secret: String,
+    pub spoton_client_id: String,
+    pub spoton_client_secret: String,
     /// The token GoDataFeed accepts.
     pub godatafeed_token: String,
     /// See [`WorldOptions::payload_bytes`].
@@ -75,9 +83,11 @@ impl Default for SimulateOptions {
     fn default() -> Self {
         let (scoffable, webhook, world) =
             (ScoffableOptions::default(), WebhookOptions::default(), WorldOptions::default());
+        let spoton = SpotonOptions::default();
         Self {
             scoffable_listen: scoffable.listen,
             webhook_listen: webhook.listen,
+            spoton_listen: None,
             godatafeed_listen: None,
             orders: world.orders,
             seed: world.seed,
@@ -86,6 +96,8 @@ impl Default for SimulateOptions {
             limits: scoffable.limits,
             token: scoffable.grants[0].token.clone(),
             webhook_secret: webhook.secret,
+            spoton_client_id: spoton.client_id,
+            spoton_client_secret: spoton.client_secret,
             godatafeed_token: GoDataFeedOptions::default().token,
             payload_bytes: None,
             broken: 0,
@@ -113,6 +125,8 @@ pub enum SimulatorError {
     Stream(SocketAddr, #[source] std::io::Error),
     #[error("the simulated webhook receiver cannot be started")]
     Webhook(#[source] WebhookSimError),
+    #[error("the simulated SpotOn cannot listen on {0}")]
+    Spoton(SocketAddr, #[source] std::io::Error),
     #[error("the simulated GoDataFeed cannot listen on {0}")]
     GoDataFeed(SocketAddr, #[source] std::io::Error),
 }
@@ -123,6 +137,7 @@ pub struct Simulation {
     pub world: Arc<World>,
     pub scoffable: ScoffableSim,
     pub webhook: WebhookSim,
+    pub spoton: Option<SpotonSim>,
     pub godatafeed: Option<GoDataFeedSim>,
 }
 
@@ -166,6 +181,23 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
     })
     .await
     .map_err(SimulatorError::Webhook)?;
+    let spoton = match options.spoton_listen {
+        Some(listen) => {
+            let started = SpotonSim::start(SpotonOptions {
+                listen,
+                client_id: options.spoton_client_id.clone(),
+                client_secret: options.spoton_client_secret.clone(),
+                chain: Chain::of(&world),
+                lag: REPORT_LAG,
+                chaos: options.chaos,
+                seed,
+                clock: options.clock.clone(),
+                ..SpotonOptions::default()
+            });
+            Some(started.await.map_err(|error| SimulatorError::Spoton(listen, error))?)
+        }
+        None => None,
+    };
     let godatafeed = match options.godatafeed_listen {
         Some(listen) => {
             let started = start_godatafeed(listen, &options, &world).await;
@@ -173,7 +205,7 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         }
         None => None,
     };
-    Ok(Simulation { world, scoffable, webhook, godatafeed })
+    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed })
 }
 
 /// With the orders of the world; some of them are odd where there is chaos.
@@ -200,8 +232,10 @@ async fn start_godatafeed(
 impl Simulation {
     /// Counts, the ledger in short, violations. The same stands at `GET /_sim/state` of each simulator for its part.
     pub fn state(&self) -> Value {
+        let spoton = self.spoton.as_ref().map(SpotonSim::state);
         let godatafeed = self.godatafeed.as_ref().map(GoDataFeedSim::state);
-        json!({"scoffable": self.scoffable.state(), "webhook": self.webhook.state(), "godatafeed": godatafeed})
+        let (scoffable, webhook) = (self.scoffable.state(), self.webhook.state());
+        json!({"scoffable": scoffable, "webhook": webhook, "spoton": spoton, "godatafeed": godatafeed})
     }
 
     /// Everything was published and read, so far as the stream can tell.
@@ -212,6 +246,9 @@ impl Simulation {
     pub async fn stop(self) {
         self.scoffable.stop().await;
         self.webhook.stop().await;
+        if let Some(spoton) = self.spoton {
+            spoton.stop().await;
+        }
         if let Some(godatafeed) = self.godatafeed {
             godatafeed.stop().await;
         }
