@@ -147,6 +147,14 @@ fn write_preview(
         Action::Nothing { notice: Some(notice) } => writeln!(out, "nothing to do, with the notice {notice}"),
         Action::Skip { reason } => writeln!(out, "nothing is owed ({reason})"),
         Action::Wait { waiting_for, seconds } => writeln!(out, "waits for {waiting_for}, {seconds} s at least"),
+        Action::Withhold { step, waiting_for } => {
+            writeln!(out, "would send `{}` ({} bytes) once it may ({waiting_for})", step.name, step.body.len())?;
+            if args.bodies {
+                writeln!(out, "    {}", step.body)?;
+            }
+            Ok(())
+        }
+        Action::Read => writeln!(out, "the destination is asked first what it holds"),
         Action::Park { reason, hint } => writeln!(out, "would be parked ({reason}): {hint}"),
         Action::LookUp { step } => writeln!(out, "`{step}` has no known outcome and is looked up first"),
         Action::Leave => writeln!(out, "is being worked on right now"),

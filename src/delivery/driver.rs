@@ -83,8 +83,12 @@ impl Held {
 
     /// Right before the request.
     pub(super) fn spend_call(&self) {
+        self.spend_calls(1);
+    }
+
+    pub(super) fn spend_calls(&self, calls: u32) {
         if let Some(call) = &self.call {
-            call.spend();
+            (0..calls).for_each(|_| call.spend());
         }
     }
 }
@@ -94,6 +98,8 @@ impl Held {
 pub(super) struct Ended {
     pub(super) settlement: Settlement,
     pub(super) signal: Signal,
+    /// What to do about a blocked lane, where the sink knows better.
+    pub(super) hint: Option<&'static str>,
 }
 
 /// How a claim looked.

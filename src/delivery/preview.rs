@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::driver::Driver;
 use crate::{
     domain::{
-        delivery::{PendingStep, Plan, State, Step},
+        delivery::{PendingStep, Plan, Receipt, State, Step},
         ids::{OrderKey, SinkName, SourceName, Version},
     },
     store::{
@@ -42,6 +42,14 @@ pub enum Action {
         waiting_for: String,
         seconds: u64,
     },
+    /// This would be sent, if the sink were allowed to.
+    Withhold {
+        #[serde(flatten)]
+        step: Step,
+        waiting_for: String,
+    },
+    /// First the destination has to be asked for what many orders share.
+    Read,
     Park {
         reason: String,
         hint: String,
@@ -87,14 +95,32 @@ impl Driver {
             return Action::LookUp { step: step.unwrap_or_else(|_| "step".to_owned()) };
         }
         let Some(snapshot) = &claimed.snapshot else { return Action::Nothing { notice: None } };
-        match self.plan(claimed, snapshot, self.clock.wall()) {
+        self.of_plan(self.plan(claimed, snapshot, self.clock.wall()), claimed)
+    }
+
+    fn of_plan(&self, plan: Plan, claimed: &Claimed) -> Action {
+        match plan {
             Plan::Send(step) => Action::Send(step),
             Plan::Settled(receipt) => Action::Nothing { notice: receipt.notice },
             Plan::Skip(reason) => Action::Skip { reason: reason.to_string() },
             Plan::Wait { wait, waiting_for } => {
                 Action::Wait { waiting_for: waiting_for.to_string(), seconds: wait.as_secs() }
             }
+            Plan::Withhold { step, waiting_for, .. } => Action::Withhold { step, waiting_for: waiting_for.to_string() },
+            Plan::Note(noted) => self.noted(noted, claimed),
+            Plan::Unread => Action::Read,
             Plan::Park { reason, hint, .. } => Action::Park { reason: reason.to_owned(), hint },
         }
+    }
+
+    /// What comes after a note.
+    fn noted(&self, noted: Receipt, claimed: &Claimed) -> Action {
+        let Some(snapshot) = &claimed.snapshot else { return Action::Nothing { notice: None } };
+        let after = Claimed {
+            receipt: noted.receipt.or_else(|| claimed.receipt.clone()),
+            external_id: noted.external_id.or_else(|| claimed.external_id.clone()),
+            ..claimed.clone()
+        };
+        self.of_plan(self.plan(&after, snapshot, self.clock.wall()), &after)
     }
 }

@@ -24,10 +24,11 @@ pub fn superseding(versions: Versions) -> Superseding {
 /// What the common rules say about a claimed version; none: the sink's own plan decides.
 pub fn judge(rules: &SinkCommon, sink: &dyn Sink, claimed: &Claimed, snapshot: &Snapshot) -> Option<Plan> {
     let status = Status::from_text(&snapshot.status);
-    if let Some(reason) = leaves_out(rules, claimed, snapshot, &status) {
+    let has_a_say = sink.has_a_say(&status, claimed.receipt.as_ref());
+    if let Some(reason) = leaves_out(rules, claimed, snapshot, &status, has_a_say) {
         return Some(Plan::Skip(reason));
     }
-    if status == Status::Cancelled && !claimed.progress.possibly_stands() {
+    if status == Status::Cancelled && !claimed.progress.possibly_stands() && !has_a_say {
         return Some(Plan::Skip(SkipReason::CancelledBeforeSent));
     }
     if let Some(wait) = rules.stable_for.checked_sub(snapshot.age).filter(|wait| !wait.is_zero()) {
@@ -60,17 +61,24 @@ fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status
     }
 }
 
-fn leaves_out(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status: &Status) -> Option<SkipReason> {
-    match status {
+fn leaves_out(
+    rules: &SinkCommon,
+    claimed: &Claimed,
+    snapshot: &Snapshot,
+    status: &Status,
+    has_a_say: bool,
+) -> Option<SkipReason> {
+    let wanted = match status {
+        Status::Placed | Status::Rejected if has_a_say => true,
         Status::Placed | Status::Rejected => return Some(SkipReason::NeverAccepted),
         Status::Other(_) => return Some(SkipReason::UnknownStatus),
-        Status::Accepted | Status::Cancelled => {}
-    }
+        Status::Accepted | Status::Cancelled => rules.statuses.iter().any(|wanted| wanted.as_str() == status.as_str()),
+    };
     let among = |allowed: &Option<Vec<String>>, value: Option<&str>| {
         allowed.as_ref().is_none_or(|allowed| value.is_some_and(|value| allowed.iter().any(|a| a == value)))
     };
     let of_a_wanted_source = rules.sources.as_ref().is_none_or(|wanted| wanted.contains(&claimed.key.order.source));
-    let admitted = rules.statuses.iter().any(|wanted| wanted.as_str() == status.as_str())
+    let admitted = wanted
         && among(&rules.vendors, snapshot.vendor_id.as_deref())
         && among(&rules.order_types, snapshot.order_type.as_deref())
         && of_a_wanted_source;

@@ -84,6 +84,12 @@ codes! {
         Budget = "budget",
         /// A closed breaker.
         Breaker = "breaker",
+        /// The moment from which an order counts as shipped.
+        Shipment = "shipment",
+        /// A cancellation that may still be taken back.
+        Grace = "grace",
+        /// A person's word that the sink may write.
+        Confirmation = "confirmation",
     }
 }
 
@@ -143,6 +149,8 @@ pub enum Repeat {
     Safe,
     /// As [`Repeat::Safe`] for so long after it was first sent, then as [`Repeat::Never`]: the destination forgets keys.
     Within(Duration),
+    /// As [`Repeat::Safe`] for one repeat. What that is answered with settles it: refused or lost again, a person has to.
+    Once,
     /// A lost answer is settled by a look-up, else by a person.
     Never,
 }
@@ -204,6 +212,12 @@ pub enum Plan {
     Skip(SkipReason),
     /// Not yet: look again after the wait.
     Wait { wait: Duration, waiting_for: WaitingFor },
+    /// This step would be sent, but not before a person lets the sink write: look again after the wait.
+    Withhold { step: Step, wait: Duration, waiting_for: WaitingFor },
+    /// This has to stand in the receipt before anything else happens: plan again then. Never twice the same.
+    Note(Receipt),
+    /// What many orders share has to be read first: plan again then. If that read fails, this version fails with it.
+    Unread,
     /// Cannot be sent until a person or a newer version changes something.
     Park { reason: &'static str, hint: String, curable: bool },
 }
@@ -265,6 +279,8 @@ codes! {
         UnreadableAnswer = "unreadable_answer",
         UndecodableOrder = "undecodable_order",
         PayloadRemoved = "payload_removed",
+        /// What is asked for is not there at all: the configuration does not fit the destination.
+        Misconfigured = "misconfigured",
         Panicked = "panicked",
         WorkerLost = "worker_lost",
     }

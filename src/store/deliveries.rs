@@ -17,6 +17,7 @@ use crate::domain::{
 
 /// New orders, corrections and backfill.
 pub const ANY_PRIORITY: RangeInclusive<i16> = 0..=2;
+const BACKFILL: i16 = 2;
 
 /// What to claim: up to `limit` due deliveries of these lanes, new orders before corrections before backfill.
 #[derive(Debug)]
@@ -58,6 +59,17 @@ pub struct Claimed {
     pub all_walked: bool,
     /// The delivery of the `after` sink, where one is configured and exists.
     pub dependency: Option<Dependency>,
+    /// Owed by a person's word or the sink's `start`, and not because it arrived.
+    pub is_backfill: bool,
+    /// How long the sink has been active.
+    pub active_for: Duration,
+}
+
+impl Claimed {
+    /// Whether it is owed because somebody asked for it, whatever its age: as backfill, or again after it was decided.
+    pub fn was_asked_for(&self) -> bool {
+        self.is_backfill || self.all_walked
+    }
 }
 
 /// What stands in `pending_step`.
@@ -179,6 +191,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                c.source AS "source!",
                c.order_id AS "order_id!",
                c.lane AS "lane!",
+               c.priority AS "priority!",
                c.attempts AS "attempts!",
                c.wanted_version AS "wanted_version!",
                c.applied_version,
@@ -197,6 +210,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                v.order_type,
                (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
                (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
+               (extract(epoch FROM clock.now - k.activated_at) * 1000)::bigint AS active_ms,
                v.content_hash AS "content_hash?",
                v.payload,
                s.kind AS "source_kind?",
@@ -323,6 +337,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                d.source,
                d.order_id,
                d.lane,
+               d.priority,
                d.attempts + 1 AS "attempts!",
                d.wanted_version,
                d.applied_version,
@@ -341,6 +356,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                v.order_type,
                (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
                (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
+               (extract(epoch FROM clock.now - k.activated_at) * 1000)::bigint AS active_ms,
                v.content_hash AS "content_hash?",
                v.payload,
                s.kind AS "source_kind?",
@@ -393,6 +409,7 @@ struct Row {
     source: String,
     order_id: String,
     lane: String,
+    priority: i16,
     attempts: i32,
     wanted_version: i64,
     applied_version: Option<i64>,
@@ -411,6 +428,7 @@ struct Row {
     order_type: Option<String>,
     age_ms: Option<i64>,
     owed_ms: Option<i64>,
+    active_ms: Option<i64>,
     content_hash: Option<Vec<u8>>,
     payload: Option<String>,
     source_kind: Option<String>,
@@ -441,6 +459,8 @@ impl Row {
             after_loss: self.after_loss,
             failing_for: self.failing_ms.map(|ms| whole(Some(ms))),
             all_walked: self.all_walked,
+            is_backfill: self.priority == BACKFILL,
+            active_for: whole(self.active_ms),
             snapshot: self.version.zip(self.status).map(|(version, status)| Snapshot {
                 version: Version(version),
                 status,
@@ -668,6 +688,7 @@ pub enum Next {
     /// No answer: looked up after the wait; none: a person must say.
     InDoubt {
         look_up_in: Option<Duration>,
+        reason: &'static str,
         hint: String,
     },
 }
@@ -924,10 +945,10 @@ impl<'a> Columns<'a> {
                 failed = *f;
                 refund = *r;
             }
-            Next::InDoubt { look_up_in, hint: what } => {
+            Next::InDoubt { look_up_in, reason: why, hint: what } => {
                 next_ms = look_up_in.map(millis);
                 hint = Some(what.as_str());
-                reason = Some("no_answer");
+                reason = Some(*why);
                 failed = true;
             }
         }

@@ -47,6 +47,7 @@ struct Said {
     groups: VecDeque<GroupAnswer>,
     findings: VecDeque<Finding>,
     unprepared: VecDeque<Outcome>,
+    is_prepared: bool,
     waits: bool,
     calls: Vec<Call>,
 }
@@ -104,15 +105,20 @@ impl Sink for Puppet {
         "puppet"
     }
 
-    fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<(), Answer>> {
-        let unprepared = self.said().unprepared.pop_front();
+    fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+        let mut said = self.said();
+        let unprepared = said.unprepared.pop_front();
+        said.is_prepared = unprepared.is_none();
         Box::pin(std::future::ready(match unprepared {
             Some(outcome) => Err(outcome.into()),
-            None => Ok(()),
+            None => Ok(1),
         }))
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
+        if !self.said().is_prepared {
+            return Plan::Unread;
+        }
         Plan::Send(Step {
             name: "submit".to_owned(),
             key: format!("{}-{}", view.key.order.order_id, view.version),
