@@ -67,7 +67,7 @@ impl Driver {
         let given_back = |held: &Held| self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
         let mut ended: Vec<Ended> = stale
             .iter()
-            .map(|held| Ended { settlement: given_back(held), signal: Signal::Silent, hint: None })
+            .map(|held| Ended { settlement: given_back(held), signal: Signal::Silent })
             .collect();
         if !doubtful.is_empty() {
             ended.extend(self.settle_doubts(doubtful, started).await);
@@ -154,7 +154,7 @@ impl Driver {
                 return Err(self.decided_without_a_call(held, Plan::Settled(Receipt::default()), started));
             }
             // Raised by a commit that ended while the claim ran: the number was seen, the version not yet.
-            return Err(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent, hint: None });
+            return Err(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent });
         };
         match (self.plan(claimed, snapshot, started), unread) {
             (Plan::Send(step), _) => Ok(Next::Step(snapshot.version, step)),
@@ -407,7 +407,7 @@ impl Driver {
         let attempt = AttemptRecord { outcome, reason, ..self.record(claimed, started) };
         let Receipt { external_id, receipt, notice } = known;
         let settlement = Settlement { next, sent, external_id, receipt, notice, attempt, ..self.settlement(held) };
-        Ended { settlement, signal: Signal::Silent, hint: None }
+        Ended { settlement, signal: Signal::Silent }
     }
 
     /// From an answer to what is written.
@@ -442,7 +442,7 @@ impl Driver {
     ) -> Ended {
         let claimed = &held.claimed;
         let Decision { mut next, reached, label, reason, signal } = decision;
-        let told = answer.told.filter(|_| matches!(answer.outcome, Outcome::Reject { .. } | Outcome::Blocked { .. }));
+        let told = answer.told.filter(|_| matches!(answer.outcome, Outcome::Reject { .. }));
         if let (Moved::Parked { reason, hint, .. }, Some(told)) = (&mut next, told) {
             (*reason, *hint) = (told.reason.to_owned(), told.hint.to_owned());
         }
@@ -489,7 +489,6 @@ impl Driver {
                 ..self.settlement(held)
             },
             signal,
-            hint: told.map(|told| told.hint),
         }
     }
 

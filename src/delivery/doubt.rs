@@ -109,7 +109,7 @@ impl Driver {
         let hint = "the stored step cannot be read by this version of the program: update it";
         let next = Next::InDoubt { look_up_in: None, reason: NO_ANSWER, hint: hint.to_owned() };
         let attempt = AttemptRecord { outcome: Some("unknown"), ..self.record(&held.claimed, started) };
-        Ended { settlement: Settlement { next, attempt, ..self.settlement(held) }, signal: Signal::Silent, hint: None }
+        Ended { settlement: Settlement { next, attempt, ..self.settlement(held) }, signal: Signal::Silent }
     }
 }
 

@@ -98,8 +98,6 @@ impl Held {
 pub(super) struct Ended {
     pub(super) settlement: Settlement,
     pub(super) signal: Signal,
-    /// What to do about a blocked lane, where the sink knows better.
-    pub(super) hint: Option<&'static str>,
 }
 
 /// How a claim looked.

@@ -120,9 +120,9 @@ impl Driver {
                     reason,
                     probe: self.rules.breaker.probe,
                     longest: LONGEST_PROBE.max(self.rules.breaker.probe),
-                    blocked_hint: blocked.then_some(ended.hint.unwrap_or(
+                    blocked_hint: blocked.then_some(
                         "the destination refuses our credentials or rights: mend them; a probe goes on by itself",
-                    )),
+                    ),
                 };
                 store::sinks::open_breaker(&mut tx, &self.name, lane, &opening, self.clock.offset_ms()).await?;
             }

@@ -270,6 +270,7 @@ codes! {
         TooEarly = "too_early",
         Unauthorized = "unauthorized",
         Forbidden = "forbidden",
+        CredentialsRejected = "credentials_rejected",
         Redirected = "redirected",
         NotFound = "not_found",
         Conflict = "conflict",

@@ -78,7 +78,7 @@ pub struct Answer {
     pub limits: Vec<LearnedLimit>,
     /// Calls made beside the one, where the destination counts them: a token fetched, a repeat with a fresh one.
     pub calls_beside: u32,
-    /// How a refusal or a blocked lane is told, where the sink knows better than the common table.
+    /// What a refusal is parked as, where the sink knows better than the common table.
     pub told: Option<Told>,
 }
 
