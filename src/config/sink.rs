@@ -1,6 +1,11 @@
 //! `[sinks.<name>]`: a destination, with what all kinds have in common. Each kind's own keys are in its sink's folder.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -236,6 +241,16 @@ impl SinkKind {
             Self::Webhook(_) => Kind::Webhook.as_str(),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => Kind::Scripted.as_str(),
+        }
+    }
+
+    /// The lane of each vendor that has one, never "": what is wrong with one lane holds up no other. All other vendors
+    /// share one.
+    pub fn lanes(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Webhook(_) => BTreeMap::new(),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(till) => till.lanes.clone(),
         }
     }
 

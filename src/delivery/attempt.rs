@@ -379,7 +379,8 @@ impl Driver {
                 known = receipt;
                 (Moved::Applied, Some("unchanged"), None)
             }
-            Plan::Skip(reason) => {
+            Plan::Skip { reason, alert } => {
+                known.alert = alert;
                 (Moved::Skipped { reason: reason.as_str() }, Some("skipped"), Some(reason.as_str().to_owned()))
             }
             Plan::Wait { wait, waiting_for } => (later(wait, Some(waiting_for)), None, None),
@@ -405,8 +406,9 @@ impl Driver {
             _ => claimed.progress.sent,
         };
         let attempt = AttemptRecord { outcome, reason, ..self.record(claimed, started) };
-        let Receipt { external_id, receipt, notice } = known;
-        let settlement = Settlement { next, sent, external_id, receipt, notice, attempt, ..self.settlement(held) };
+        let Receipt { external_id, receipt, notice, alert } = known;
+        let settlement =
+            Settlement { next, sent, external_id, receipt, notice, alert, attempt, ..self.settlement(held) };
         Ended { settlement, signal: Signal::Silent }
     }
 
@@ -484,6 +486,7 @@ impl Driver {
                 external_id: known.external_id,
                 receipt,
                 notice: known.notice,
+                alert: known.alert,
                 last_error,
                 attempt,
                 ..self.settlement(held)
@@ -522,6 +525,7 @@ impl Driver {
             external_id: None,
             receipt: None,
             notice: None,
+            alert: None,
             last_error: None,
             attempt: AttemptRecord { outcome: None, ..self.record(claimed, self.clock.wall()) },
         }

@@ -102,7 +102,7 @@ impl Driver {
         match plan {
             Plan::Send(step) => Action::Send(step),
             Plan::Settled(receipt) => Action::Nothing { notice: receipt.notice },
-            Plan::Skip(reason) => Action::Skip { reason: reason.to_string() },
+            Plan::Skip { reason, .. } => Action::Skip { reason: reason.to_string() },
             Plan::Wait { wait, waiting_for } => {
                 Action::Wait { waiting_for: waiting_for.to_string(), seconds: wait.as_secs() }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     config::{SinkCommon, Versions},
     domain::{
-        delivery::{Plan, Progress, SkipReason, State, WaitingFor},
+        delivery::{About, Alert, Plan, Progress, SkipReason, State, WaitingFor},
         ids::Version,
         order::Status,
     },
@@ -26,10 +26,11 @@ pub fn judge(rules: &SinkCommon, sink: &dyn Sink, claimed: &Claimed, snapshot: &
     let status = Status::from_text(&snapshot.status);
     let has_a_say = sink.has_a_say(&status, claimed.receipt.as_ref());
     if let Some(reason) = leaves_out(rules, claimed, snapshot, &status, has_a_say) {
-        return Some(Plan::Skip(reason));
+        let stands = matches!(status, Status::Placed | Status::Rejected) && claimed.progress.applied.is_some();
+        return Some(Plan::Skip { reason, alert: stands.then(|| went_back(&status)) });
     }
     if status == Status::Cancelled && !claimed.progress.possibly_stands() && !has_a_say {
-        return Some(Plan::Skip(SkipReason::CancelledBeforeSent));
+        return Some(Plan::skip(SkipReason::CancelledBeforeSent));
     }
     if let Some(wait) = rules.stable_for.checked_sub(snapshot.age).filter(|wait| !wait.is_zero()) {
         return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
@@ -38,6 +39,17 @@ pub fn judge(rules: &SinkCommon, sink: &dyn Sink, claimed: &Claimed, snapshot: &
         return dependency(rules, claimed, snapshot, &status);
     }
     None
+}
+
+/// No documented step leads from accepted or cancelled back there.
+fn went_back(status: &Status) -> Alert {
+    Alert {
+        cause: "status_went_back",
+        about: About::Order,
+        detail: format!(
+            "it is {status} again after it was brought here: what stands at the destination was left alone"
+        ),
+    }
 }
 
 /// Waiters look again after this.
@@ -57,7 +69,7 @@ fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status
     }
     match rules.dependency_wait.checked_sub(snapshot.owed_for).filter(|left| !left.is_zero()) {
         Some(left) => wait(left.min(SWEEP)),
-        None => Some(Plan::Skip(SkipReason::NoCounterpart)),
+        None => Some(Plan::skip(SkipReason::NoCounterpart)),
     }
 }
 

@@ -209,7 +209,7 @@ pub enum Plan {
     /// counts as applied, without a call.
     Settled(Receipt),
     /// Nothing is owed.
-    Skip(SkipReason),
+    Skip { reason: SkipReason, alert: Option<Alert> },
     /// Not yet: look again after the wait.
     Wait { wait: Duration, waiting_for: WaitingFor },
     /// This step would be sent, but not before a person lets the sink write: look again after the wait.
@@ -222,6 +222,43 @@ pub enum Plan {
     Park { reason: &'static str, hint: String, curable: bool },
 }
 
+impl Plan {
+    /// Nothing is owed, and nobody has to know.
+    pub fn skip(reason: SkipReason) -> Self {
+        Self::Skip { reason, alert: None }
+    }
+}
+
+/// What a person should know although the delivery itself waits for nobody. One is open per cause and subject; the same
+/// again only counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Fixed code. One that is also the delivery's notice ends with that notice.
+    pub cause: &'static str,
+    pub about: About,
+    /// What happened and what to do. No personal data.
+    pub detail: String,
+}
+
+/// What an alert is about, inside its sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// The order of the delivery that raises it.
+    Order,
+    /// What many orders share, by its name there: a vendor, a location.
+    Shared(String),
+}
+
+impl Alert {
+    /// As `alerts.subject` has it.
+    pub fn subject(&self, key: &DeliveryKey) -> String {
+        match &self.about {
+            About::Order => format!("{}/{}", key.sink, key.order),
+            About::Shared(name) => format!("{}/{name}", key.sink),
+        }
+    }
+}
+
 /// What is known to stand in the destination after a step, merged into the delivery's receipt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {
@@ -231,6 +268,7 @@ pub struct Receipt {
     pub receipt: Option<serde_json::Value>,
     /// Something a person should know about a delivery that stands as well as it can.
     pub notice: Option<String>,
+    pub alert: Option<Alert>,
 }
 
 /// What one attempt told us. A sink reports; only `delivery::decide` chooses what happens next.

@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use crate::{
     config::{SinkKind, SinkSettings},
     domain::{
-        delivery::{DeliveryKey, Outcome, Plan, Progress, Receipt, State, Step},
+        delivery::{DeliveryKey, Outcome, Plan, Progress, Reason, Receipt, State, Step},
         ids::Version,
         limits::LearnedLimit,
         money::Breakdown,
@@ -169,6 +169,11 @@ pub trait Sink: Send + Sync + 'static {
     /// How long after an effect a look-up certainly sees it. None: it may never, so not seeing it proves nothing.
     fn visible_after(&self) -> Option<Duration> {
         None
+    }
+
+    /// What a person should do about [`Outcome::Blocked`].
+    fn blocked_hint(&self, _reason: Reason) -> &'static str {
+        "the destination refuses our credentials or rights: mend them; a probe goes on by itself"
     }
 
     /// Whether a version of this status needs the result of the sink named by `after`.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Result, StoreError, millis};
 use crate::domain::{
-    delivery::{DeliveryKey, Progress, STANDS, State},
+    delivery::{Alert, DeliveryKey, Progress, STANDS, State},
     ids::{OrderId, OrderKey, SinkName, SourceName, Version},
 };
 
@@ -659,6 +659,8 @@ pub struct Settlement {
     pub external_id: Option<String>,
     pub receipt: Option<serde_json::Value>,
     pub notice: Option<String>,
+    /// Raised if the row moves.
+    pub alert: Option<Alert>,
     pub last_error: Option<String>,
     pub attempt: AttemptRecord,
 }
@@ -733,8 +735,8 @@ pub enum Superseding {
     InTurn,
 }
 
-/// Records attempts, moves the rows whose lease is still ours, and raises an alert for each parked one. Returns the rows
-/// that moved; the attempts are recorded in any case.
+/// Records attempts, moves the rows whose lease is still ours, and raises an alert for each parked one and for each that
+/// carries one; the alert of a notice ends with it. Returns the rows that moved; the attempts are recorded in any case.
 pub async fn settle(
     db: impl PgExecutor<'_>,
     sink: &SinkName,
@@ -758,7 +760,7 @@ pub async fn settle(
                       external_id, receipt, notice, last_error, n)
         ), locked AS MATERIALIZED (
             -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
-            SELECT i.n
+            SELECT i.n, d.notice
             FROM input i
             JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
             -- A late answer settles the doubt about its own sending. Of the same step sent again since it says nothing.
@@ -809,15 +811,36 @@ pub async fn settle(
             FROM input i
             JOIN locked l USING (n)
             WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
-            RETURNING d.source, d.order_id, d.state, d.open
+            RETURNING i.n, d.source, d.order_id, d.state, d.open, d.notice, l.notice AS notice_before
         ), alerted AS (
-            INSERT INTO alerts AS a (cause, subject, detail)
-            SELECT 'dead_letter', $1 || '/' || m.source || '/' || m.order_id, 'a delivery waits for a person'
-            FROM moved m
-            WHERE m.state = 'parked' OR m.state = 'in_doubt' AND NOT m.open
-            ORDER BY m.source, m.order_id
+            INSERT INTO alerts AS a (cause, subject, detail, count)
+            SELECT r.cause, r.subject, min(r.detail), count(*)
+            FROM (
+                SELECT 'dead_letter' AS cause, $1 || '/' || m.source || '/' || m.order_id AS subject,
+                       'a delivery waits for a person' AS detail
+                FROM moved m
+                WHERE m.state = 'parked' OR m.state = 'in_doubt' AND NOT m.open
+                UNION ALL
+                SELECT told.cause, told.subject, told.detail
+                FROM unnest($35::bigint[], $36::text[], $37::text[], $38::text[]) AS told (n, cause, subject, detail)
+                JOIN moved m USING (n)
+            ) r
+            GROUP BY r.cause, r.subject
+            ORDER BY r.cause, r.subject
             ON CONFLICT (cause, subject) WHERE resolved_at IS NULL DO UPDATE
-            SET count = a.count + 1, last_seen_at = now()
+            SET count = a.count + EXCLUDED.count, last_seen_at = now(), detail = EXCLUDED.detail
+        ), calmed AS (
+            UPDATE alerts a
+            SET resolved_at = now() + $2 * interval '1 millisecond'
+            FROM moved m
+            CROSS JOIN LATERAL (
+                SELECT open.id
+                FROM alerts open
+                WHERE open.cause = m.notice_before AND open.subject = $1 || '/' || m.source || '/' || m.order_id
+                  AND open.resolved_at IS NULL
+                LIMIT 1
+            ) past
+            WHERE m.notice IS DISTINCT FROM m.notice_before AND a.id = past.id
         ), recorded AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
                                   http_status, reason, request_digest, response_excerpt)
@@ -875,6 +898,10 @@ pub async fn settle(
         &c.a_excerpt[..] as _,
         superseding == Superseding::Newest,
         &c.a_again[..],
+        &c.told_by[..],
+        &c.told_cause[..] as _,
+        &c.told_subject[..],
+        &c.told_detail[..] as _,
     )
     .fetch_all(db)
     .await
@@ -923,6 +950,10 @@ struct Columns<'a> {
     a_digest: Vec<Option<&'a [u8]>>,
     a_excerpt: Vec<Option<&'a str>>,
     a_again: Vec<bool>,
+    told_by: Vec<i64>,
+    told_cause: Vec<&'a str>,
+    told_subject: Vec<String>,
+    told_detail: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
@@ -971,6 +1002,12 @@ impl<'a> Columns<'a> {
         self.receipt.push(s.receipt.as_ref());
         self.notice.push(s.notice.as_deref());
         self.last_error.push(s.last_error.as_deref());
+        if let Some(alert) = &s.alert {
+            self.told_by.push(self.source.len() as i64);
+            self.told_cause.push(alert.cause);
+            self.told_subject.push(alert.subject(&s.key));
+            self.told_detail.push(&alert.detail);
+        }
         let Some(outcome) = s.attempt.outcome else { return };
         self.a_source.push(source);
         self.a_order_id.push(order_id);

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod alerts;
 mod backfill;
 mod breaker;
 mod budgets;
@@ -31,6 +32,7 @@ mod g8_self_healing;
 mod g9_replicas;
 mod ingest;
 mod kills;
+mod lanes;
 mod migrations;
 mod model;
 mod modes;

@@ -48,6 +48,7 @@ struct Said {
     findings: VecDeque<Finding>,
     unprepared: VecDeque<Outcome>,
     is_prepared: bool,
+    plans: VecDeque<Plan>,
     waits: bool,
     calls: Vec<Call>,
 }
@@ -87,6 +88,11 @@ impl Puppet {
         self.said().findings.push_back(finding);
     }
 
+    /// For the next version, instead of a step.
+    pub fn plans(&self, plan: Plan) {
+        self.said().plans.push_back(plan);
+    }
+
     pub fn is_not_prepared(&self, outcome: Outcome) {
         self.said().unprepared.push_back(outcome);
     }
@@ -116,7 +122,11 @@ impl Sink for Puppet {
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
-        if !self.said().is_prepared {
+        let mut said = self.said();
+        if let Some(plan) = said.plans.pop_front() {
+            return plan;
+        }
+        if !said.is_prepared {
             return Plan::Unread;
         }
         Plan::Send(Step {
