@@ -65,10 +65,8 @@ impl Driver {
         let (doubtful, fresh): (Vec<Held>, Vec<Held>) =
             batch.into_iter().partition(|held| held.claimed.pending.is_some());
         let given_back = |held: &Held| self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
-        let mut ended: Vec<Ended> = stale
-            .iter()
-            .map(|held| Ended { settlement: given_back(held), signal: Signal::Silent })
-            .collect();
+        let mut ended: Vec<Ended> =
+            stale.iter().map(|held| Ended { settlement: given_back(held), signal: Signal::Silent }).collect();
         if !doubtful.is_empty() {
             ended.extend(self.settle_doubts(doubtful, started).await);
         }

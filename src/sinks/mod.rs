@@ -3,6 +3,7 @@
 //! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
+pub mod godatafeed;
 pub mod http;
 pub mod oauth;
 #[cfg(feature = "failpoints")]
@@ -15,10 +16,11 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use crate::{
-    config::{SinkKind, SinkSettings},
+    clock::Clock,
+    config::{SinkCommon, SinkKind, SinkSettings},
     domain::{
         delivery::{DeliveryKey, Outcome, Plan, Progress, Reason, Receipt, State, Step},
-        ids::Version,
+        ids::{SinkName, Version},
         limits::LearnedLimit,
         money::Breakdown,
         order::{Order, Status},
@@ -203,17 +205,25 @@ pub enum BuildError {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Builds a sink from its settings: the registry of kinds.
-pub fn build(settings: &SinkSettings) -> Result<Arc<dyn Sink>, BuildError> {
+pub fn build(name: &SinkName, settings: &SinkSettings, clock: &Clock) -> Result<Arc<dyn Sink>, BuildError> {
     let common = &settings.common;
-    let client = crate::http::client_builder()
+    let client = client(common)?;
+    Ok(match &settings.kind {
+        SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
+        SinkKind::Godatafeed(feed) => {
+            Arc::new(godatafeed::Godatafeed::build(feed, common.request_timeout, client, name, clock))
+        }
+        #[cfg(feature = "failpoints")]
+        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
+    })
+}
+
+/// The HTTP client of a sink.
+pub fn client(common: &SinkCommon) -> Result<reqwest::Client, BuildError> {
+    crate::http::client_builder()
         .user_agent(concat!("scoffable-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT.min(common.request_timeout))
         .pool_max_idle_per_host(common.concurrency as usize)
         .build()
-        .map_err(|error| BuildError::Client(error.without_url()))?;
-    Ok(match &settings.kind {
-        SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
-        #[cfg(feature = "failpoints")]
-        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
-    })
+        .map_err(|error| BuildError::Client(error.without_url()))
 }

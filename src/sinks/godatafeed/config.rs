@@ -20,7 +20,6 @@ use crate::{
     },
     sinks::oauth::Bearer,
 };
-use secrecy::ExposeSecret;
 
 /// Source: GoDataFeed API v1 and v2 Reference, introduction.
 const BASE_URL: &str = "https://api.godatafeed.com";
@@ -583,13 +582,8 @@ impl RawFields {
     fn validate(self, section: &mut Section<'_>) -> Option<Fields> {
         // Assumed: all of them. Tests and the simulator rely on them.
         let fields = Fields {
-            destination_number: word(
-                "destination_number",
-                self.destination_number,
-                "destinationOrderNumber",
-                section,
-            )
-            .unwrap_or_default(),
+            destination_number: word("destination_number", self.destination_number, "destinationOrderNumber", section)
+                .unwrap_or_default(),
             status: word("status", self.status, "status", section).unwrap_or_default(),
             ship_date: word("ship_date", self.ship_date, "shipDate", section).unwrap_or_default(),
             tracking_number: word("tracking_number", self.tracking_number, "trackingNumber", section)
@@ -632,4 +626,3 @@ impl RawCarriers {
         Some(Carriers { uber: uber?, vendor: vendor?, collection: collection? })
     }
 }
-

@@ -155,7 +155,9 @@ enum Found {
     Order(Held),
     /// It is not there, or that is not known yet.
     Instead(Plan),
-    Nowhere { next_in: Duration },
+    Nowhere {
+        next_in: Duration,
+    },
 }
 
 struct Planning<'a> {
@@ -326,7 +328,11 @@ impl Planning<'_> {
             return None;
         }
         let held = Held { changed_number: Some(number.to_owned()), ..held.clone() };
-        Some(Plan::Note(Receipt { notice: Some(NUMBER_CHANGED.to_owned()), alert: alert(NUMBER_CHANGED), ..held.known() }))
+        Some(Plan::Note(Receipt {
+            notice: Some(NUMBER_CHANGED.to_owned()),
+            alert: alert(NUMBER_CHANGED),
+            ..held.known()
+        }))
     }
 
     fn cancel(&self, held: Option<Held>) -> Plan {
@@ -388,11 +394,7 @@ impl Planning<'_> {
             _ if held.changed_number.is_some() && stands => Some(NUMBER_CHANGED),
             _ => None,
         };
-        Plan::Settled(Receipt {
-            notice: notice.map(str::to_owned),
-            alert: notice.and_then(alert),
-            ..held.known()
-        })
+        Plan::Settled(Receipt { notice: notice.map(str::to_owned), alert: notice.and_then(alert), ..held.known() })
     }
 }
 
