@@ -122,7 +122,7 @@ impl Client {
 
     async fn list_pages(&self, errand: &mut Errand, now: DateTime<Utc>) -> Result<Listing, Answer> {
         let paging = self.settings.paging.as_ref();
-        let (mut orders, mut is_cut, mut page_number) = (Vec::new(), false, 1);
+        let (mut orders, mut is_cut, mut is_unreadable, mut page_number) = (Vec::new(), false, false, 1);
         loop {
             let mut call = Call { most: MAX_LIST, ..Call::of(&self.settings.templates.list) };
             if let Some(paging) = paging {
@@ -133,7 +133,7 @@ impl Client {
             let page = self.page(&answer, now)?;
             if page.n_unreadable > 0 {
                 warn!(sink.name = %self.sink, orders = page.n_unreadable, "listed orders without id or number left out");
-                is_cut = true;
+                is_unreadable = true;
             }
             orders.extend(page.orders);
             match paging {
@@ -151,7 +151,8 @@ impl Client {
         if is_cut {
             warn!(sink.name = %self.sink, orders = orders.len(), "list of new orders may be cut: configure `paging`");
         }
-        Ok(Listing::of(orders, is_cut, now))
+        // While pages are read others may take orders over, and what stood behind them moves to a page that was read.
+        Ok(Listing::of(orders, is_cut || is_unreadable || page_number > 1, now))
     }
 
     fn page(&self, answer: &Read, now: DateTime<Utc>) -> Result<wire::Page, Answer> {

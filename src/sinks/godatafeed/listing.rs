@@ -32,7 +32,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    pub fn of(orders: Vec<Listed>, is_cut: bool, read_at: DateTime<Utc>) -> Self {
+    pub fn of(orders: Vec<Listed>, may_be_cut: bool, read_at: DateTime<Utc>) -> Self {
         let ids = orders.iter().map(|order| order.gdf_id.clone()).collect();
         let mut by_number = BTreeMap::<String, Vec<Listed>>::new();
         for order in orders.into_iter().filter(|order| order.is_of_channel) {
@@ -42,7 +42,7 @@ impl Listing {
                 same.push(order);
             }
         }
-        Self { read_at, by_number, ids, may_be_cut: is_cut }
+        Self { read_at, by_number, ids, may_be_cut }
     }
 
     /// Those of the channel under this number.

@@ -433,4 +433,4 @@ fn park(reason: &'static str, hint: &str, curable: bool) -> Plan {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

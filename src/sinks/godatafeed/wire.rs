@@ -147,3 +147,93 @@ pub fn shipment(shipment: Shipment<'_>, settings: &GodatafeedSettings) -> String
 pub fn cancellation(settings: &GodatafeedSettings) -> String {
     body(&[(&settings.fields.status, &settings.literals.cancelled)])
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sinks::godatafeed::plan::tests::settings;
+
+    fn read(answer: &Value, keys: &[(&str, &str)]) -> Result<Page, Unreadable> {
+        page(answer.to_string().as_bytes(), &settings(keys))
+    }
+
+    fn sample() -> Value {
+        json!({
+            "id": "G-300417", "marketplaceOrderNumber": "5512087", "marketplace": "Scoffable", "status": "NEW",
+            "orderDate": "2026-03-14T18:02:11Z"
+        })
+    }
+
+    #[test]
+    fn a_list_is_found_where_it_may_be() {
+        for answer in [json!([sample()]), json!({"orders": [sample()]}), json!({"data": [sample()], "errors": []})] {
+            let page = read(&answer, &[]).unwrap();
+            let listed = Listed {
+                gdf_id: "G-300417".to_owned(),
+                number: "5512087".to_owned(),
+                purchased_at: Some("2026-03-14T18:02:11Z".parse().unwrap()),
+                is_of_channel: true,
+            };
+            assert_eq!(page, Page { orders: vec![listed], n_orders: 1, n_unreadable: 0 }, "{answer}");
+        }
+        let deep = json!({"result": {"list": [{"order": {"key": 7, "ref": " 12 "}}]}});
+        let keys =
+            [("pointers.orders", "/result/list"), ("pointers.id", "/order/key"), ("pointers.number", "/order/ref")];
+        let page = read(&deep, &keys).unwrap();
+        assert_eq!((page.orders[0].gdf_id.as_str(), page.orders[0].number.as_str()), ("7", "12"));
+    }
+
+    #[test]
+    fn only_new_orders_of_the_channel_count_and_a_time_without_offset_is_none() {
+        let with = |key: &str, value: Value| {
+            let mut order = sample();
+            order[key] = value;
+            order
+        };
+        let answer = json!([
+            with("status", json!("SHIPPED")),
+            with("marketplace", json!("Elsewhere")),
+            with("orderDate", json!("2026-03-14T18:02:11")),
+            with("id", Value::Null),
+        ]);
+
+        let page = read(&answer, &[("channel_name", "Scoffable")]).unwrap();
+
+        let seen: Vec<_> =
+            page.orders.iter().map(|order| (order.is_of_channel, order.purchased_at.is_some())).collect();
+        assert_eq!(seen, [(false, true), (true, false)]);
+        assert_eq!((page.n_orders, page.n_unreadable), (4, 1));
+    }
+
+    #[test]
+    fn an_answer_without_a_list_says_what_is_wrong_with_it() {
+        assert_eq!(page(b"<html>", &settings(&[])), Err(Unreadable::NotJson));
+        assert_eq!(read(&json!({"error": "no"}), &[]), Err(Unreadable::Failed));
+        assert_eq!(read(&json!({"items": []}), &[]), Err(Unreadable::Elsewhere));
+        assert_eq!(read(&json!([{"no": 1}, {"no": 2}]), &[]), Err(Unreadable::Elsewhere));
+        assert_eq!(read(&json!([]), &[]).unwrap().n_orders, 0);
+    }
+
+    #[test]
+    fn an_error_inside_a_good_answer_is_one_unless_it_is_empty() {
+        let fine =
+            ["", "ok", "{}", "[]", r#"{"error":null}"#, r#"{"errors":[]}"#, r#"{"Error":""}"#, r#"{"error":{}}"#];
+        for body in fine {
+            assert!(!tells_error(body.as_bytes()), "{body}");
+        }
+        for body in [r#"{"error":"x"}"#, r#"{"errors":["x"]}"#, r#"{"Error":{"code":1}}"#, r#"{"error":true}"#] {
+            assert!(tells_error(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_status_of_one_order_is_found_where_it_may_be() {
+        for body in [r#"{"status":"SHIPPED"}"#, r#"{"order":{"status":"SHIPPED"}}"#, r#"{"data":{"status":"SHIPPED"}}"#]
+        {
+            assert_eq!(status(body.as_bytes(), &settings(&[])).as_deref(), Some("SHIPPED"));
+        }
+        assert_eq!(status(b"{}", &settings(&[])), None);
+    }
+}
