@@ -18,6 +18,8 @@ use crate::{
 pub const TOKEN: &str = "simulator-token";
 pub const STREAM: &str = "127.0.0.1:9471";
 pub const RECEIVER: &str = "127.0.0.1:9472";
+pub const GODATAFEED: &str = "127.0.0.1:9474";
+pub const GODATAFEED_TOKEN: &str = "simulator-gdf-token";
 pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
 
 #[derive(Debug, Args)]
@@ -45,6 +47,9 @@ pub struct SimulateArgs {
     /// Address of the webhook receiver
     #[arg(long, default_value = RECEIVER, value_name = "ADDRESS")]
     receiver: SocketAddr,
+    /// Address of GoDataFeed, version 1
+    #[arg(long, default_value = GODATAFEED, value_name = "ADDRESS")]
+    godatafeed: SocketAddr,
     /// Enforce the documented limits of 30 requests a minute per token and 60 per account
     #[arg(long)]
     limits: bool,
@@ -56,6 +61,7 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
     let simulation = simulator::run(SimulateOptions {
         scoffable_listen: args.stream,
         webhook_listen: args.receiver,
+        godatafeed_listen: Some(args.godatafeed),
         orders: args.orders,
         seed: args.seed,
         chaos: args.chaos,
@@ -63,12 +69,16 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
         limits: if args.limits { Limits::DOCUMENTED } else { Limits::NONE },
         token: TOKEN.to_owned(),
         webhook_secret: SIGNING_SECRET.to_owned(),
+        godatafeed_token: GODATAFEED_TOKEN.to_owned(),
         ..SimulateOptions::default()
     })
     .await
     .map_err(anyhow::Error::from)?;
     writeln!(out, "order stream      {}  (token {TOKEN})", simulation.scoffable.base_url())?;
     writeln!(out, "webhook receiver  {}  (signing secret {SIGNING_SECRET})", simulation.webhook.url())?;
+    if let Some(godatafeed) = &simulation.godatafeed {
+        writeln!(out, "GoDataFeed        {}  (token {GODATAFEED_TOKEN})", godatafeed.url())?;
+    }
     writeln!(out, "Ctrl-C ends it.")?;
     lifecycle.drain().cancelled().await;
     simulation.stop().await;

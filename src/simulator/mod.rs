@@ -6,12 +6,13 @@
 //! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`token`] is
 //! the OAuth endpoint of those that have one.
 //!
-//! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`; tests start what they
-//! need, also a [`till`] that no real system is: the hardest destination we can think of. A new destination adds a file
+//! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`, and for `simulate` also
+//! [`godatafeed`]; tests start what they need, also a [`till`] that no real system is: the hardest destination we can think of. A new destination adds a file
 //! and uses the shared parts.
 
 pub mod digest;
 pub mod faults;
+pub mod godatafeed;
 pub mod journal;
 pub mod ledger;
 pub mod limits;
@@ -31,6 +32,7 @@ use serde_json::{Value, json};
 
 use self::{
     faults::Chaos,
+    godatafeed::{Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
     world::{Breakage, World, WorldOptions},
@@ -40,11 +42,16 @@ use crate::clock::Clock;
 /// The token's name in the journal of a simulation started by [`run`].
 pub const TOKEN_ID: &str = "main";
 
+/// How much later than in the stream an order is found in GoDataFeed: minutes in truth, too long to watch.
+const IMPORT_DELAY: Duration = Duration::from_secs(5);
+
 /// What to simulate.
 #[derive(Clone)]
 pub struct SimulateOptions {
     pub scoffable_listen: SocketAddr,
     pub webhook_listen: SocketAddr,
+    /// None: GoDataFeed is not simulated.
+    pub godatafeed_listen: Option<SocketAddr>,
     pub orders: usize,
     pub seed: u64,
     pub chaos: Chaos,
@@ -54,6 +61,8 @@ pub struct SimulateOptions {
     pub token: String,
     /// `whsec_` and base64.
     pub webhook_secret: String,
+    /// The token GoDataFeed accepts.
+    pub godatafeed_token: String,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
     /// How many versions to mix in that cannot be read.
@@ -69,6 +78,7 @@ impl Default for SimulateOptions {
         Self {
             scoffable_listen: scoffable.listen,
             webhook_listen: webhook.listen,
+            godatafeed_listen: None,
             orders: world.orders,
             seed: world.seed,
             chaos: Chaos::None,
@@ -76,6 +86,7 @@ impl Default for SimulateOptions {
             limits: scoffable.limits,
             token: scoffable.grants[0].token.clone(),
             webhook_secret: webhook.secret,
+            godatafeed_token: GoDataFeedOptions::default().token,
             payload_bytes: None,
             broken: 0,
             page_latency: Duration::ZERO,
@@ -102,17 +113,20 @@ pub enum SimulatorError {
     Stream(SocketAddr, #[source] std::io::Error),
     #[error("the simulated webhook receiver cannot be started")]
     Webhook(#[source] WebhookSimError),
+    #[error("the simulated GoDataFeed cannot listen on {0}")]
+    GoDataFeed(SocketAddr, #[source] std::io::Error),
 }
 
-/// Both simulators at work on one world. Dropping it stops them at once.
+/// The simulators at work on one world. Dropping it stops them at once.
 #[derive(Debug)]
 pub struct Simulation {
     pub world: Arc<World>,
     pub scoffable: ScoffableSim,
     pub webhook: WebhookSim,
+    pub godatafeed: Option<GoDataFeedSim>,
 }
 
-/// Makes up a world and starts the order stream and the webhook receiver.
+/// Makes up a world and starts the order stream, the webhook receiver, and whatever else is to be simulated.
 pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError> {
     let seed = options.seed;
     let epoch = match options.pace {
@@ -144,21 +158,50 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         .map_err(|error| SimulatorError::Stream(options.scoffable_listen, error))?;
     let webhook = WebhookSim::start(WebhookOptions {
         listen: options.webhook_listen,
-        secret: options.webhook_secret,
+        secret: options.webhook_secret.clone(),
         chaos: options.chaos,
         seed,
-        clock: options.clock,
+        clock: options.clock.clone(),
         ..WebhookOptions::default()
     })
     .await
     .map_err(SimulatorError::Webhook)?;
-    Ok(Simulation { world, scoffable, webhook })
+    let godatafeed = match options.godatafeed_listen {
+        Some(listen) => {
+            let started = start_godatafeed(listen, &options, &world).await;
+            Some(started.map_err(|error| SimulatorError::GoDataFeed(listen, error))?)
+        }
+        None => None,
+    };
+    Ok(Simulation { world, scoffable, webhook, godatafeed })
+}
+
+/// With the orders of the world; some of them are odd where there is chaos.
+async fn start_godatafeed(
+    listen: SocketAddr,
+    options: &SimulateOptions,
+    world: &World,
+) -> std::io::Result<GoDataFeedSim> {
+    let &SimulateOptions { chaos, seed, pace, .. } = options;
+    let godatafeed = GoDataFeedSim::start(GoDataFeedOptions {
+        listen,
+        token: options.godatafeed_token.clone(),
+        chaos,
+        seed,
+        clock: options.clock.clone(),
+        ..GoDataFeedOptions::default()
+    })
+    .await?;
+    let oddities = if chaos == Chaos::None { Oddities::None } else { Oddities::Dealt { seed } };
+    godatafeed.import_world(world, &Feed { pace, delay: IMPORT_DELAY, oddities, ..Feed::default() });
+    Ok(godatafeed)
 }
 
 impl Simulation {
     /// Counts, the ledger in short, violations. The same stands at `GET /_sim/state` of each simulator for its part.
     pub fn state(&self) -> Value {
-        json!({"scoffable": self.scoffable.state(), "webhook": self.webhook.state()})
+        let godatafeed = self.godatafeed.as_ref().map(GoDataFeedSim::state);
+        json!({"scoffable": self.scoffable.state(), "webhook": self.webhook.state(), "godatafeed": godatafeed})
     }
 
     /// Everything was published and read, so far as the stream can tell.
@@ -169,6 +212,9 @@ impl Simulation {
     pub async fn stop(self) {
         self.scoffable.stop().await;
         self.webhook.stop().await;
+        if let Some(godatafeed) = self.godatafeed {
+            godatafeed.stop().await;
+        }
     }
 }
 

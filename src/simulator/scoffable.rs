@@ -60,6 +60,16 @@ pub enum Pace {
     Over(Duration),
 }
 
+impl Pace {
+    /// When what stands at this position of so many comes about, since the start.
+    pub fn due(self, position: usize, count: usize) -> Duration {
+        match self {
+            Self::AtOnce => Duration::ZERO,
+            Self::Over(whole) => whole / count.max(1) as u32 * position as u32,
+        }
+    }
+}
+
 /// `None` switches a limit off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -307,12 +317,8 @@ impl ScoffableSim {
 impl Stream {
     fn of(world: &World, pace: Pace, started_at: DateTime<Utc>) -> Self {
         let mut stream = Self::default();
-        let count = world.versions.len().max(1) as u32;
         for (position, version) in world.versions.iter().enumerate() {
-            let due = match pace {
-                Pace::AtOnce => Duration::ZERO,
-                Pace::Over(whole) => whole / count * position as u32,
-            };
+            let due = pace.due(position, world.versions.len());
             stream.push(
                 version.order_id.clone(),
                 Item {

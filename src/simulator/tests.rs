@@ -182,3 +182,19 @@ async fn orders_that_appear_over_time_bear_recent_dates_and_none_in_the_future()
     assert!(epoch > chrono::Utc::now() - chrono::TimeDelta::days(4));
     assert!(!simulation.is_drained());
 }
+
+#[tokio::test]
+async fn godatafeed_is_simulated_when_asked_for_with_the_orders_of_the_same_world() {
+    assert!(run(options(Chaos::None, 1)).await.expect("free ports").godatafeed.is_none());
+    let clock = Clock::default();
+    let godatafeed_listen = Some(GoDataFeedOptions::default().listen);
+    let simulation = run(SimulateOptions { godatafeed_listen, clock: clock.clone(), ..options(Chaos::None, 1) }).await;
+    let simulation = simulation.expect("free ports");
+
+    clock.advance(IMPORT_DELAY);
+
+    let state = &simulation.state()["godatafeed"];
+    assert_eq!(state["orders"]["new"], simulation.world.orders.len());
+    assert_eq!(state["n_violations"], 0);
+    simulation.stop().await;
+}
