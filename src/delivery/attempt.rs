@@ -91,8 +91,7 @@ impl Driver {
         };
         let lacking: Vec<Held> = fresh.into_iter().filter_map(|held| sort(held, None)).collect();
         if let Some(first) = lacking.first() {
-            // If it cannot be had although the read went well, it was outdated at once: the next claim reads again.
-            let unread = self.prepared(first, started).await.err().unwrap_or_else(outdated);
+            let unread = self.read_for(first, started).await;
             for held in lacking {
                 sort(held, Some(&unread));
             }
@@ -110,23 +109,16 @@ impl Driver {
         ended
     }
 
-    /// Reads what many orders share. Its calls are made on this delivery's account.
-    async fn prepared(&self, held: &Held, now: DateTime<Utc>) -> Result<(), Answer> {
+    /// Reads what many orders share. Returns how many calls that took, or the answer that ended it.
+    pub(super) async fn prepared(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
         let limit = self.call_limit();
         let unsent = |reason, not_before| Outcome::Retry { reason, sent: Sent::No, not_before };
         let answer = match tokio::time::timeout(limit, AssertUnwindSafe(self.sink.prepare(now)).catch_unwind()).await {
-            Ok(Ok(Ok(calls))) => {
-                held.spend_calls(calls);
-                return Ok(());
-            }
+            Ok(Ok(Ok(calls))) => return Ok(calls),
             Ok(Ok(Err(answer))) => answer,
             Ok(Err(_)) => unsent(Reason::Panicked, None).into(),
             Err(_) => unsent(Reason::Timeout, None).into(),
         };
-        if answer.calls_beside > 0 {
-            held.spend_calls(1);
-            self.note_limits(held, &Answer { calls_beside: answer.calls_beside - 1, ..answer.clone() }).await;
-        }
         // Whatever became of a read, no order was sent by it.
         let outcome = match answer.outcome {
             Outcome::Unknown { reason } => unsent(reason, None),
@@ -134,6 +126,23 @@ impl Driver {
             other => other,
         };
         Err(Answer { outcome, ..answer })
+    }
+
+    /// The same on a delivery's account. If what a plan lacks cannot be had although the read went well, it was outdated at
+    /// once: the next claim reads again.
+    async fn read_for(&self, held: &Held, now: DateTime<Utc>) -> Answer {
+        match self.prepared(now).await {
+            Ok(calls) => {
+                held.spend_calls(calls);
+                outdated()
+            }
+            Err(answer) => {
+                held.spend_calls(answer.calls_beside);
+                let answer = Answer { calls_beside: 0, ..answer };
+                self.note_limits(held, &answer).await;
+                answer
+            }
+        }
     }
 
     /// The step to send now, or what was decided instead. `unread` is what came of reading what the plan lacked.

@@ -1,4 +1,5 @@
-//! A dry run: what would be done for deliveries as they stand now. Nothing is leased, sent or written.
+//! A dry run: what would be done for deliveries as they stand now. Nothing is leased, sent or written; what many orders share
+//! at a destination may be read there.
 
 use serde::Serialize;
 
@@ -48,7 +49,7 @@ pub enum Action {
         step: Step,
         waiting_for: String,
     },
-    /// First the destination has to be asked for what many orders share.
+    /// What many orders share at the destination could not be read.
     Read,
     Park {
         reason: String,
@@ -64,7 +65,7 @@ pub enum Action {
 
 impl Driver {
     /// Plans pending deliveries in the order in which they would be claimed, or those of some orders in whatever state.
-    /// Reads that many orders share are not brought up to date for it.
+    /// What many orders share at the destination is read for it, if a plan lacks it and it can be had.
     pub async fn preview(
         &self,
         source: Option<&SourceName>,
@@ -73,17 +74,23 @@ impl Driver {
     ) -> Result<Vec<Preview>, StoreError> {
         let peek = Peek { sink: &self.name, after: self.rules.after.as_ref(), source, order_ids, limit };
         let found = deliveries::peek(&self.pool, &peek, self.clock.offset_ms()).await?;
-        Ok(found.into_iter().map(|(state, claimed)| self.previewed(state, claimed)).collect())
+        let mut actions: Vec<Action> = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();
+        if actions.iter().any(|action| matches!(action, Action::Read)) && self.prepared(self.clock.wall()).await.is_ok()
+        {
+            actions = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();
+        }
+        let previews = found.into_iter().zip(actions).map(|((state, claimed), action)| Preview {
+            version: claimed.snapshot.as_ref().map_or(claimed.wanted, |snapshot| snapshot.version),
+            applied: claimed.progress.applied,
+            order: claimed.key.order,
+            state,
+            action,
+        });
+        Ok(previews.collect())
     }
 
     pub fn name(&self) -> &SinkName {
         &self.name
-    }
-
-    fn previewed(&self, state: State, claimed: Claimed) -> Preview {
-        let version = claimed.snapshot.as_ref().map_or(claimed.wanted, |snapshot| snapshot.version);
-        let action = self.action(state, &claimed);
-        Preview { order: claimed.key.order, state, applied: claimed.progress.applied, version, action }
     }
 
     fn action(&self, state: State, claimed: &Claimed) -> Action {

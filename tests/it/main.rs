@@ -30,6 +30,7 @@ mod g6_isolation;
 mod g7_explainable;
 mod g8_self_healing;
 mod g9_replicas;
+mod godatafeed;
 mod ingest;
 mod kills;
 mod lanes;

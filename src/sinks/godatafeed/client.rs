@@ -23,7 +23,7 @@ use tracing::warn;
 use super::{
     config::{Api, GodatafeedSettings},
     listing::{Listing, is_round},
-    plan::{ACKNOWLEDGE, CANCEL, Held, Reached, SHIP},
+    plan::{ACKNOWLEDGE, CANCEL, Held, Reached, SHIP, TAKEN_ELSEWHERE, is_first},
     template::{Place, Template},
     token::Auth,
     wire::{self, Unreadable},
@@ -209,19 +209,20 @@ impl Client {
             Outcome::Reject { reason: Reason::NotFound } => self.unknown_order(answer, &held.gdf_id, now),
             Outcome::Reject { reason: Reason::Redirected } => self.told(answer, common, now),
             Outcome::Reject { .. } => {
-                let outcome = match self.read_back(answer.status, held, step, errand, now).await {
-                    Some(true) => delivered(),
-                    Some(false) => common,
+                let (outcome, told) = match self.read_back(answer.status, held, step, errand, now).await {
+                    Some(true) if step.name == ACKNOWLEDGE && is_first(step) => (common, TAKEN_ELSEWHERE),
+                    Some(true) => (delivered(), REJECTED),
+                    Some(false) => (common, REJECTED),
                     // What a conflict is about is not known, so it may be about our own doing.
-                    None => Outcome::Unknown { reason: Reason::Conflict },
+                    None => (Outcome::Unknown { reason: Reason::Conflict }, REJECTED),
                 };
-                Answer { told: Some(REJECTED), ..self.told(answer, outcome, now) }
+                Answer { told: Some(told), ..self.told(answer, outcome, now) }
             }
             other => self.told(answer, other, now),
         }
     }
 
-    /// Whether what was refused stands all the same. None: it could not be found out.
+    /// Whether what was refused stands all the same, by whose doing ever. None: it could not be found out.
     async fn read_back(
         &self,
         status: StatusCode,

@@ -29,12 +29,14 @@ use crate::{
         delivery::{About, Alert, Plan, Receipt, Repeat, STANDS, SkipReason, State, Step, WaitingFor},
         order::Status,
     },
-    sinks::View,
+    sinks::{Told, View},
 };
 
 pub const ACKNOWLEDGE: &str = "acknowledge";
 pub const SHIP: &str = "ship";
 pub const CANCEL: &str = "cancel";
+/// At the end of the key of an acknowledgement that may have been sent before.
+const AGAIN: &str = ":again";
 
 /// How long until something is looked at again that a newer version or the other sink will tell.
 const TOLD_LATER: Duration = Duration::from_hours(6);
@@ -99,6 +101,17 @@ impl Held {
         Plan::Note(self.known())
     }
 }
+
+/// Whether no earlier acknowledgement of the order can have had an effect.
+pub fn is_first(acknowledgement: &Step) -> bool {
+    !acknowledgement.key.ends_with(AGAIN)
+}
+
+pub const TAKEN_ELSEWHERE: Told = Told {
+    reason: "taken_elsewhere",
+    hint: "it was new in GoDataFeed and is not any more, without our doing: somebody else took it over or cancelled it \
+           there; settle it there, then discard this",
+};
 
 /// Whether an order that is not accepted concerns us all the same.
 pub fn has_a_say(status: &Status, receipt: Option<&Value>, cancel_rejected: bool) -> bool {
@@ -204,7 +217,9 @@ impl Planning<'_> {
             return noted.note();
         }
         let body = wire::acknowledgement(&number, self.settings);
-        send(ACKNOWLEDGE, body, Repeat::Never, &Held { reached: Reached::Acknowledged, ..noted })
+        let step = step(ACKNOWLEDGE, body, Repeat::Never, &Held { reached: Reached::Acknowledged, ..noted });
+        let again = if is_possibly_acknowledged { AGAIN } else { "" };
+        Plan::Send(Step { key: step.key + again, ..step })
     }
 
     /// Finds the order among the new ones.
@@ -223,12 +238,7 @@ impl Planning<'_> {
         if listing.may_be_cut {
             return Found::Instead(wait(next_in.max(SHORTEST_WAIT), WaitingFor::Counterpart));
         }
-        Found::Instead(park(
-            "taken_elsewhere",
-            "it was new in GoDataFeed and is not any more, without our doing: somebody else took it over or cancelled it \
-             there; settle it there, then discard this",
-            true,
-        ))
+        Found::Instead(park(TAKEN_ELSEWHERE.reason, TAKEN_ELSEWHERE.hint, true))
     }
 
     fn match_up(&self, listing: &Listing, next_in: Duration) -> Found {
@@ -317,7 +327,7 @@ impl Planning<'_> {
             carrier: mapping::carrier(order, self.settings),
         };
         let body = wire::shipment(shipment, self.settings);
-        send(SHIP, body, Repeat::Once, &Held { reached: Reached::Shipped, ..held })
+        Plan::Send(step(SHIP, body, Repeat::Once, &Held { reached: Reached::Shipped, ..held }))
     }
 
     /// A second acknowledgement is never sent: what it would do is not documented.
@@ -379,7 +389,7 @@ impl Planning<'_> {
 
     fn send_cancel(&self, held: Held) -> Plan {
         let body = wire::cancellation(self.settings);
-        send(CANCEL, body, Repeat::Once, &Held { reached: Reached::Cancelled, ..held })
+        Plan::Send(step(CANCEL, body, Repeat::Once, &Held { reached: Reached::Cancelled, ..held }))
     }
 
     /// GoDataFeed holds as much of this version as it ever can.
@@ -413,15 +423,15 @@ fn alert(cause: &'static str) -> Option<Alert> {
     Some(Alert { cause, about: About::Order, detail: detail.to_owned() })
 }
 
-fn send(name: &str, body: String, repeat: Repeat, after: &Held) -> Plan {
-    Plan::Send(Step {
+fn step(name: &str, body: String, repeat: Repeat, after: &Held) -> Step {
+    Step {
         name: name.to_owned(),
         key: format!("{}:{name}", after.gdf_id),
         body,
         repeat,
         completes: false,
         receipt: Some(after.receipt()),
-    })
+    }
 }
 
 fn wait(wait: Duration, waiting_for: WaitingFor) -> Plan {
