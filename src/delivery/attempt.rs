@@ -39,11 +39,11 @@ pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(50);
 
 /// What is next for a claimed delivery.
-enum Next {
-    Step(Version, Step),
+enum Planned {
+    Step(Ready),
     Decided(Box<Ended>),
     /// What many orders share is to be read, and then it is planned again.
-    Read,
+    Lacking(Held),
 }
 
 /// A planned step whose lease holds until the deadline.
@@ -79,21 +79,30 @@ impl Driver {
     async fn bring(&self, fresh: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
         let mut ended = Vec::new();
         let mut steps: Vec<Ready> = Vec::new();
-        let mut sort = |held: Held, unread: Option<&Answer>| {
-            let planned = std::panic::catch_unwind(AssertUnwindSafe(|| self.next_step(&held, unread, started)));
-            match planned {
-                Ok(Next::Step(version, step)) => steps.push(Ready { deadline: held.deadline, held, version, step }),
-                Ok(Next::Decided(decided)) => ended.push(*decided),
-                Ok(Next::Read) => return Some(held),
-                Err(_) => ended.push(self.panicked(&held, None, started)),
+        let mut lacking = Vec::new();
+        for held in fresh {
+            match self.planned(held, started) {
+                Planned::Step(ready) => steps.push(ready),
+                Planned::Decided(decided) => ended.push(*decided),
+                Planned::Lacking(held) => lacking.push(held),
             }
-            None
-        };
-        let lacking: Vec<Held> = fresh.into_iter().filter_map(|held| sort(held, None)).collect();
+        }
         if let Some(first) = lacking.first() {
-            let unread = self.read_for(first, started).await;
-            for held in lacking {
-                sort(held, Some(&unread));
+            match self.read_for(first, started).await {
+                Ok(calls) => {
+                    for held in lacking {
+                        match self.planned(held, started) {
+                            Planned::Step(ready) => steps.push(ready),
+                            Planned::Decided(decided) if calls > 0 && decided.signal == Signal::Silent => {
+                                // Nothing was sent, but the destination answered.
+                                ended.push(Ended { signal: Signal::Well, ..*decided });
+                            }
+                            Planned::Decided(decided) => ended.push(*decided),
+                            Planned::Lacking(held) => ended.push(self.unread(&held, started, outdated())),
+                        }
+                    }
+                }
+                Err(answer) => ended.extend(lacking.iter().map(|held| self.unread(held, started, answer.clone()))),
             }
         }
         while let Some(first) = steps.pop() {
@@ -128,46 +137,54 @@ impl Driver {
         Err(Answer { outcome, ..answer })
     }
 
-    /// The same on a delivery's account. If what a plan lacks cannot be had although the read went well, it was outdated at
-    /// once: the next claim reads again.
-    async fn read_for(&self, held: &Held, now: DateTime<Utc>) -> Answer {
+    /// The same on a delivery's account.
+    async fn read_for(&self, held: &Held, now: DateTime<Utc>) -> Result<u32, Answer> {
         match self.prepared(now).await {
             Ok(calls) => {
                 held.spend_calls(calls);
-                outdated()
+                Ok(calls)
             }
             Err(answer) => {
                 held.spend_calls(answer.calls_beside);
                 let answer = Answer { calls_beside: 0, ..answer };
                 self.note_limits(held, &answer).await;
-                answer
+                Err(answer)
             }
         }
     }
 
-    /// The step to send now, or what was decided instead. `unread` is what came of reading what the plan lacked.
-    fn next_step(&self, held: &Held, unread: Option<&Answer>, started: DateTime<Utc>) -> Next {
-        self.planned_step(held, unread, started).unwrap_or_else(|decided| Next::Decided(Box::new(decided)))
+    fn unread(&self, held: &Held, started: DateTime<Utc>, answer: Answer) -> Ended {
+        self.ended(held, version_of(&held.claimed), None, started, answer)
     }
 
-    fn planned_step(&self, held: &Held, unread: Option<&Answer>, started: DateTime<Utc>) -> Result<Next, Ended> {
+    /// Plans a claimed delivery.
+    fn planned(&self, held: Held, started: DateTime<Utc>) -> Planned {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.planned_step(&held, started))) {
+            Ok(Ok(Some((version, step)))) => Planned::Step(Ready { deadline: held.deadline, held, version, step }),
+            Ok(Ok(None)) => Planned::Lacking(held),
+            Ok(Err(decided)) => Planned::Decided(decided),
+            Err(_) => Planned::Decided(Box::new(self.panicked(&held, None, started))),
+        }
+    }
+
+    /// The step to send now, or what was decided instead; none: something has to be read first.
+    fn planned_step(&self, held: &Held, started: DateTime<Utc>) -> Result<Option<(Version, Step)>, Box<Ended>> {
         let claimed = &held.claimed;
         if claimed.after_loss && claimed.failing_for.is_some_and(|failing| failing >= self.rules.retry.give_up_after) {
             // Nothing was learnt from the attempts before: each took its worker with it.
-            return Err(self.ended(held, version_of(claimed), None, started, lost_again().into()));
+            return Err(Box::new(self.ended(held, version_of(claimed), None, started, lost_again().into())));
         }
         let Some(snapshot) = &claimed.snapshot else {
             if claimed.all_walked {
-                return Err(self.decided_without_a_call(held, Plan::Settled(Receipt::default()), started));
+                return Err(Box::new(self.decided_without_a_call(held, Plan::Settled(Receipt::default()), started)));
             }
             // Raised by a commit that ended while the claim ran: the number was seen, the version not yet.
-            return Err(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent });
+            return Err(Box::new(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent }));
         };
-        match (self.plan(claimed, snapshot, started), unread) {
-            (Plan::Send(step), _) => Ok(Next::Step(snapshot.version, step)),
-            (Plan::Unread, None) => Ok(Next::Read),
-            (Plan::Unread, Some(answer)) => Err(self.ended(held, snapshot.version, None, started, answer.clone())),
-            (plan, _) => Err(self.decided_without_a_call(held, plan, started)),
+        match self.plan(claimed, snapshot, started) {
+            Plan::Send(step) => Ok(Some((snapshot.version, step))),
+            Plan::Unread => Ok(None),
+            plan => Err(Box::new(self.decided_without_a_call(held, plan, started))),
         }
     }
 
@@ -381,7 +398,7 @@ impl Driver {
             refund: true,
         };
         let (next, outcome, reason) = match plan {
-            Plan::Send(_) | Plan::Unread => unreachable!("it is done, not decided"),
+            Plan::Send(_) | Plan::Unread => unreachable!("it is acted on, not decided"),
             Plan::Settled(receipt) => {
                 known = receipt;
                 (Moved::Applied, Some("unchanged"), None)

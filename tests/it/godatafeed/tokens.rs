@@ -52,8 +52,7 @@ async fn a_token_file_that_is_replaced_is_noticed_without_a_restart() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("token");
     std::fs::write(&file, "gdf-token\n").expect("it can be written");
-    let secret = format!("{{ file = {:?} }}", file.to_str().expect("a plain path"));
-    let mut feed = feed().with("token", &secret).start().await;
+    let mut feed = feed().without("token").with("token.file", file.to_str().expect("a plain path")).start().await;
     feed.there.kill_tokens();
     feed.imported("A-1");
     feed.arrives(&feed.accepted("A-1", 1)).await;
@@ -127,11 +126,12 @@ async fn after_a_refusal_one_token_is_generated_and_the_call_made_again_but_neve
     assert_eq!(feed.there.ledger().n_tokens(), 2);
     assert_eq!(feed.sink().await.0, "active");
     feed.there.kill_tokens();
+    feed.app.advance(POLL);
     feed.imported("A-3");
     feed.arrives(&feed.accepted("A-3", 1)).await;
     assert_eq!(feed.sink().await.0, "blocked");
     feed.app.restart().await;
-    feed.passes(8 * MINUTE).await;
+    feed.passes(4 * MINUTE).await;
     assert_eq!(feed.there.ledger().n_tokens(), 2);
     feed.passes(20 * MINUTE).await;
 
