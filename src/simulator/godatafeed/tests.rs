@@ -14,6 +14,8 @@ use crate::simulator::{
 struct Scene {
     sim: GoDataFeedSim,
     clock: Clock,
+    /// An hour before the start, to the second.
+    purchase: DateTime<Utc>,
 }
 
 impl std::ops::Deref for Scene {
@@ -27,7 +29,9 @@ async fn start_with(change: impl FnOnce(&mut GoDataFeedOptions)) -> Scene {
     let clock = Clock::default();
     let mut options = GoDataFeedOptions { clock: clock.clone(), ..GoDataFeedOptions::default() };
     change(&mut options);
-    Scene { sim: GoDataFeedSim::start(options).await.expect("a free port"), clock }
+    let an_hour_ago = clock.wall() - TimeDelta::hours(1);
+    let purchase = an_hour_ago - TimeDelta::nanoseconds(i64::from(an_hour_ago.timestamp_subsec_nanos()));
+    Scene { sim: GoDataFeedSim::start(options).await.expect("a free port"), clock, purchase }
 }
 
 async fn start() -> Scene {
@@ -35,19 +39,13 @@ async fn start() -> Scene {
 }
 
 impl Scene {
-    /// An hour before the simulator's start.
-    fn purchase(&self) -> DateTime<Utc> {
-        let now = self.shared.time.now() - TimeDelta::hours(1);
-        now - TimeDelta::nanoseconds(i64::from(now.timestamp_subsec_nanos()))
-    }
-
     /// The counterpart of a Scoffable order comes in now.
     fn arrives(&self, order_id: &str) -> String {
-        self.import(Import::of(order_id, self.purchase()))
+        self.import(Import::of(order_id, self.purchase))
     }
 
     fn after_purchase(&self, secs: i64) -> String {
-        instant(self.purchase() + TimeDelta::seconds(secs))
+        instant(self.purchase + TimeDelta::seconds(secs))
     }
 
     fn shipped(&self) -> Value {
@@ -121,7 +119,7 @@ async fn an_order_is_listed_acknowledged_and_shipped_and_leaves_the_list_on_the_
     let listed = &listing["orders"][0];
     assert_eq!((&listed["id"], &listed["marketplaceOrderNumber"]), (&json!("G-300001"), &json!("5512087")));
     assert_eq!((&listed["marketplace"], &listed["status"]), (&json!("Scoffable"), &json!("NEW")));
-    assert_eq!(listed["orderDate"], instant(gdf.purchase()));
+    assert_eq!(listed["orderDate"], instant(gdf.purchase));
     assert_eq!((&read_back["status"], &read_back["destinationOrderNumber"]), (&json!("SHIPPED"), &json!("ord-4K0W9")));
     assert_eq!(gdf.states(&id), [OrderState::New, OrderState::Acknowledged, OrderState::Shipped]);
     let order = gdf.find("5512087").expect("a counterpart");
@@ -293,7 +291,7 @@ async fn a_date_alone_is_midnight_which_is_before_a_purchase_of_the_same_day() {
 #[tokio::test]
 async fn a_time_without_offset_is_refused_unless_the_account_reads_it_as_its_own() {
     let naive = |gdf: &Scene, hours: i64| {
-        let at = gdf.purchase() + TimeDelta::hours(hours) + TimeDelta::minutes(1);
+        let at = gdf.purchase + TimeDelta::hours(hours) + TimeDelta::minutes(1);
         json!({"status": "SHIPPED", "shipDate": at.format("%Y-%m-%dT%H:%M:%S").to_string()})
     };
 
@@ -309,7 +307,7 @@ async fn a_time_without_offset_is_refused_unless_the_account_reads_it_as_its_own
     gdf.acknowledge(&id, "ord-1").await;
     assert_eq!(gdf.update(&id, &naive(&gdf, 2)).await, 200);
     let shipment = gdf.find("1").expect("it").shipment.expect("a shipment");
-    assert_eq!(shipment.ship_date.at, gdf.purchase() + TimeDelta::minutes(1));
+    assert_eq!(shipment.ship_date.at, gdf.purchase + TimeDelta::minutes(1));
     assert_eq!(gdf.violations(), []);
 }
 
@@ -336,7 +334,7 @@ async fn a_tracking_number_may_be_required_and_is_the_orders_own_or_a_violation(
 async fn the_marketplaces_own_number_as_the_destinations_is_a_violation() {
     let gdf = start().await;
     let plain = gdf.arrives("5512087");
-    let decorated = Import::of("5512088", gdf.purchase()).with(&Oddity::Decorated { prefix: "SCF-".to_owned() });
+    let decorated = Import::of("5512088", gdf.purchase).with(&Oddity::Decorated { prefix: "SCF-".to_owned() });
     let decorated = gdf.import(decorated.into_iter().next().expect("one order"));
 
     gdf.acknowledge(&plain, "5512087").await;
@@ -350,7 +348,7 @@ async fn the_marketplaces_own_number_as_the_destinations_is_a_violation() {
 #[tokio::test]
 async fn a_write_for_another_channels_order_is_a_violation_although_its_number_is_the_same() {
     let gdf = start().await;
-    let imports = Import::of("5512087", gdf.purchase()).with(&Oddity::NumberUsedElsewhere);
+    let imports = Import::of("5512087", gdf.purchase).with(&Oddity::NumberUsedElsewhere);
     let ids: Vec<String> = imports.into_iter().map(|import| gdf.import(import)).collect();
 
     let (_, listing) = gdf.get("/orders?status=NEW").await;
@@ -388,7 +386,7 @@ async fn orders_appear_in_time_late_never_or_twice_and_may_be_taken() {
     let gdf = start().await;
     let oddities = [Oddity::Late, Oddity::Never, Oddity::Twice, Oddity::TakenElsewhere { after: secs(30) }];
     for (n, oddity) in oddities.iter().enumerate() {
-        let import = Import { appears_after: secs(60), ..Import::of(&n.to_string(), gdf.purchase()) };
+        let import = Import { appears_after: secs(60), ..Import::of(&n.to_string(), gdf.purchase) };
         for import in import.with(oddity) {
             gdf.import(import);
         }
