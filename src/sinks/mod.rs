@@ -81,7 +81,7 @@ pub struct Answer {
     /// Calls made beside the one, where the destination counts them: a token fetched, a repeat with a fresh one.
     pub calls_beside: u32,
     /// What a refusal is parked as, where the sink knows better than the common table.
-    pub told: Option<Told>,
+    pub told: Option<&'static Told>,
 }
 
 /// A reason of a sink's own, with what to do about it.

@@ -52,12 +52,12 @@ const LONG_NUMBER: usize = 50;
 /// First and longest wait after a 429 that names no time.
 const THROTTLED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
-const REJECTED: Told = Told {
+static REJECTED: Told = Told {
     reason: "rejected_by_godatafeed",
     hint: "GoDataFeed refused it: see the answer in attempts, mend what it names (tracking, templates, fields, the order \
            there), then retry this",
 };
-const ORDER_UNKNOWN: Told = Told {
+static ORDER_UNKNOWN: Told = Told {
     reason: "order_unknown",
     hint: "GoDataFeed does not know this order any more: look for it there; retry this if it is back, else discard it",
 };
@@ -130,7 +130,7 @@ impl Client {
                 call.query.push((&paging.size_parameter, paging.size.to_string()));
             }
             let answer = self.ask(call, errand).await.map_err(Answer::from)?;
-            let page = self.page(&answer, now)?;
+            let page = self.page(&answer, now).map_err(|answer| *answer)?;
             if page.n_unreadable > 0 {
                 warn!(sink.name = %self.sink, orders = page.n_unreadable, "listed orders without id or number left out");
                 is_unreadable = true;
@@ -155,7 +155,7 @@ impl Client {
         Ok(Listing::of(orders, is_cut || is_unreadable || page_number > 1, now))
     }
 
-    fn page(&self, answer: &Read, now: DateTime<Utc>) -> Result<wire::Page, Answer> {
+    fn page(&self, answer: &Read, now: DateTime<Utc>) -> Result<wire::Page, Box<Answer>> {
         let misconfigured = Outcome::Blocked { reason: Reason::Misconfigured };
         let retry = |reason| Outcome::Retry { reason, sent: Sent::No, not_before: None };
         let outcome = match refused(answer.status, &answer.headers, now) {
@@ -169,7 +169,7 @@ impl Client {
             Some(Outcome::Reject { .. }) => misconfigured,
             Some(other) => self.of_common(other),
         };
-        Err(self.told(answer, outcome, now))
+        Err(Box::new(self.told(answer, outcome, now)))
     }
 
     /// Sends one step.
@@ -210,11 +210,11 @@ impl Client {
             Outcome::Reject { reason: Reason::Redirected } => self.told(answer, common, now),
             Outcome::Reject { .. } => {
                 let (outcome, told) = match self.read_back(answer.status, held, step, errand, now).await {
-                    Some(true) if step.name == ACKNOWLEDGE && is_first(step) => (common, TAKEN_ELSEWHERE),
-                    Some(true) => (delivered(), REJECTED),
-                    Some(false) => (common, REJECTED),
+                    Some(true) if step.name == ACKNOWLEDGE && is_first(step) => (common, &TAKEN_ELSEWHERE),
+                    Some(true) => (delivered(), &REJECTED),
+                    Some(false) => (common, &REJECTED),
                     // What a conflict is about is not known, so it may be about our own doing.
-                    None => (Outcome::Unknown { reason: Reason::Conflict }, REJECTED),
+                    None => (Outcome::Unknown { reason: Reason::Conflict }, &REJECTED),
                 };
                 Answer { told: Some(told), ..self.told(answer, outcome, now) }
             }
@@ -264,7 +264,7 @@ impl Client {
             return self.told(answer, Outcome::Blocked { reason: Reason::Misconfigured }, now);
         }
         let outcome = Outcome::Reject { reason: Reason::NotFound };
-        Answer { told: Some(ORDER_UNKNOWN), ..self.told(answer, outcome, now) }
+        Answer { told: Some(&ORDER_UNKNOWN), ..self.told(answer, outcome, now) }
     }
 
     fn unknown(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {

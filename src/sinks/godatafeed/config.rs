@@ -305,9 +305,10 @@ pub struct Carriers {
 impl RawGodatafeed {
     pub(crate) fn validate(self, common: &SinkCommon, section: &mut Section<'_>) -> Option<GodatafeedSettings> {
         check_common(common, section);
-        let base_url = match self.base_url.is_absent() {
-            true => HttpUrl::parse(BASE_URL).ok(),
-            false => section.take("base_url", self.base_url),
+        let base_url = if self.base_url.is_absent() {
+            HttpUrl::parse(BASE_URL).ok()
+        } else {
+            section.take("base_url", self.base_url)
         };
         let allow_insecure = check_transport("base_url", base_url.as_ref(), self.allow_insecure, section);
         let api = section.take("api", self.api).unwrap_or(Api::V1);
@@ -367,7 +368,7 @@ impl RawGodatafeed {
                 .take("destination_number", self.destination_number)
                 .unwrap_or(DestinationNumber::Id),
             tracking: section.take("tracking", self.tracking).unwrap_or(Tracking::Omit),
-            ship_after: duration(section, "ship_after", self.ship_after, Duration::from_mins(60)),
+            ship_after: duration(section, "ship_after", self.ship_after, Duration::from_hours(1)),
             cancel_grace,
             cancel_rejected: section.take("cancel_rejected", self.cancel_rejected).unwrap_or(false),
             counterpart_wait: duration(section, "counterpart_wait", self.counterpart_wait, Duration::from_hours(24)),

@@ -139,7 +139,7 @@ impl Shared {
         }
         let unfinished = Unfinished { shared: self, now, is_over: false };
         let (calls, read) = read().await;
-        unfinished.is_over();
+        unfinished.end();
         match read {
             Ok(listing) => {
                 self.keep(listing);
@@ -161,7 +161,7 @@ struct Unfinished<'a> {
 }
 
 impl Unfinished<'_> {
-    fn is_over(mut self) {
+    fn end(mut self) {
         self.is_over = true;
     }
 }

@@ -160,7 +160,7 @@ mod tests {
             dispatched_at in maybe(), delivered_at in maybe(), placed_at in maybe(), purchased_at in maybe(),
             now in instants(),
         ) {
-            let order = Order { dispatched_at, delivered_at, placed_at, ..order(100, [goods("a", 100, 1)]) };
+            let order = Order { placed_at, dispatched_at, delivered_at, ..order(100, [goods("a", 100, 1)]) };
             match ship_date(&order, purchased_at, now) {
                 ShipDate::At(at) => {
                     prop_assert!(at <= now);

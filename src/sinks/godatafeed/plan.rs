@@ -107,7 +107,7 @@ pub fn is_first(acknowledgement: &Step) -> bool {
     !acknowledgement.key.ends_with(AGAIN)
 }
 
-pub const TAKEN_ELSEWHERE: Told = Told {
+pub static TAKEN_ELSEWHERE: Told = Told {
     reason: "taken_elsewhere",
     hint: "it was new in GoDataFeed and is not any more, without our doing: somebody else took it over or cancelled it \
            there; settle it there, then discard this",
@@ -340,7 +340,7 @@ impl Planning<'_> {
         let held = Held { changed_number: Some(number.to_owned()), ..held.clone() };
         Some(Plan::Note(Receipt {
             notice: Some(NUMBER_CHANGED.to_owned()),
-            alert: alert(NUMBER_CHANGED),
+            alert: Some(alert(NUMBER_CHANGED)),
             ..held.known()
         }))
     }
@@ -348,15 +348,13 @@ impl Planning<'_> {
     fn cancel(&self, held: Option<Held>) -> Plan {
         let reached = held.as_ref().map_or(Reached::New, |held| held.reached);
         match (reached, held) {
-            (Reached::Cancelled, Some(held)) => return self.settled(&held),
-            (Reached::Shipped, _) => {
-                return park(
-                    "cancel_after_ship",
-                    "it was cancelled after it was shipped, which GoDataFeed is never told: settle it in the marketplace, \
-                     then discard this",
-                    true,
-                );
-            }
+            (Reached::Cancelled, Some(held)) => self.settled(&held),
+            (Reached::Shipped, _) => park(
+                "cancel_after_ship",
+                "it was cancelled after it was shipped, which GoDataFeed is never told: settle it in the marketplace, then \
+                 discard this",
+                true,
+            ),
             (_, held) => {
                 let left = self.settings.cancel_grace.checked_sub(self.view.since.received);
                 if let Some(left) = left.filter(|left| !left.is_zero()) {
@@ -404,7 +402,7 @@ impl Planning<'_> {
             _ if held.changed_number.is_some() && stands => Some(NUMBER_CHANGED),
             _ => None,
         };
-        Plan::Settled(Receipt { notice: notice.map(str::to_owned), alert: notice.and_then(alert), ..held.known() })
+        Plan::Settled(Receipt { notice: notice.map(str::to_owned), alert: notice.map(alert), ..held.known() })
     }
 }
 
@@ -412,7 +410,7 @@ const NUMBER_CHANGED: &str = "number_changed";
 const RETURNED: &str = "returned";
 const NO_LONGER_ACCEPTED: &str = "no_longer_accepted";
 
-fn alert(cause: &'static str) -> Option<Alert> {
+fn alert(cause: &'static str) -> Alert {
     let detail = match cause {
         NUMBER_CHANGED => {
             "it has another number in the other system than the marketplace was told; the marketplace keeps the old one"
@@ -420,7 +418,7 @@ fn alert(cause: &'static str) -> Option<Alert> {
         RETURNED => "it came back after it was shipped, which GoDataFeed cannot be told: settle it in the marketplace",
         _ => "it is not accepted any more, but was taken over in GoDataFeed: what stands there was left alone",
     };
-    Some(Alert { cause, about: About::Order, detail: detail.to_owned() })
+    Alert { cause, about: About::Order, detail: detail.to_owned() }
 }
 
 fn step(name: &str, body: String, repeat: Repeat, after: &Held) -> Step {

@@ -24,13 +24,13 @@ impl ShipTime {
     pub fn new(zone: Option<&str>, format: Option<&str>) -> Result<Self, (&'static str, Wrong)> {
         let zone = match zone {
             None | Some(UTC_ZONE) => None,
-            Some(text) => match text.parse::<FixedOffset>() {
-                Ok(offset) => Some(offset),
-                Err(_) => {
+            Some(text) => {
+                let Ok(offset) = text.parse::<FixedOffset>() else {
                     let wrong = Wrong::new(format!("{text:?} is not an offset"), "write \"UTC\" or as \"+01:00\"");
                     return Err(("ship_time_zone", wrong));
-                }
-            },
+                };
+                Some(offset)
+            }
         };
         let format = format.unwrap_or(if zone.is_some() { "%Y-%m-%dT%H:%M:%S%:z" } else { FORMAT }).to_owned();
         let ship_time = Self { zone, format };

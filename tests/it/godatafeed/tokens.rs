@@ -103,7 +103,7 @@ async fn a_token_is_renewed_when_a_tenth_of_its_life_is_left_and_not_before() {
     let mut feed = by_key(&folder).start().await;
     feed.acknowledged("A-1").await;
 
-    feed.app.advance(27 * DAY - Duration::from_hours(1));
+    feed.app.advance(26 * DAY + Duration::from_hours(23));
     feed.acknowledged("A-2").await;
     assert_eq!(feed.there.ledger().n_tokens(), 1);
     feed.app.advance(Duration::from_hours(2));
