@@ -1,6 +1,9 @@
 //! Wiring: builds the parts from validated settings and hands them to each other. Decides nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -77,7 +80,7 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
                 Versions::Every => "every",
             },
             stable_for: sink.common.stable_for,
-            lanes: &serde_json::json!({}),
+            lanes: &sink.kind.lanes(),
             start: match sink.common.start {
                 config::Start::Activation => store::sinks::Start::Activation,
                 config::Start::Beginning => store::sinks::Start::Beginning,
@@ -173,10 +176,11 @@ fn driver(
     owner: &str,
     metrics: &Arc<Metrics>,
 ) -> Result<Driver, AppError> {
-    let lanes = vec![String::new()];
+    let lanes: BTreeSet<String> = sink.kind.lanes().into_values().chain([String::new()]).collect();
+    let lanes: Vec<String> = lanes.into_iter().collect();
     Ok(Driver {
         name: name.clone(),
-        sink: sinks::build(sink).map_err(|source| AppError::Sink { name: name.clone(), source })?,
+        sink: sinks::build(name, sink, clock).map_err(|source| AppError::Sink { name: name.clone(), source })?,
         rules: sink.common.clone(),
         pool: pool.clone(),
         clock: clock.clone(),

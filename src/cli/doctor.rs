@@ -1,7 +1,8 @@
 //! `doctor`: tries what `run` would need, and says for each thing that is not well what to do about it.
 //!
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
-//! its request limit and is reserved there like any other request; a webhook is only connected to.
+//! its request limit and is reserved there like any other request; GoDataFeed is asked for its new orders once; a webhook is
+//! only connected to.
 
 use std::{
     fmt,
@@ -23,16 +24,27 @@ use super::{FINE, NOT_WELL, config::Form, database::open};
 use crate::{
     clock::Clock,
     config::{
-        DatabaseSettings, DatabaseUrl, HttpUrl, Problem, Secret, Settings, SinkKind, SourceSettings, secret::Origin,
+        DatabaseSettings, DatabaseUrl, HttpUrl, Problem, Secret, Settings, SinkCommon, SinkKind, SourceSettings,
+        secret::Origin,
     },
     database::{
         Database, DatabaseSource, MIGRATOR,
         install::Consent,
         migrate::{MigrateError, pending_migrations, supports_lz4},
     },
-    domain::ids::SourceName,
+    domain::{
+        delivery::{Outcome, Reason},
+        ids::{SinkName, SourceName},
+    },
     http,
     ingest::schedule::limits,
+    sinks::{
+        self,
+        godatafeed::{
+            Godatafeed,
+            config::{AuthSettings, GodatafeedSettings},
+        },
+    },
     source::scoffable::client::{ClientSettings, Fault, FetchError, Position, ScoffableClient},
     store::{
         budgets::{self, Reserved},
@@ -114,6 +126,7 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
         let subject = format!("sinks.{name}");
         match &sink.kind {
             SinkKind::Webhook(webhook) => examine_reach(&subject, &webhook.url, &mut findings).await,
+            SinkKind::Godatafeed(feed) => examine_feed(name, feed, &sink.common, &mut findings).await,
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }
@@ -156,6 +169,10 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
                 let headers = webhook.headers.iter();
                 secrets.extend(headers.map(|(header, secret)| (format!("sinks.{name}.headers.{header}"), secret)));
             }
+            SinkKind::Godatafeed(feed) => secrets.push(match &feed.auth {
+                AuthSettings::StaticToken { token } => (format!("sinks.{name}.token"), token),
+                AuthSettings::ConsumerKey { consumer_key, .. } => (format!("sinks.{name}.consumer_key"), consumer_key),
+            }),
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => secrets.push((format!("sinks.{name}.token"), &till.token)),
         }
@@ -369,6 +386,49 @@ fn remedy(error: &FetchError) -> (Level, &'static str) {
             (Level::Problem, "check that base_url leads to the API and not to a web page or a proxy's answer")
         }
     }
+}
+
+/// Lists the new orders once, as the daemon does every `poll_interval`.
+async fn examine_feed(name: &SinkName, feed: &GodatafeedSettings, common: &SinkCommon, findings: &mut Findings) {
+    let subject = format!("sinks.{name}");
+    if !feed.templates_confirmed {
+        let to_do = "compare templates, pointers and fields with the account's API collection, then set \
+                     `templates_confirmed = true`; until then nothing is written there, and `plan` shows what would be";
+        findings.add(Level::Warning, &subject, "`templates_confirmed` is false: orders are listed and wait", to_do);
+    }
+    let client = match sinks::client(common) {
+        Ok(client) => client,
+        Err(error) => return findings.add(Level::Problem, subject, chain(&error), "report this"),
+    };
+    let clock = Clock::default();
+    let patience = PATIENCE.min(common.request_timeout);
+    let listed = Godatafeed::build(feed, patience, client, name, &clock).list(clock.wall()).await;
+    let answer = match listed {
+        Ok(listing) => {
+            let cut = if listing.may_be_cut { ", perhaps not all" } else { "" };
+            return findings.fine(subject, format!("lists {} new orders{cut} (one call was made)", listing.len()));
+        }
+        Err(answer) => answer,
+    };
+    let status = answer.http_status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+    let (level, found, to_do) = match &answer.outcome {
+        Outcome::Blocked { reason: Reason::Misconfigured } => (
+            Level::Problem,
+            "the list of new orders is not there, or has another form",
+            "correct base_url, api, templates and pointers by the account's API collection",
+        ),
+        Outcome::Blocked { .. } => (
+            Level::Problem,
+            "the token is refused",
+            "make a new token in GoDataFeed's app and put it where `token` says, or check the consumer key",
+        ),
+        Outcome::Throttled { .. } => (Level::Warning, "asked to slow down", "something else uses the account's calls"),
+        Outcome::Retry { reason: Reason::ConnectFailed, .. } => {
+            (Level::Problem, "cannot be reached", "check base_url, DNS, the firewall and any proxy between")
+        }
+        _ => (Level::Warning, "the new orders could not be listed", "try again; `run` goes on trying by itself"),
+    };
+    findings.add(level, subject, format!("{found}{status}"), to_do);
 }
 
 /// Resolves, connects and shakes hands; sends no request.

@@ -25,7 +25,7 @@ Examples:
   scoffable-sync plan 5500017                one order, whatever its state
   scoffable-sync plan --sink hook --bodies   with the exact bodies, which hold personal data
 
-Nothing is sent, leased or written. A sink that first has to read from its destination is shown as far as that is known.")]
+Nothing is sent, leased or written. What many orders share at a destination, as its list of new orders, is read there.")]
 pub struct PlanArgs {
     /// The platform's ids of the orders [default: everything that is pending]
     #[arg(value_name = "ORDER")]
@@ -147,6 +147,14 @@ fn write_preview(
         Action::Nothing { notice: Some(notice) } => writeln!(out, "nothing to do, with the notice {notice}"),
         Action::Skip { reason } => writeln!(out, "nothing is owed ({reason})"),
         Action::Wait { waiting_for, seconds } => writeln!(out, "waits for {waiting_for}, {seconds} s at least"),
+        Action::Withhold { step, waiting_for } => {
+            writeln!(out, "would send `{}` ({} bytes) once it may ({waiting_for})", step.name, step.body.len())?;
+            if args.bodies {
+                writeln!(out, "    {}", step.body)?;
+            }
+            Ok(())
+        }
+        Action::Read => writeln!(out, "what the destination holds could not be read"),
         Action::Park { reason, hint } => writeln!(out, "would be parked ({reason}): {hint}"),
         Action::LookUp { step } => writeln!(out, "`{step}` has no known outcome and is looked up first"),
         Action::Leave => writeln!(out, "is being worked on right now"),

@@ -1,6 +1,11 @@
 //! `[sinks.<name>]`: a destination, with what all kinds have in common. Each kind's own keys are in its sink's folder.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -21,14 +26,20 @@ use crate::{
         ids::{SinkName, SourceName},
         limits::Window,
     },
-    sinks::webhook::config::{RawWebhook, WebhookSettings},
+    sinks::{
+        godatafeed::{
+            CALLS_PER_MINUTE,
+            config::{GodatafeedSettings, RawGodatafeed},
+        },
+        webhook::config::{RawWebhook, WebhookSettings},
+    },
 };
 
 /// What the file may say about a sink of any kind.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RawSinkCommon {
-    /// What the sink is: `"webhook"`.
+    /// What the sink is: `"webhook"` or `"godatafeed"`.
     kind: Field<Kind>,
     /// Name of a sink that must have applied the order first.
     after: Field<String>,
@@ -86,7 +97,10 @@ impl JsonSchema for RawSink {
             schema["required"] = serde_json::json!(["kind"]);
             schema
         };
-        let kinds = [kind(Kind::Webhook, RawWebhook::json_schema(generator))];
+        let kinds = [
+            kind(Kind::Webhook, RawWebhook::json_schema(generator)),
+            kind(Kind::Godatafeed, RawGodatafeed::json_schema(generator)),
+        ];
         schemars::json_schema!({ "oneOf": kinds })
     }
 }
@@ -94,10 +108,11 @@ impl JsonSchema for RawSink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Webhook,
+    Godatafeed,
     #[cfg(feature = "failpoints")]
     Scripted,
 }
-choice!(Kind { Webhook = "webhook"; #[cfg(feature = "failpoints")] Scripted = "scripted" });
+choice!(Kind { Webhook = "webhook", Godatafeed = "godatafeed"; #[cfg(feature = "failpoints")] Scripted = "scripted" });
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
@@ -225,6 +240,7 @@ pub struct SinkSettings {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum SinkKind {
     Webhook(WebhookSettings),
+    Godatafeed(Box<GodatafeedSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
 }
@@ -234,8 +250,19 @@ impl SinkKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Webhook(_) => Kind::Webhook.as_str(),
+            Self::Godatafeed(_) => Kind::Godatafeed.as_str(),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => Kind::Scripted.as_str(),
+        }
+    }
+
+    /// The lane of each vendor that has one, never "": what is wrong with one lane holds up no other. All other vendors
+    /// share one.
+    pub fn lanes(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Webhook(_) | Self::Godatafeed(_) => BTreeMap::new(),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(till) => till.lanes.clone(),
         }
     }
 
@@ -243,6 +270,7 @@ impl SinkKind {
     pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
         match self {
             Self::Webhook(_) => (Counted::PerSink, &[]),
+            Self::Godatafeed(_) => (Counted::PerSink, &[(Window::Minute, CALLS_PER_MINUTE)]),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => (Counted::PerSink, &[]),
         }
@@ -325,6 +353,11 @@ pub(super) fn validate(
         Some(Kind::Webhook) => {
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawWebhook>()].concat());
             RawWebhook::from_entries(entries).validate(section).map(SinkKind::Webhook)
+        }
+        Some(Kind::Godatafeed) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawGodatafeed>()].concat());
+            let settings = RawGodatafeed::from_entries(entries).validate(&common, section);
+            settings.map(|settings| SinkKind::Godatafeed(Box::new(settings)))
         }
         #[cfg(feature = "failpoints")]
         Some(Kind::Scripted) => {

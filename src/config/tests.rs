@@ -22,6 +22,7 @@ const DATABASE: &str = "[database]\nurl = \"embedded\"\n";
 const SOURCE: &str = "[sources.main]\nkind = \"scoffable\"\ntoken = { env = \"TOKEN\" }\n";
 const SINK: &str =
     "[sinks.hook]\nkind = \"webhook\"\nurl = \"https://example.org/o\"\nsigning_secret = { env = \"HOOK\" }\n";
+const FEED: &str = "[sinks.feed]\nkind = \"godatafeed\"\nafter = \"hook\"\ntoken = { env = \"TOKEN\" }\n";
 
 struct Files(TempDir);
 
@@ -155,7 +156,11 @@ fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
         lines.push(format!("[{path}]"));
         for key in keys {
             if key == "kind" {
-                let kind = if path.starts_with("sources") { "scoffable" } else { "webhook" };
+                let kind = match path.as_str() {
+                    "sinks.hook" => "webhook",
+                    "sinks.feed" => "godatafeed",
+                    _ => "scoffable",
+                };
                 lines.push(format!("kind = {kind:?}"));
             } else {
                 lines.push(format!("{key} = 0.5"));
@@ -172,18 +177,28 @@ fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
 }
 
 /// Every table of the file, from its schema, with its keys that hold no table of fixed keys themselves. The manual's
-/// example names stand for the names that users choose.
+/// example names stand for the names that users choose; what all kinds of sinks share belongs to the first.
 fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
     let mut tables = Vec::new();
     for (name, property) in schema["properties"].as_object().unwrap() {
         let named = &property["additionalProperties"];
         match name.as_str() {
             "sources" => walk("sources.main", named, &mut tables),
-            "sinks" => walk("sinks.hook", &named["oneOf"][0], &mut tables),
+            "sinks" => {
+                let kinds = named["oneOf"].as_array().unwrap();
+                walk("sinks.hook", &kinds[0], &mut tables);
+                let mut feed = kinds[1].clone();
+                feed["properties"].as_object_mut().unwrap().retain(|key, _| !is_common(key));
+                walk("sinks.feed", &feed, &mut tables);
+            }
             name => walk(name, property, &mut tables),
         }
     }
     tables
+}
+
+fn is_common(key: &str) -> bool {
+    key != "kind" && known_keys::<sink::RawSinkCommon>().iter().any(|common| common == key)
 }
 
 fn walk(path: &str, table: &Value, tables: &mut Vec<(String, Vec<String>)>) {
@@ -709,7 +724,9 @@ fn manual_in_full() -> String {
 fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
     let path = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
     let inner = |(key, value): (&String, &toml::Value)| match value {
-        toml::Value::Table(table) if !["token", "signing_secret", "admin_token", "headers"].contains(&key.as_str()) => {
+        toml::Value::Table(table)
+            if !["token", "consumer_key", "signing_secret", "admin_token", "headers"].contains(&key.as_str()) =>
+        {
             paths(&path(key), table)
         }
         value => vec![(path(key), value.clone())],
@@ -719,7 +736,7 @@ fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
 
 #[test]
 fn the_values_in_the_manual_are_the_defaults() {
-    let least = settings(&minimal_and(""));
+    let least = settings(&(minimal_and("") + FEED));
     let effective: toml::Table = show(&least).parse().unwrap();
     let effective = paths("", &effective);
     let stated: toml::Table = MANUAL.parse().unwrap();
@@ -733,12 +750,15 @@ fn the_values_in_the_manual_are_the_defaults() {
 #[test]
 fn every_default_is_in_the_manual() {
     let stated: BTreeSet<String> = paths("", &MANUAL.parse().unwrap()).into_iter().map(|(path, _)| path).collect();
-    let effective: toml::Table = show(&settings(&minimal_and(""))).parse().unwrap();
+    let effective: toml::Table = show(&settings(&(minimal_and("") + FEED))).parse().unwrap();
     let given = ["database.url", "sources.main.kind", "sources.main.token", "sources.main.account"];
     let given_too = ["sinks.hook.kind", "sinks.hook.url", "sinks.hook.signing_secret"];
+    let to_feed = ["sinks.feed.kind", "sinks.feed.token"];
+    let is_explained_above =
+        |path: &str| path.strip_prefix("sinks.feed.").is_some_and(|key| is_common(key.split('.').next().unwrap()));
 
-    for (path, _) in paths("", &effective) {
-        let is_given = given.contains(&path.as_str()) || given_too.contains(&path.as_str());
+    for (path, _) in paths("", &effective).into_iter().filter(|(path, _)| !is_explained_above(path)) {
+        let is_given = [&given[..], &given_too, &to_feed].concat().contains(&path.as_str());
         assert_eq!(stated.contains(&path), !is_given, "{path}");
     }
 }
@@ -757,10 +777,18 @@ fn the_manual_documents_every_key_and_nothing_else() {
 fn the_shipped_files_load() {
     let files = Files::new();
     let secret = files.write("hook", SIGNING_SECRET);
-    let names = ["ADMIN_TOKEN", "SCOFFABLE_TOKEN", "HOOK_AUTHORIZATION"];
+    let names = ["ADMIN_TOKEN", "SCOFFABLE_TOKEN", "HOOK_AUTHORIZATION", "GODATAFEED_TOKEN"];
     let made_up = names.into_iter().chain(["HOOK_SECRET", "LEDGER_SECRET"]).map(|name| (name, SIGNING_SECRET));
     let env: Env = made_up.collect();
-    let manual = manual_in_full().replace("/run/secrets/hook", secret.to_str().unwrap()).replace("after = \"pos\"", "");
+    let token = files.write("gdf", "a-token");
+    let manual = manual_in_full()
+        .replace("/run/secrets/hook", secret.to_str().unwrap())
+        .replace("/run/secrets/gdf", token.to_str().unwrap())
+        .replace("after = \"pos\"", "")
+        .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"");
+    let other_way_to_authorise = ["consumer_key =", "token_file =", "token_lifespan_days =", "auth_request_template ="];
+    let is_other = |line: &&str| other_way_to_authorise.iter().any(|key| line.starts_with(key));
+    let manual: String = manual.lines().filter(|line| !is_other(line)).map(|line| line.to_owned() + "\n").collect();
 
     let manual = check_with(&manual, env.clone());
     let example = check_with(EXAMPLE, env);
@@ -837,6 +865,50 @@ fn what_is_shown_can_be_read_again() {
 
     assert_eq!(show(&again), shown);
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_feed_names_the_sink_before_it_and_takes_only_the_newest_versions() {
+    let without = FEED.replace("after = \"hook\"\n", "");
+    assert_eq!(only_problem(&(minimal_and("") + &without)).0, "sinks.feed.after");
+    assert_eq!(only_problem(&(minimal_and("") + FEED + "versions = \"every\"\n")).0, "sinks.feed.versions");
+    assert_eq!(sink(&settings(&(minimal_and("") + FEED)), "feed").call_limits().1, [(Window::Minute, 40)]);
+}
+
+#[test]
+fn a_feed_takes_one_way_to_authorise_and_no_key_that_would_do_nothing() {
+    let with = |more: &str| minimal_and("") + FEED + more;
+    let by_key = |more: &str| {
+        let feed = FEED.replace("token = { env = \"TOKEN\" }\n", "auth_mode = \"consumer_key\"\n");
+        minimal_and("") + &feed + "consumer_key = { env = \"TOKEN\" }\ntoken_file = \"/tmp/token\"\n" + more
+    };
+
+    for key in ["consumer_key", "token_file", "auth_request_template"] {
+        assert_eq!(only_problem(&with(&format!("{key} = \"x\"\n"))).0, format!("sinks.feed.{key}"));
+    }
+    assert_eq!(only_problem(&with("token_lifespan_days = 30\n")).0, "sinks.feed.token_lifespan_days");
+    assert!(check_text(&by_key("token_lifespan_days = 30\n")).found.is_empty());
+    assert_eq!(only_problem(&by_key("token_lifespan_days = 31\n")).0, "sinks.feed.token_lifespan_days");
+    assert_eq!(only_problem(&by_key("token = \"x\"\n")).0, "sinks.feed.token");
+    assert_eq!(only_problem(&by_key("").replace("token_file = \"/tmp/token\"", "")).0, "sinks.feed.token_file");
+    let shown = show(&settings(&by_key("token_lifespan_days = 7\n")));
+    assert_eq!(show(&settings(&shown)), shown);
+}
+
+#[test]
+fn a_feeds_requests_have_exactly_the_places_of_its_api() {
+    let with = |more: &str| minimal_and("") + FEED + more;
+
+    assert_eq!(only_problem(&with("templates = { list = \"GET /v1/orders\" }\n")).0, "sinks.feed.templates.list");
+    assert_eq!(only_problem(&with("pointers = { id = \"id\" }\n")).0, "sinks.feed.pointers.id");
+    assert_eq!(only_problem(&with("fields = { carrier = \"status\" }\n")).0, "sinks.feed.fields.carrier");
+    assert_eq!(only_problem(&with("ship_time_format = \"%Y-%m-%d\"\n")).0, "sinks.feed.ship_time_format");
+    assert_eq!(only_problem(&with("paging = { }\n")).0, "sinks.feed.paging.size");
+    let second =
+        settings(&with("api = \"v2\"\npaging = { size = 100 }\ntemplates = { get = \"GET /v2/o/{gdf_id}\" }\n"));
+    let shown = show(&second);
+    assert!(shown.contains("acknowledge = \"PUT /v2/orders/{gdf_id}/acknowledge\""), "{shown}");
+    assert_eq!(show(&settings(&shown)), shown);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::{
@@ -26,11 +26,11 @@ use crate::{
         ids::Version,
         money,
     },
-    sinks::{Answer, Counterpart, GroupAnswer, View},
+    sinks::{Answer, Counterpart, GroupAnswer, Since, View},
     source::{self, SourceKind},
     store::{
         self,
-        deliveries::{AttemptRecord, Claimed, Lease, Next, Settlement, Snapshot},
+        deliveries::{AttemptRecord, Claimed, Lease, Next as Moved, Settlement, Snapshot},
     },
 };
 
@@ -38,6 +38,14 @@ use crate::{
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// When a delivery is claimed again whose version the claim could not see yet.
 const SOON: Duration = Duration::from_millis(50);
+
+/// What is next for a claimed delivery.
+enum Planned {
+    Step(Ready),
+    Decided(Box<Ended>),
+    /// What many orders share is to be read, and then it is planned again.
+    Lacking(Held),
+}
 
 /// A planned step whose lease holds until the deadline.
 #[derive(Debug)]
@@ -68,18 +76,32 @@ impl Driver {
     }
 
     async fn bring(&self, fresh: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
-        if let Err(answer) = self.prepared(started).await {
-            let failed = |held: Held| self.ended(&held, version_of(&held.claimed), None, started, answer.clone());
-            return fresh.into_iter().map(failed).collect();
-        }
         let mut ended = Vec::new();
         let mut steps: Vec<Ready> = Vec::new();
+        let mut lacking = Vec::new();
         for held in fresh {
-            let planned = std::panic::catch_unwind(AssertUnwindSafe(|| self.next_step(&held, started)));
-            match planned {
-                Ok(Ok((version, step))) => steps.push(Ready { deadline: held.deadline, held, version, step }),
-                Ok(Err(decided)) => ended.push(*decided),
-                Err(_) => ended.push(self.panicked(&held, None, started)),
+            match self.planned(held, started) {
+                Planned::Step(ready) => steps.push(ready),
+                Planned::Decided(decided) => ended.push(*decided),
+                Planned::Lacking(held) => lacking.push(held),
+            }
+        }
+        if let Some(first) = lacking.first() {
+            match self.read_for(first, started).await {
+                Ok(calls) => {
+                    for held in lacking {
+                        match self.planned(held, started) {
+                            Planned::Step(ready) => steps.push(ready),
+                            Planned::Decided(decided) if calls > 0 && decided.signal == Signal::Silent => {
+                                // Nothing was sent, but the destination answered.
+                                ended.push(Ended { signal: Signal::Well, ..*decided });
+                            }
+                            Planned::Decided(decided) => ended.push(*decided),
+                            Planned::Lacking(held) => ended.push(self.unread(&held, started, outdated())),
+                        }
+                    }
+                }
+                Err(answer) => ended.extend(lacking.iter().map(|held| self.unread(held, started, answer.clone()))),
             }
         }
         while let Some(first) = steps.pop() {
@@ -95,26 +117,57 @@ impl Driver {
         ended
     }
 
-    async fn prepared(&self, now: DateTime<Utc>) -> Result<(), Answer> {
+    /// Reads what many orders share. Returns how many calls that took, or the answer that ended it.
+    pub(super) async fn prepared(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
         let limit = self.call_limit();
         let unsent = |reason, not_before| Outcome::Retry { reason, sent: Sent::No, not_before };
-        match tokio::time::timeout(limit, AssertUnwindSafe(self.sink.prepare(now)).catch_unwind()).await {
-            Ok(Ok(prepared)) => prepared.map_err(|answer| {
-                // Whatever became of a read, no order was sent by it.
-                let outcome = match answer.outcome {
-                    Outcome::Unknown { reason } => unsent(reason, None),
-                    Outcome::Retry { reason, not_before, .. } => unsent(reason, not_before),
-                    other => other,
-                };
-                Answer { outcome, ..answer }
-            }),
-            Ok(Err(_)) => Err(unsent(Reason::Panicked, None).into()),
-            Err(_) => Err(unsent(Reason::Timeout, None).into()),
+        let answer = match tokio::time::timeout(limit, AssertUnwindSafe(self.sink.prepare(now)).catch_unwind()).await {
+            Ok(Ok(Ok(calls))) => return Ok(calls),
+            Ok(Ok(Err(answer))) => answer,
+            Ok(Err(_)) => unsent(Reason::Panicked, None).into(),
+            Err(_) => unsent(Reason::Timeout, None).into(),
+        };
+        // Whatever became of a read, no order was sent by it.
+        let outcome = match answer.outcome {
+            Outcome::Unknown { reason } => unsent(reason, None),
+            Outcome::Retry { reason, not_before, .. } => unsent(reason, not_before),
+            other => other,
+        };
+        Err(Answer { outcome, ..answer })
+    }
+
+    /// The same on a delivery's account.
+    async fn read_for(&self, held: &Held, now: DateTime<Utc>) -> Result<u32, Answer> {
+        match self.prepared(now).await {
+            Ok(calls) => {
+                held.spend_calls(calls);
+                Ok(calls)
+            }
+            Err(answer) => {
+                held.spend_calls(answer.calls_beside);
+                let answer = Answer { calls_beside: 0, ..answer };
+                self.note_limits(held, &answer).await;
+                Err(answer)
+            }
         }
     }
 
-    /// The step to send now, or what was decided instead.
-    fn next_step(&self, held: &Held, started: DateTime<Utc>) -> Result<(Version, Step), Box<Ended>> {
+    fn unread(&self, held: &Held, started: DateTime<Utc>, answer: Answer) -> Ended {
+        self.ended(held, version_of(&held.claimed), None, started, answer)
+    }
+
+    /// Plans a claimed delivery.
+    fn planned(&self, held: Held, started: DateTime<Utc>) -> Planned {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.planned_step(&held, started))) {
+            Ok(Ok(Some((version, step)))) => Planned::Step(Ready { deadline: held.deadline, held, version, step }),
+            Ok(Ok(None)) => Planned::Lacking(held),
+            Ok(Err(decided)) => Planned::Decided(decided),
+            Err(_) => Planned::Decided(Box::new(self.panicked(&held, None, started))),
+        }
+    }
+
+    /// The step to send now, or what was decided instead; none: something has to be read first.
+    fn planned_step(&self, held: &Held, started: DateTime<Utc>) -> Result<Option<(Version, Step)>, Box<Ended>> {
         let claimed = &held.claimed;
         if claimed.after_loss && claimed.failing_for.is_some_and(|failing| failing >= self.rules.retry.give_up_after) {
             // Nothing was learnt from the attempts before: each took its worker with it.
@@ -128,7 +181,8 @@ impl Driver {
             return Err(Box::new(Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent }));
         };
         match self.plan(claimed, snapshot, started) {
-            Plan::Send(step) => Ok((snapshot.version, step)),
+            Plan::Send(step) => Ok(Some((snapshot.version, step))),
+            Plan::Unread => Ok(None),
             plan => Err(Box::new(self.decided_without_a_call(held, plan, started))),
         }
     }
@@ -333,7 +387,13 @@ impl Driver {
             payload,
             content_hash: &snapshot.content_hash,
             every_version: self.rules.versions == Versions::Every,
+            since: Since {
+                received: snapshot.age,
+                owed: snapshot.owed_for,
+                active: (!claimed.was_asked_for()).then_some(claimed.active_for),
+            },
             counterpart: claimed.dependency.as_ref().map(|other| Counterpart {
+                state: other.state,
                 external_id: other.external_id.as_deref(),
                 receipt: other.receipt.as_ref(),
             }),
@@ -344,32 +404,49 @@ impl Driver {
     fn decided_without_a_call(&self, held: &Held, plan: Plan, started: DateTime<Utc>) -> Ended {
         let claimed = &held.claimed;
         let mut known = Receipt::default();
+        let later = |wait, waiting_for: Option<WaitingFor>| Moved::Pending {
+            wait,
+            waiting_for: waiting_for.map(WaitingFor::as_str),
+            not_before: None,
+            failed: false,
+            refund: true,
+        };
         let (next, outcome, reason) = match plan {
-            Plan::Send(_) => unreachable!("a step is sent, not decided"),
+            Plan::Send(_) | Plan::Unread => unreachable!("it is acted on, not decided"),
             Plan::Settled(receipt) => {
                 known = receipt;
-                (Next::Applied, Some("unchanged"), None)
+                (Moved::Applied, Some("unchanged"), None)
             }
-            Plan::Skip(reason) => {
-                (Next::Skipped { reason: reason.as_str() }, Some("skipped"), Some(reason.as_str().to_owned()))
+            Plan::Skip { reason, alert } => {
+                known.alert = alert;
+                (Moved::Skipped { reason: reason.as_str() }, Some("skipped"), Some(reason.as_str().to_owned()))
             }
-            Plan::Wait { wait, waiting_for } => {
-                let waiting_for = Some(waiting_for.as_str());
-                (Next::Pending { wait, waiting_for, not_before: None, failed: false, refund: true }, None, None)
+            Plan::Wait { wait, waiting_for } => (later(wait, Some(waiting_for)), None, None),
+            Plan::Withhold { step, wait, waiting_for } => {
+                info!(
+                    sink.name = %self.name, order.id = %claimed.key.order.order_id, step = step.name,
+                    "step withheld until a person confirms that the sink may write"
+                );
+                (later(wait, Some(waiting_for)), None, None)
+            }
+            Plan::Note(receipt) => {
+                known = receipt;
+                (later(Duration::ZERO, None), None, None)
             }
             Plan::Park { reason, hint, curable } => {
                 let curable = curable && self.rules.versions == Versions::Latest;
-                (Next::Parked { reason: reason.to_owned(), hint, curable }, Some("parked"), Some(reason.to_owned()))
+                (Moved::Parked { reason: reason.to_owned(), hint, curable }, Some("parked"), Some(reason.to_owned()))
             }
         };
         let version = version_of(claimed);
         let sent = match next {
-            Next::Applied => sent_after(claimed.progress, Reached::Yes, version).sent,
+            Moved::Applied => sent_after(claimed.progress, Reached::Yes, version).sent,
             _ => claimed.progress.sent,
         };
         let attempt = AttemptRecord { outcome, reason, ..self.record(claimed, started) };
-        let Receipt { external_id, receipt, notice } = known;
-        let settlement = Settlement { next, sent, external_id, receipt, notice, attempt, ..self.settlement(held) };
+        let Receipt { external_id, receipt, notice, alert } = known;
+        let settlement =
+            Settlement { next, sent, external_id, receipt, notice, alert, attempt, ..self.settlement(held) };
         Ended { settlement, signal: Signal::Silent }
     }
 
@@ -404,7 +481,12 @@ impl Driver {
         attempt: AttemptRecord,
     ) -> Ended {
         let claimed = &held.claimed;
-        let Decision { next, reached, label, reason, signal } = decision;
+        let Decision { mut next, reached, label, reason, signal } = decision;
+        let told = answer.told.filter(|_| matches!(answer.outcome, Outcome::Reject { .. }));
+        if let (Moved::Parked { reason, hint, .. }, Some(told)) = (&mut next, told) {
+            (*reason, *hint) = (told.reason.to_owned(), told.hint.to_owned());
+        }
+        let code = reason.map(|reason| told.map_or(reason.as_str(), |told| told.reason));
         let known = match answer.outcome {
             Outcome::Delivered(receipt) => receipt,
             _ => Receipt::default(),
@@ -413,14 +495,14 @@ impl Driver {
         if reached == Reached::Yes {
             receipt = receipt.or_else(|| step.and_then(|step| step.receipt.clone()));
         }
-        let last_error = reason.map(|reason| match answer.http_status {
-            Some(status) => format!("{reason} (HTTP {status})"),
-            None => reason.to_string(),
+        let last_error = code.map(|code| match answer.http_status {
+            Some(status) => format!("{code} (HTTP {status})"),
+            None => code.to_owned(),
         });
         let attempt = AttemptRecord {
             outcome: Some(label),
             http_status: answer.http_status,
-            reason: reason.map(|reason| reason.as_str().to_owned()),
+            reason: code.map(str::to_owned),
             response_excerpt: answer.excerpt,
             ..attempt
         };
@@ -431,7 +513,7 @@ impl Driver {
         );
         debug!(
             sink.name = %self.name, order.id = %claimed.key.order.order_id, order.version = version.0,
-            delivery.attempt = claimed.attempt, outcome = label, reason = reason.map(Reason::as_str),
+            delivery.attempt = claimed.attempt, outcome = label, reason = code,
             http.status = answer.http_status, "delivery attempted"
         );
         Ended {
@@ -442,6 +524,7 @@ impl Driver {
                 external_id: known.external_id,
                 receipt,
                 notice: known.notice,
+                alert: known.alert,
                 last_error,
                 attempt,
                 ..self.settlement(held)
@@ -463,7 +546,7 @@ impl Driver {
             return Settlement { next: still_in_doubt(wait), ..self.settlement(held) };
         }
         let waiting_for = waiting_for.map(WaitingFor::as_str);
-        let next = Next::Pending { wait, waiting_for, not_before: None, failed: false, refund: true };
+        let next = Moved::Pending { wait, waiting_for, not_before: None, failed: false, refund: true };
         Settlement { next, ..self.settlement(held) }
     }
 
@@ -481,11 +564,12 @@ impl Driver {
             lane: claimed.lane.clone(),
             token: claimed.token,
             version: version_of(claimed),
-            next: Next::Applied,
+            next: Moved::Applied,
             sent: claimed.progress.sent,
             external_id: None,
             receipt: None,
             notice: None,
+            alert: None,
             last_error: None,
             attempt: AttemptRecord { outcome: None, ..self.record(claimed, self.clock.wall()) },
         }
@@ -510,6 +594,11 @@ impl Driver {
 /// Whether two steps may go in one call.
 fn is_alike(one: &Step, other: &Step) -> bool {
     one.name == other.name && one.repeat == other.repeat
+}
+
+/// What stands for a shared read that is too old again although it was just made.
+fn outdated() -> Answer {
+    Outcome::Retry { reason: Reason::UnreadableAnswer, sent: Sent::No, not_before: None }.into()
 }
 
 /// What stands for an attempt whose worker never came back.

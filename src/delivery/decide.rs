@@ -65,9 +65,22 @@ pub fn decide(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
         (Outcome::Throttled { .. } | Outcome::Blocked { .. }, Next::Pending { wait, .. }) => Some(*wait),
         _ => None,
     };
-    let next = in_doubt(policy, Duration::ZERO, asked.unwrap_or_default());
+    let tells_nothing =
+        matches!(outcome, Outcome::Retry { sent: Sent::No, .. } | Outcome::Throttled { .. } | Outcome::Blocked { .. });
+    let next = if tried.repeat == Repeat::Once && tried.sending == Sending::Again && !tells_nothing {
+        Next::InDoubt { look_up_in: None, reason: MAYBE_APPLIED, hint: MAYBE_APPLIED_HINT.to_owned() }
+    } else {
+        in_doubt(policy, Duration::ZERO, asked.unwrap_or_default())
+    };
     Decision { next, reached: Reached::Possibly, ..decision }
 }
+
+/// Why a delivery is in doubt.
+pub const NO_ANSWER: &str = "no_answer";
+/// The one repeat was refused, or lost again.
+pub const MAYBE_APPLIED: &str = "maybe_applied";
+const MAYBE_APPLIED_HINT: &str = "sent, no answer came, and its one repeat told nothing either: look at the destination; \
+                                  if it stands there, adopt its id, if not, retry";
 
 /// As for a step that was never sent before and may be sent again.
 fn decide_alone(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
@@ -153,7 +166,7 @@ pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding
             signal: Signal::Well,
         },
         Finding::Ambiguous { hint } => Decision {
-            next: Next::InDoubt { look_up_in: None, hint: hint.clone() },
+            next: Next::InDoubt { look_up_in: None, reason: NO_ANSWER, hint: hint.clone() },
             reached: Reached::Possibly,
             label: "ambiguous",
             reason: None,
@@ -173,7 +186,7 @@ pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding
 
 /// For a doubt that could not be looked into.
 pub fn still_in_doubt(look_up_in: Duration) -> Next {
-    Next::InDoubt { look_up_in: Some(look_up_in), hint: DOUBT_HINT.to_owned() }
+    Next::InDoubt { look_up_in: Some(look_up_in), reason: NO_ANSWER, hint: DOUBT_HINT.to_owned() }
 }
 
 const DOUBT_HINT: &str = "sent, and no answer came: it is looked up at the destination; if that cannot tell, adopt its id \
@@ -189,7 +202,8 @@ fn in_doubt(policy: Policy<'_>, since: Duration, no_earlier: Duration) -> Next {
             "it could not be found out whether this stands at the destination: look there, then adopt, retry or discard"
         }
     };
-    Next::InDoubt { look_up_in: next.map(|at| at.saturating_sub(since).max(no_earlier)), hint: hint.to_owned() }
+    let look_up_in = next.map(|at| at.saturating_sub(since).max(no_earlier));
+    Next::InDoubt { look_up_in, reason: NO_ANSWER, hint: hint.to_owned() }
 }
 
 fn continue_plan() -> Next {
@@ -229,6 +243,9 @@ fn reject_hint(reason: Reason) -> &'static str {
         Reason::NotFound => "the address does not exist there: check the sink's url, then retry it",
         Reason::Conflict => {
             "the destination says that this contradicts what it holds: look there, then retry or discard it"
+        }
+        Reason::Misconfigured => {
+            "the destination does not know what is asked for: correct the sink's configuration, then retry"
         }
         Reason::Gone => "the destination does not take this any more: discard it, or correct the url and retry it",
         _ => "the destination refused it: see the answer in attempts, mend data or mapping, then retry or discard it",
@@ -420,6 +437,37 @@ mod tests {
     }
 
     #[test]
+    fn the_one_repeat_settles_a_doubt_or_hands_it_to_a_person() {
+        let again = Tried { sending: Sending::Again, ..first(Repeat::Once) };
+        let person = [
+            Outcome::Reject { reason: Reason::Conflict },
+            Outcome::Unknown { reason: Reason::Timeout },
+            Outcome::Retry { reason: Reason::ServerError, sent: Sent::Possibly, not_before: None },
+        ];
+        for outcome in person {
+            let next = decide_for(Versions::Latest, again, &outcome).next;
+            assert!(matches!(next, Next::InDoubt { look_up_in: None, reason: MAYBE_APPLIED, .. }), "{outcome:?}");
+        }
+        let tell_nothing = [
+            Outcome::Blocked { reason: Reason::Unauthorized },
+            Outcome::Throttled { not_before: None },
+            Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None },
+        ];
+        for outcome in tell_nothing {
+            assert!(looked_up_in(&decide_for(Versions::Latest, again, &outcome)).is_some(), "{outcome:?}");
+        }
+        assert!(
+            looked_up_in(&decided_once(&Outcome::Unknown { reason: Reason::Timeout })).is_some(),
+            "not repeated yet"
+        );
+        assert_eq!(decide_for(Versions::Latest, again, &Outcome::Delivered(Receipt::default())).next, Next::Applied);
+    }
+
+    fn decided_once(outcome: &Outcome) -> Decision {
+        decide_for(Versions::Latest, first(Repeat::Once), outcome)
+    }
+
+    #[test]
     fn a_doubt_is_looked_up_by_its_schedule_counted_from_the_sending_and_then_left_to_a_person() {
         let not_seen = |since| looked_up_in(&found(None, Duration::from_secs(since), &Finding::NotFound));
 
@@ -461,6 +509,7 @@ mod tests {
 
         let decision = found(Some(Duration::ZERO), Duration::ZERO, &finding);
 
-        assert_eq!(decision.next, Next::InDoubt { look_up_in: None, hint: "two look like it".to_owned() });
+        let hint = "two look like it".to_owned();
+        assert_eq!(decision.next, Next::InDoubt { look_up_in: None, reason: NO_ANSWER, hint });
     }
 }

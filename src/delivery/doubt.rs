@@ -9,7 +9,7 @@ use futures::FutureExt;
 use super::{
     attempt::tried,
     breaker::Signal,
-    decide::{Sending, decide_finding},
+    decide::{NO_ANSWER, Sending, decide_finding},
     driver::{Driver, Ended, Held},
 };
 use crate::{
@@ -35,6 +35,7 @@ impl Driver {
                 Repeat::Within(window) if pending.first_sent + self.call_limit() < window => {
                     ended.extend(self.repeat(&held, &step, started).await);
                 }
+                Repeat::Once => ended.extend(self.repeat(&held, &step, started).await),
                 _ => unseen.push((held, step, pending)),
             }
         }
@@ -69,7 +70,7 @@ impl Driver {
         ended
     }
 
-    /// The same key and bytes again, while the destination remembers the key.
+    /// The same key and bytes again, where and while that is safe.
     async fn repeat(&self, held: &Held, pending: &PendingStep, started: DateTime<Utc>) -> Option<Ended> {
         let deadline = BootInstant::now() + self.lease;
         if !self.extend(held).await {
@@ -110,7 +111,7 @@ impl Driver {
 
     fn unreadable(&self, held: &Held, started: DateTime<Utc>) -> Ended {
         let hint = "the stored step cannot be read by this version of the program: update it";
-        let next = Next::InDoubt { look_up_in: None, hint: hint.to_owned() };
+        let next = Next::InDoubt { look_up_in: None, reason: NO_ANSWER, hint: hint.to_owned() };
         let attempt = AttemptRecord { outcome: Some("unknown"), ..self.record(&held.claimed, started) };
         Ended { settlement: Settlement { next, attempt, ..self.settlement(held) }, signal: Signal::Silent }
     }

@@ -98,8 +98,12 @@ impl Held {
 
     /// Right before the request.
     pub(super) fn spend_call(&self) {
+        self.spend_calls(1);
+    }
+
+    pub(super) fn spend_calls(&self, calls: u32) {
         if let Some(call) = &self.call {
-            call.spend();
+            (0..calls).for_each(|_| call.spend());
         }
     }
 }

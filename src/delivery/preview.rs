@@ -1,11 +1,12 @@
-//! A dry run: what would be done for deliveries as they stand now. Nothing is leased, sent or written.
+//! A dry run: what would be done for deliveries as they stand now. Nothing is leased, sent or written; what many orders share
+//! at a destination may be read there.
 
 use serde::Serialize;
 
 use super::driver::Driver;
 use crate::{
     domain::{
-        delivery::{PendingStep, Plan, State, Step},
+        delivery::{PendingStep, Plan, Receipt, State, Step},
         ids::{OrderKey, SinkName, SourceName, Version},
     },
     store::{
@@ -42,6 +43,14 @@ pub enum Action {
         waiting_for: String,
         seconds: u64,
     },
+    /// This would be sent, if the sink were allowed to.
+    Withhold {
+        #[serde(flatten)]
+        step: Step,
+        waiting_for: String,
+    },
+    /// What many orders share at the destination could not be read.
+    Read,
     Park {
         reason: String,
         hint: String,
@@ -56,7 +65,7 @@ pub enum Action {
 
 impl Driver {
     /// Plans pending deliveries in the order in which they would be claimed, or those of some orders in whatever state.
-    /// Reads that many orders share are not brought up to date for it.
+    /// What many orders share at the destination is read for it, if a plan lacks it and it can be had.
     pub async fn preview(
         &self,
         source: Option<&SourceName>,
@@ -65,17 +74,23 @@ impl Driver {
     ) -> Result<Vec<Preview>, StoreError> {
         let peek = Peek { sink: &self.name, after: self.rules.after.as_ref(), source, order_ids, limit };
         let found = deliveries::peek(&self.pool, &peek, self.clock.offset_ms()).await?;
-        Ok(found.into_iter().map(|(state, claimed)| self.previewed(state, claimed)).collect())
+        let mut actions: Vec<Action> = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();
+        if actions.iter().any(|action| matches!(action, Action::Read)) && self.prepared(self.clock.wall()).await.is_ok()
+        {
+            actions = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();
+        }
+        let previews = found.into_iter().zip(actions).map(|((state, claimed), action)| Preview {
+            version: claimed.snapshot.as_ref().map_or(claimed.wanted, |snapshot| snapshot.version),
+            applied: claimed.progress.applied,
+            order: claimed.key.order,
+            state,
+            action,
+        });
+        Ok(previews.collect())
     }
 
     pub fn name(&self) -> &SinkName {
         &self.name
-    }
-
-    fn previewed(&self, state: State, claimed: Claimed) -> Preview {
-        let version = claimed.snapshot.as_ref().map_or(claimed.wanted, |snapshot| snapshot.version);
-        let action = self.action(state, &claimed);
-        Preview { order: claimed.key.order, state, applied: claimed.progress.applied, version, action }
     }
 
     fn action(&self, state: State, claimed: &Claimed) -> Action {
@@ -87,14 +102,32 @@ impl Driver {
             return Action::LookUp { step: step.unwrap_or_else(|_| "step".to_owned()) };
         }
         let Some(snapshot) = &claimed.snapshot else { return Action::Nothing { notice: None } };
-        match self.plan(claimed, snapshot, self.clock.wall()) {
+        self.of_plan(self.plan(claimed, snapshot, self.clock.wall()), claimed)
+    }
+
+    fn of_plan(&self, plan: Plan, claimed: &Claimed) -> Action {
+        match plan {
             Plan::Send(step) => Action::Send(step),
             Plan::Settled(receipt) => Action::Nothing { notice: receipt.notice },
-            Plan::Skip(reason) => Action::Skip { reason: reason.to_string() },
+            Plan::Skip { reason, .. } => Action::Skip { reason: reason.to_string() },
             Plan::Wait { wait, waiting_for } => {
                 Action::Wait { waiting_for: waiting_for.to_string(), seconds: wait.as_secs() }
             }
+            Plan::Withhold { step, waiting_for, .. } => Action::Withhold { step, waiting_for: waiting_for.to_string() },
+            Plan::Note(noted) => self.noted(noted, claimed),
+            Plan::Unread => Action::Read,
             Plan::Park { reason, hint, .. } => Action::Park { reason: reason.to_owned(), hint },
         }
+    }
+
+    /// What comes after a note.
+    fn noted(&self, noted: Receipt, claimed: &Claimed) -> Action {
+        let Some(snapshot) = &claimed.snapshot else { return Action::Nothing { notice: None } };
+        let after = Claimed {
+            receipt: noted.receipt.or_else(|| claimed.receipt.clone()),
+            external_id: noted.external_id.or_else(|| claimed.external_id.clone()),
+            ..claimed.clone()
+        };
+        self.of_plan(self.plan(&after, snapshot, self.clock.wall()), &after)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     config::{SinkCommon, Versions},
     domain::{
-        delivery::{Plan, Progress, SkipReason, State, WaitingFor},
+        delivery::{About, Alert, Plan, Progress, SkipReason, State, WaitingFor},
         ids::Version,
         order::Status,
     },
@@ -24,11 +24,13 @@ pub fn superseding(versions: Versions) -> Superseding {
 /// What the common rules say about a claimed version; none: the sink's own plan decides.
 pub fn judge(rules: &SinkCommon, sink: &dyn Sink, claimed: &Claimed, snapshot: &Snapshot) -> Option<Plan> {
     let status = Status::from_text(&snapshot.status);
-    if let Some(reason) = leaves_out(rules, claimed, snapshot, &status) {
-        return Some(Plan::Skip(reason));
+    let has_a_say = sink.has_a_say(&status, claimed.receipt.as_ref());
+    if let Some(reason) = leaves_out(rules, claimed, snapshot, &status, has_a_say) {
+        let stands = matches!(status, Status::Placed | Status::Rejected) && claimed.progress.applied.is_some();
+        return Some(Plan::Skip { reason, alert: stands.then(|| went_back(&status)) });
     }
-    if status == Status::Cancelled && !claimed.progress.possibly_stands() {
-        return Some(Plan::Skip(SkipReason::CancelledBeforeSent));
+    if status == Status::Cancelled && !claimed.progress.possibly_stands() && !has_a_say {
+        return Some(Plan::skip(SkipReason::CancelledBeforeSent));
     }
     if let Some(wait) = rules.stable_for.checked_sub(snapshot.age).filter(|wait| !wait.is_zero()) {
         return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
@@ -37,6 +39,17 @@ pub fn judge(rules: &SinkCommon, sink: &dyn Sink, claimed: &Claimed, snapshot: &
         return dependency(rules, claimed, snapshot, &status);
     }
     None
+}
+
+/// No documented step leads from accepted or cancelled back there.
+fn went_back(status: &Status) -> Alert {
+    Alert {
+        cause: "status_went_back",
+        about: About::Order,
+        detail: format!(
+            "it is {status} again after it was brought here: what stands at the destination was left alone"
+        ),
+    }
 }
 
 /// Waiters look again after this.
@@ -56,21 +69,28 @@ fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status
     }
     match rules.dependency_wait.checked_sub(snapshot.owed_for).filter(|left| !left.is_zero()) {
         Some(left) => wait(left.min(SWEEP)),
-        None => Some(Plan::Skip(SkipReason::NoCounterpart)),
+        None => Some(Plan::skip(SkipReason::NoCounterpart)),
     }
 }
 
-fn leaves_out(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status: &Status) -> Option<SkipReason> {
-    match status {
+fn leaves_out(
+    rules: &SinkCommon,
+    claimed: &Claimed,
+    snapshot: &Snapshot,
+    status: &Status,
+    has_a_say: bool,
+) -> Option<SkipReason> {
+    let wanted = match status {
+        Status::Placed | Status::Rejected if has_a_say => true,
         Status::Placed | Status::Rejected => return Some(SkipReason::NeverAccepted),
         Status::Other(_) => return Some(SkipReason::UnknownStatus),
-        Status::Accepted | Status::Cancelled => {}
-    }
+        Status::Accepted | Status::Cancelled => rules.statuses.iter().any(|wanted| wanted.as_str() == status.as_str()),
+    };
     let among = |allowed: &Option<Vec<String>>, value: Option<&str>| {
         allowed.as_ref().is_none_or(|allowed| value.is_some_and(|value| allowed.iter().any(|a| a == value)))
     };
     let of_a_wanted_source = rules.sources.as_ref().is_none_or(|wanted| wanted.contains(&claimed.key.order.source));
-    let admitted = rules.statuses.iter().any(|wanted| wanted.as_str() == status.as_str())
+    let admitted = wanted
         && among(&rules.vendors, snapshot.vendor_id.as_deref())
         && among(&rules.order_types, snapshot.order_type.as_deref())
         && of_a_wanted_source;

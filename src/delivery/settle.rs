@@ -12,7 +12,7 @@ use super::{
 use crate::{
     boundary::{Boundary, reach},
     domain::{
-        delivery::State,
+        delivery::{Reason, State},
         ids::{OrderKey, SinkName},
     },
     store::{
@@ -21,6 +21,9 @@ use crate::{
         sinks::Opening,
     },
 };
+
+/// Cause of the alert about a lane that takes nothing until a person acts.
+const BLOCKED: &str = "blocked";
 
 impl Driver {
     /// Records a batch and returns what has to be tried again. A batch that the database refuses for its data is
@@ -99,6 +102,10 @@ impl Driver {
         }
     }
 
+    fn lane_subject(&self, lane: &str) -> String {
+        if lane.is_empty() { self.name.to_string() } else { format!("{}/{lane}", self.name) }
+    }
+
     pub(super) async fn return_probe(&self, lane: &str) -> Result<(), StoreError> {
         store::sinks::return_probe(&self.pool, &self.name, lane, self.clock.offset_ms()).await
     }
@@ -112,19 +119,23 @@ impl Driver {
             Turn::Close => {
                 info!(sink.name = %self.name, lane, breaker.state = "closed", "breaker closed");
                 store::sinks::close_breaker(&mut tx, &self.name, lane).await?;
+                store::alerts::resolve(&mut *tx, BLOCKED, &self.lane_subject(lane)).await?;
             }
             Turn::Open => {
                 warn!(sink.name = %self.name, lane, breaker.state = "open", reason, "breaker opened");
                 let blocked = ended.signal == Signal::Blocked;
+                let hint = self.sink.blocked_hint(Reason::parse(reason).unwrap_or(Reason::Refused));
+                let hint = if lane.is_empty() { hint.to_owned() } else { format!("{lane}: {hint}") };
                 let opening = Opening {
                     reason,
                     probe: self.rules.breaker.probe,
                     longest: LONGEST_PROBE.max(self.rules.breaker.probe),
-                    blocked_hint: blocked.then_some(
-                        "the destination refuses our credentials or rights: mend them; a probe goes on by itself",
-                    ),
+                    blocked_hint: blocked.then_some(hint.as_str()),
                 };
                 store::sinks::open_breaker(&mut tx, &self.name, lane, &opening, self.clock.offset_ms()).await?;
+                if blocked {
+                    store::alerts::raise(&mut *tx, BLOCKED, &self.lane_subject(lane), &hint).await?;
+                }
             }
         }
         tx.commit().await.map_err(failed)?;
@@ -136,5 +147,5 @@ impl Driver {
 /// The outcome without anything a database could object to.
 fn bare(settlement: Settlement) -> Settlement {
     let attempt = AttemptRecord { response_excerpt: None, reason: None, ..settlement.attempt };
-    Settlement { external_id: None, receipt: None, notice: None, last_error: None, attempt, ..settlement }
+    Settlement { external_id: None, receipt: None, notice: None, alert: None, last_error: None, attempt, ..settlement }
 }

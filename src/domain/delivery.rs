@@ -84,6 +84,12 @@ codes! {
         Budget = "budget",
         /// A closed breaker.
         Breaker = "breaker",
+        /// The moment from which an order counts as shipped.
+        Shipment = "shipment",
+        /// A cancellation that may still be taken back.
+        Grace = "grace",
+        /// A person's word that the sink may write.
+        Confirmation = "confirmation",
     }
 }
 
@@ -143,6 +149,8 @@ pub enum Repeat {
     Safe,
     /// As [`Repeat::Safe`] for so long after it was first sent, then as [`Repeat::Never`]: the destination forgets keys.
     Within(Duration),
+    /// As [`Repeat::Safe`] for one repeat. What that is answered with settles it: refused or lost again, a person has to.
+    Once,
     /// A lost answer is settled by a look-up, else by a person.
     Never,
 }
@@ -201,11 +209,54 @@ pub enum Plan {
     /// counts as applied, without a call.
     Settled(Receipt),
     /// Nothing is owed.
-    Skip(SkipReason),
+    Skip { reason: SkipReason, alert: Option<Alert> },
     /// Not yet: look again after the wait.
     Wait { wait: Duration, waiting_for: WaitingFor },
+    /// This step would be sent, but not before a person lets the sink write: look again after the wait.
+    Withhold { step: Step, wait: Duration, waiting_for: WaitingFor },
+    /// This has to stand in the receipt before anything else happens: plan again then. Never twice the same.
+    Note(Receipt),
+    /// What many orders share has to be read first: plan again then. If that read fails, this version fails with it.
+    Unread,
     /// Cannot be sent until a person or a newer version changes something.
     Park { reason: &'static str, hint: String, curable: bool },
+}
+
+impl Plan {
+    /// Nothing is owed, and nobody has to know.
+    pub fn skip(reason: SkipReason) -> Self {
+        Self::Skip { reason, alert: None }
+    }
+}
+
+/// What a person should know although the delivery itself waits for nobody. One is open per cause and subject; the same
+/// again only counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Fixed code. One that is also the delivery's notice ends with that notice.
+    pub cause: &'static str,
+    pub about: About,
+    /// What happened and what to do. No personal data.
+    pub detail: String,
+}
+
+/// What an alert is about, inside its sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// The order of the delivery that raises it.
+    Order,
+    /// What many orders share, by its name there: a vendor, a location.
+    Shared(String),
+}
+
+impl Alert {
+    /// As `alerts.subject` has it.
+    pub fn subject(&self, key: &DeliveryKey) -> String {
+        match &self.about {
+            About::Order => format!("{}/{}", key.sink, key.order),
+            About::Shared(name) => format!("{}/{name}", key.sink),
+        }
+    }
 }
 
 /// What is known to stand in the destination after a step, merged into the delivery's receipt.
@@ -217,6 +268,7 @@ pub struct Receipt {
     pub receipt: Option<serde_json::Value>,
     /// Something a person should know about a delivery that stands as well as it can.
     pub notice: Option<String>,
+    pub alert: Option<Alert>,
 }
 
 /// What one attempt told us. A sink reports; only `delivery::decide` chooses what happens next.
@@ -256,6 +308,7 @@ codes! {
         TooEarly = "too_early",
         Unauthorized = "unauthorized",
         Forbidden = "forbidden",
+        CredentialsRejected = "credentials_rejected",
         Redirected = "redirected",
         NotFound = "not_found",
         Conflict = "conflict",
@@ -265,6 +318,8 @@ codes! {
         UnreadableAnswer = "unreadable_answer",
         UndecodableOrder = "undecodable_order",
         PayloadRemoved = "payload_removed",
+        /// What is asked for is not there at all: the configuration does not fit the destination.
+        Misconfigured = "misconfigured",
         Panicked = "panicked",
         WorkerLost = "worker_lost",
     }

@@ -3,6 +3,7 @@
 //! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
+pub mod godatafeed;
 pub mod http;
 pub mod oauth;
 #[cfg(feature = "failpoints")]
@@ -15,10 +16,11 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use crate::{
-    config::{SinkKind, SinkSettings},
+    clock::Clock,
+    config::{SinkCommon, SinkKind, SinkSettings},
     domain::{
-        delivery::{DeliveryKey, Outcome, Plan, Progress, Receipt, Step},
-        ids::Version,
+        delivery::{DeliveryKey, Outcome, Plan, Progress, Reason, Receipt, State, Step},
+        ids::{SinkName, Version},
         limits::LearnedLimit,
         money::Breakdown,
         order::{Order, Status},
@@ -43,13 +45,26 @@ pub struct View<'a> {
     pub every_version: bool,
     /// What the sink named by `after` holds.
     pub counterpart: Option<Counterpart<'a>>,
+    pub since: Since,
     /// Nothing of it may get into the bytes of a step that is [`Repeat::Safe`](crate::domain::delivery::Repeat::Safe).
     pub now: DateTime<Utc>,
+}
+
+/// How long things have been so, by the database's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    /// The version was received.
+    pub received: Duration,
+    /// It was received, and the sink was active.
+    pub owed: Duration,
+    /// The sink is active. None: the order was asked for whatever its age, by a person or the sink's `start`.
+    pub active: Option<Duration>,
 }
 
 /// An order in another sink.
 #[derive(Debug, Clone, Copy)]
 pub struct Counterpart<'a> {
+    pub state: State,
     pub external_id: Option<&'a str>,
     pub receipt: Option<&'a serde_json::Value>,
 }
@@ -65,12 +80,22 @@ pub struct Answer {
     pub limits: Vec<LearnedLimit>,
     /// Calls made beside the one, where the destination counts them: a token fetched, a repeat with a fresh one.
     pub calls_beside: u32,
+    /// What a refusal is parked as, where the sink knows better than the common table.
+    pub told: Option<&'static Told>,
+}
+
+/// A reason of a sink's own, with what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// A fixed code.
+    pub reason: &'static str,
+    pub hint: &'static str,
 }
 
 /// An outcome of which nothing more is known.
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, http_status: None, excerpt: None, limits: Vec::new(), calls_beside: 0 }
+        Self { outcome, http_status: None, excerpt: None, limits: Vec::new(), calls_beside: 0, told: None }
     }
 }
 
@@ -112,10 +137,11 @@ pub trait Sink: Send + Sync + 'static {
     /// Its `kind` in the configuration.
     fn kind(&self) -> &'static str;
 
-    /// Brings up to date what many orders share, as a listing or a price table; called before plans are made, so nearly
-    /// always for nothing. Anything but an answer in time fails the deliveries at hand with this outcome.
-    fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<(), Answer>> {
-        Box::pin(std::future::ready(Ok(())))
+    /// Brings up to date what many orders share, as a listing or a price table; called when a plan is
+    /// [`Plan::Unread`], often by several deliveries at once, of which one is enough to read. Returns how many calls it
+    /// took. Anything but an answer in time fails the deliveries that lack it with this outcome, and no others.
+    fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+        Box::pin(std::future::ready(Ok(0)))
     }
 
     /// Decides what to do for one version. Pure: the same view leads to the same plan, bytes included.
@@ -147,9 +173,20 @@ pub trait Sink: Send + Sync + 'static {
         None
     }
 
+    /// What a person should do about [`Outcome::Blocked`].
+    fn blocked_hint(&self, _reason: Reason) -> &'static str {
+        "the destination refuses our credentials or rights: mend them; a probe goes on by itself"
+    }
+
     /// Whether a version of this status needs the result of the sink named by `after`.
     fn needs_counterpart(&self, _status: &Status) -> bool {
         true
+    }
+
+    /// Whether the sink's plan decides where the common rules see nothing owed: an order that is not accepted, or one that
+    /// is cancelled and was never sent.
+    fn has_a_say(&self, _status: &Status, _receipt: Option<&serde_json::Value>) -> bool {
+        false
     }
 }
 
@@ -168,17 +205,25 @@ pub enum BuildError {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Builds a sink from its settings: the registry of kinds.
-pub fn build(settings: &SinkSettings) -> Result<Arc<dyn Sink>, BuildError> {
+pub fn build(name: &SinkName, settings: &SinkSettings, clock: &Clock) -> Result<Arc<dyn Sink>, BuildError> {
     let common = &settings.common;
-    let client = crate::http::client_builder()
+    let client = client(common)?;
+    Ok(match &settings.kind {
+        SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
+        SinkKind::Godatafeed(feed) => {
+            Arc::new(godatafeed::Godatafeed::build(feed, common.request_timeout, client, name, clock))
+        }
+        #[cfg(feature = "failpoints")]
+        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
+    })
+}
+
+/// The HTTP client of a sink.
+pub fn client(common: &SinkCommon) -> Result<reqwest::Client, BuildError> {
+    crate::http::client_builder()
         .user_agent(concat!("scoffable-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT.min(common.request_timeout))
         .pool_max_idle_per_host(common.concurrency as usize)
         .build()
-        .map_err(|error| BuildError::Client(error.without_url()))?;
-    Ok(match &settings.kind {
-        SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
-        #[cfg(feature = "failpoints")]
-        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
-    })
+        .map_err(|error| BuildError::Client(error.without_url()))
 }

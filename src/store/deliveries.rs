@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use super::{Result, StoreError, millis};
 use crate::domain::{
-    delivery::{DeliveryKey, Progress, STANDS, State},
+    delivery::{Alert, DeliveryKey, Progress, STANDS, State},
     ids::{OrderId, OrderKey, SinkName, SourceName, Version},
 };
 
 /// New orders, corrections and backfill.
 pub const ANY_PRIORITY: RangeInclusive<i16> = 0..=2;
+const BACKFILL: i16 = 2;
 
 /// What to claim: up to `limit` due deliveries of these lanes, new orders before corrections before backfill.
 #[derive(Debug)]
@@ -58,6 +59,17 @@ pub struct Claimed {
     pub all_walked: bool,
     /// The delivery of the `after` sink, where one is configured and exists.
     pub dependency: Option<Dependency>,
+    /// Owed by a person's word or the sink's `start`, and not because it arrived.
+    pub is_backfill: bool,
+    /// How long the sink has been active.
+    pub active_for: Duration,
+}
+
+impl Claimed {
+    /// Whether it is owed because somebody asked for it, whatever its age: as backfill, or again after it was decided.
+    pub fn was_asked_for(&self) -> bool {
+        self.is_backfill || self.all_walked
+    }
 }
 
 /// What stands in `pending_step`.
@@ -180,6 +192,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                c.source AS "source!",
                c.order_id AS "order_id!",
                c.lane AS "lane!",
+               c.priority AS "priority!",
                c.attempts AS "attempts!",
                c.wanted_version AS "wanted_version!",
                c.applied_version,
@@ -198,6 +211,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                v.order_type,
                (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
                (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
+               (extract(epoch FROM clock.now - k.activated_at) * 1000)::bigint AS active_ms,
                v.content_hash AS "content_hash?",
                v.payload,
                s.kind AS "source_kind?",
@@ -324,6 +338,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                d.source,
                d.order_id,
                d.lane,
+               d.priority,
                d.attempts + 1 AS "attempts!",
                d.wanted_version,
                d.applied_version,
@@ -342,6 +357,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                v.order_type,
                (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
                (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
+               (extract(epoch FROM clock.now - k.activated_at) * 1000)::bigint AS active_ms,
                v.content_hash AS "content_hash?",
                v.payload,
                s.kind AS "source_kind?",
@@ -394,6 +410,7 @@ struct Row {
     source: String,
     order_id: String,
     lane: String,
+    priority: i16,
     attempts: i32,
     wanted_version: i64,
     applied_version: Option<i64>,
@@ -412,6 +429,7 @@ struct Row {
     order_type: Option<String>,
     age_ms: Option<i64>,
     owed_ms: Option<i64>,
+    active_ms: Option<i64>,
     content_hash: Option<Vec<u8>>,
     payload: Option<String>,
     source_kind: Option<String>,
@@ -442,6 +460,8 @@ impl Row {
             after_loss: self.after_loss,
             failing_for: self.failing_ms.map(|ms| whole(Some(ms))),
             all_walked: self.all_walked,
+            is_backfill: self.priority == BACKFILL,
+            active_for: whole(self.active_ms),
             snapshot: self.version.zip(self.status).map(|(version, status)| Snapshot {
                 version: Version(version),
                 status,
@@ -640,6 +660,8 @@ pub struct Settlement {
     pub external_id: Option<String>,
     pub receipt: Option<serde_json::Value>,
     pub notice: Option<String>,
+    /// Raised if the row moves.
+    pub alert: Option<Alert>,
     pub last_error: Option<String>,
     pub attempt: AttemptRecord,
 }
@@ -669,6 +691,7 @@ pub enum Next {
     /// No answer: looked up after the wait; none: a person must say.
     InDoubt {
         look_up_in: Option<Duration>,
+        reason: &'static str,
         hint: String,
     },
 }
@@ -713,8 +736,8 @@ pub enum Superseding {
     InTurn,
 }
 
-/// Records attempts, moves the rows whose lease is still ours, and raises an alert for each parked one. Returns the rows
-/// that moved; the attempts are recorded in any case.
+/// Records attempts, moves the rows whose lease is still ours, and raises an alert for each parked one and for each that
+/// carries one; the alert of a notice ends with it. Returns the rows that moved; the attempts are recorded in any case.
 pub async fn settle(
     db: impl PgExecutor<'_>,
     sink: &SinkName,
@@ -742,7 +765,7 @@ pub async fn settle(
                       attempt_reason, request_digest, response_excerpt, again, n)
         ), locked AS MATERIALIZED (
             -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
-            SELECT i.n
+            SELECT i.n, d.notice
             FROM input i
             JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
             -- A late answer settles the doubt about its own sending. Of the same step sent again since it says nothing.
@@ -793,15 +816,36 @@ pub async fn settle(
             FROM input i
             JOIN locked l USING (n)
             WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
-            RETURNING d.source, d.order_id, d.state, d.open
+            RETURNING i.n, d.source, d.order_id, d.state, d.open, d.notice, l.notice AS notice_before
         ), alerted AS (
-            INSERT INTO alerts AS a (cause, subject, detail)
-            SELECT 'dead_letter', $1 || '/' || m.source || '/' || m.order_id, 'a delivery waits for a person'
-            FROM moved m
-            WHERE m.state = 'parked' OR m.state = 'in_doubt' AND NOT m.open
-            ORDER BY m.source, m.order_id
+            INSERT INTO alerts AS a (cause, subject, detail, count)
+            SELECT r.cause, r.subject, min(r.detail), count(*)
+            FROM (
+                SELECT 'dead_letter' AS cause, $1 || '/' || m.source || '/' || m.order_id AS subject,
+                       'a delivery waits for a person' AS detail
+                FROM moved m
+                WHERE m.state = 'parked' OR m.state = 'in_doubt' AND NOT m.open
+                UNION ALL
+                SELECT told.cause, told.subject, told.detail
+                FROM unnest($32::bigint[], $33::text[], $34::text[], $35::text[]) AS told (n, cause, subject, detail)
+                JOIN moved m USING (n)
+            ) r
+            GROUP BY r.cause, r.subject
+            ORDER BY r.cause, r.subject
             ON CONFLICT (cause, subject) WHERE resolved_at IS NULL DO UPDATE
-            SET count = a.count + 1, last_seen_at = now()
+            SET count = a.count + EXCLUDED.count, last_seen_at = now(), detail = EXCLUDED.detail
+        ), calmed AS (
+            UPDATE alerts a
+            SET resolved_at = now() + $2 * interval '1 millisecond'
+            FROM moved m
+            CROSS JOIN LATERAL (
+                SELECT open.id
+                FROM alerts open
+                WHERE open.cause = m.notice_before AND open.subject = $1 || '/' || m.source || '/' || m.order_id
+                  AND open.resolved_at IS NULL
+                LIMIT 1
+            ) past
+            WHERE m.notice IS DISTINCT FROM m.notice_before AND a.id = past.id
         ), recorded AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
                                   http_status, reason, request_digest, response_excerpt)
@@ -855,6 +899,10 @@ pub async fn settle(
         &c.response_excerpt[..] as _,
         &c.again[..],
         superseding == Superseding::Newest,
+        &c.told_by[..],
+        &c.told_cause[..] as _,
+        &c.told_subject[..],
+        &c.told_detail[..] as _,
     )
     .fetch_all(db)
     .await
@@ -900,6 +948,10 @@ struct Columns<'a> {
     request_digest: Vec<Option<&'a [u8]>>,
     response_excerpt: Vec<Option<&'a str>>,
     again: Vec<bool>,
+    told_by: Vec<i64>,
+    told_cause: Vec<&'a str>,
+    told_subject: Vec<String>,
+    told_detail: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
@@ -922,10 +974,10 @@ impl<'a> Columns<'a> {
                 failed = *f;
                 refund = *r;
             }
-            Next::InDoubt { look_up_in, hint: what } => {
+            Next::InDoubt { look_up_in, reason: why, hint: what } => {
                 next_ms = look_up_in.map(millis);
                 hint = Some(what.as_str());
-                reason = Some("no_answer");
+                reason = Some(*why);
                 failed = true;
             }
         }
@@ -947,6 +999,12 @@ impl<'a> Columns<'a> {
         self.receipt.push(s.receipt.as_ref());
         self.notice.push(s.notice.as_deref());
         self.last_error.push(s.last_error.as_deref());
+        if let Some(alert) = &s.alert {
+            self.told_by.push(self.source.len() as i64);
+            self.told_cause.push(alert.cause);
+            self.told_subject.push(alert.subject(&s.key));
+            self.told_detail.push(&alert.detail);
+        }
         self.attempt.push(s.attempt.number as i32);
         self.step.push(s.attempt.step.as_deref());
         self.started_at.push(s.attempt.started_at);

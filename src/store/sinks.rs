@@ -1,6 +1,9 @@
 //! `sinks` and `sink_lanes`: which destinations are owed deliveries, whether they may be called, and their breakers.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -10,7 +13,7 @@ use super::{
     backfill::{self, Batch, Stored},
     millis,
 };
-use crate::domain::ids::SinkName;
+use crate::domain::{delivery::SkipReason, ids::SinkName};
 
 /// What a configured sink writes into its row at start.
 #[derive(Debug, Clone)]
@@ -20,8 +23,8 @@ pub struct Registration<'a> {
     /// `latest` or `every`.
     pub versions_mode: &'a str,
     pub stable_for: Duration,
-    /// Vendor id → lane.
-    pub lanes: &'a serde_json::Value,
+    /// Vendor id → lane, which is never "".
+    pub lanes: &'a BTreeMap<String, String>,
     pub start: Start,
     /// Whether it begins paused; what an operator says later wins.
     pub paused: bool,
@@ -44,6 +47,19 @@ pub enum Start {
 /// process still polls. A commit that waits for our lock took its snapshot before, and would not see the new sink:
 /// raising the epochs fences it, and its process takes the turn again and reads the page once more.
 pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms: i64) -> Result<bool> {
+    let lanes = serde_json::json!(sink.lanes);
+    let lanes_before = sqlx::query_scalar!(
+        r#"-- sinks.register.lanes_before
+        SELECT lanes FROM sinks WHERE name = $1
+        "#,
+        sink.name.as_str(),
+    )
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.lanes_before"))?;
+    if lanes_before.is_some_and(|before| before != lanes) {
+        move_lanes(&mut *db, sink.name, &lanes).await?;
+    }
     let known = sqlx::query_scalar!(
         r#"-- sinks.register.known
         UPDATE sinks
@@ -55,30 +71,16 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
         sink.kind,
         sink.versions_mode,
         millis(sink.stable_for) as f64,
-        sink.lanes,
+        lanes,
     )
     .fetch_optional(&mut *db)
     .await
     .map_err(StoreError::of("sinks.register.known"))?;
     if known.is_some() {
+        forget_lanes(&mut *db, sink).await?;
         return Ok(false);
     }
-    sqlx::query_scalar!(
-        r#"-- sinks.register.lock_sources
-        SELECT name FROM sources ORDER BY name FOR UPDATE
-        "#
-    )
-    .fetch_all(&mut *db)
-    .await
-    .map_err(StoreError::of("sinks.register.lock_sources"))?;
-    sqlx::query!(
-        r#"-- sinks.register.fence_sources
-        UPDATE sources SET lease_epoch = lease_epoch + 1 WHERE lease_owner IS NOT NULL
-        "#
-    )
-    .execute(&mut *db)
-    .await
-    .map_err(StoreError::of("sinks.register.fence_sources"))?;
+    fence_sources(&mut *db).await?;
     let activated = sqlx::query!(
         r#"-- sinks.register.activate
         INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at, state, reason, hint)
@@ -92,7 +94,7 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
         sink.kind,
         sink.versions_mode,
         millis(sink.stable_for) as f64,
-        sink.lanes,
+        lanes,
         offset_ms as f64,
         sink.paused,
     )
@@ -111,6 +113,88 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
     let all = Batch { after: None, limit: None };
     backfill::owe(&mut *db, sink.name, stored, all, None, offset_ms).await?;
     Ok(true)
+}
+
+/// Locks every source's row and fences whoever reads one now.
+async fn fence_sources(db: &mut PgConnection) -> Result<()> {
+    sqlx::query_scalar!(
+        r#"-- sinks.register.lock_sources
+        SELECT name FROM sources ORDER BY name FOR UPDATE
+        "#
+    )
+    .fetch_all(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.lock_sources"))?;
+    sqlx::query!(
+        r#"-- sinks.register.fence_sources
+        UPDATE sources SET lease_epoch = lease_epoch + 1 WHERE lease_owner IS NOT NULL
+        "#
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.fence_sources"))?;
+    Ok(())
+}
+
+/// Gives every delivery the lane that its vendor has now: one that stayed behind would be claimed by nobody. Before the
+/// sink's own row is locked, as settling does; and fenced as an activation is, so that no delivery comes after it that
+/// knows only the old lanes.
+async fn move_lanes(db: &mut PgConnection, sink: &SinkName, lanes: &serde_json::Value) -> Result<()> {
+    fence_sources(&mut *db).await?;
+    sqlx::query!(
+        r#"-- sinks.register.move_lanes
+        WITH moved AS MATERIALIZED (
+            SELECT d.sink, d.source, d.order_id, coalesce($2::jsonb ->> o.vendor_id, '') AS lane
+            FROM deliveries d
+            JOIN orders o USING (source, order_id)
+            WHERE d.sink = $1 AND d.lane <> coalesce($2::jsonb ->> o.vendor_id, '')
+            ORDER BY d.sink, d.source, d.order_id
+            FOR UPDATE OF d
+        )
+        UPDATE deliveries d
+        SET lane = m.lane
+        FROM moved m
+        WHERE d.sink = m.sink AND d.source = m.source AND d.order_id = m.order_id
+        "#,
+        sink.as_str(),
+        lanes,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.move_lanes"))?;
+    Ok(())
+}
+
+/// Forgets the breakers of lanes that are no more, which nobody would ever probe, and closes the alerts about vendors that
+/// had none.
+async fn forget_lanes(db: &mut PgConnection, sink: &Registration<'_>) -> Result<()> {
+    let kept: Vec<&str> =
+        sink.lanes.values().map(String::as_str).chain([""]).collect::<BTreeSet<_>>().into_iter().collect();
+    let forgotten = sqlx::query!(
+        r#"-- sinks.register.forget_lanes
+        DELETE FROM sink_lanes WHERE sink = $1 AND lane <> ALL ($2)
+        "#,
+        sink.name.as_str(),
+        &kept[..] as _,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.forget_lanes"))?;
+    if forgotten.rows_affected() > 0 {
+        sum_up_breakers(&mut *db, sink.name).await?;
+    }
+    let mapped: Vec<String> = sink.lanes.keys().map(|vendor| format!("{}/{vendor}", sink.name)).collect();
+    sqlx::query!(
+        r#"-- sinks.register.calm
+        UPDATE alerts SET resolved_at = now() WHERE cause = $1 AND subject = ANY ($2) AND resolved_at IS NULL
+        "#,
+        SkipReason::UnmappedVendor.as_str(),
+        &mapped[..],
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("sinks.register.calm"))?;
+    Ok(())
 }
 
 /// A breaker that is not closed.
@@ -283,20 +367,28 @@ pub async fn close_breaker(db: &mut PgConnection, sink: &SinkName, lane: &str) -
     .execute(&mut *db)
     .await
     .map_err(StoreError::of("sinks.close_breaker"))?;
+    sum_up_breakers(db, sink).await
+}
+
+/// Says in the sink's row what its lanes' breakers come to: blocked until the last of them is closed.
+async fn sum_up_breakers(db: &mut PgConnection, sink: &SinkName) -> Result<()> {
     sqlx::query!(
-        r#"-- sinks.close_breaker.sink
+        r#"-- sinks.sum_up_breakers
+        WITH lanes AS (
+            SELECT EXISTS (SELECT FROM sink_lanes WHERE sink = $1 AND breaker <> 'closed') AS are_open
+        )
         UPDATE sinks k
-        SET breaker = CASE WHEN EXISTS (SELECT FROM sink_lanes l WHERE l.sink = k.name AND l.breaker <> 'closed')
-                           THEN 'open' ELSE 'closed' END,
-            state = CASE state WHEN 'blocked' THEN 'active' ELSE state END,
-            reason = CASE state WHEN 'blocked' THEN NULL ELSE reason END,
-            hint = CASE state WHEN 'blocked' THEN NULL ELSE hint END
-        WHERE name = $1
+        SET breaker = CASE WHEN lanes.are_open THEN 'open' ELSE 'closed' END,
+            state = CASE WHEN k.state = 'blocked' AND NOT lanes.are_open THEN 'active' ELSE k.state END,
+            reason = CASE WHEN k.state = 'blocked' AND NOT lanes.are_open THEN NULL ELSE k.reason END,
+            hint = CASE WHEN k.state = 'blocked' AND NOT lanes.are_open THEN NULL ELSE k.hint END
+        FROM lanes
+        WHERE k.name = $1
         "#,
         sink.as_str(),
     )
     .execute(&mut *db)
     .await
-    .map_err(StoreError::of("sinks.close_breaker.sink"))?;
+    .map_err(StoreError::of("sinks.sum_up_breakers"))?;
     Ok(())
 }

@@ -262,7 +262,7 @@ fn known(statement: &str) -> Option<Known> {
         ("deliveries", "extend") => at(B::LeaseExtended),
         ("deliveries", "settle") => at(B::SettlementCommitted),
         ("deliveries", "wake_dependents") => at(B::DependentsWoken),
-        ("sinks", "open_breaker" | "close_breaker") => at(B::BreakerTurned),
+        ("sinks", "open_breaker" | "close_breaker" | "sum_up_breakers") => at(B::BreakerTurned),
         ("sources", "renew" | "poll_now") | ("sinks", "return_probe") | ("budgets", "create") | ("alerts", _) => {
             Some(Known::Harmless)
         }

@@ -442,6 +442,7 @@ mod store_tests {
             external_id: None,
             receipt: None,
             notice: None,
+            alert: None,
             last_error: None,
             attempt: AttemptRecord {
                 number: claimed.attempt,

@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use scoffable_sync::{
-    domain::delivery::{Outcome, Reason, Receipt, Repeat, Sent},
+    domain::delivery::{Outcome, Plan, Reason, Receipt, Repeat, Sent, WaitingFor},
     sinks::{Finding, GroupAnswer},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
@@ -407,7 +407,66 @@ async fn of_a_group_one_member_that_lost_its_lease_is_not_sent_with_the_others()
     assert_eq!(app.delivery("A-2").await.state, "in_flight", "the other process has it");
 }
 
+// One repeat, and then a person.
+
+#[tokio::test]
+async fn a_step_that_may_be_repeated_once_is_and_a_second_loss_or_refusal_is_a_persons() {
+    for (second, state, reason) in [
+        (None, "applied", None),
+        (Some(LOST), "in_doubt", Some("maybe_applied")),
+        (Some(Outcome::Reject { reason: Reason::Conflict }), "in_doubt", Some("maybe_applied")),
+    ] {
+        let (mut app, puppet) = app_with(Puppet::new(Repeat::Once)).await;
+        puppet.answers(LOST);
+        if let Some(outcome) = second {
+            puppet.answers(outcome);
+        }
+
+        app.arrives(&order("A-1", 1, "accepted")).await;
+        assert_eq!(app.delivery("A-1").await.reason.as_deref(), Some("no_answer"));
+        app.run_to_rest().await;
+
+        let delivery = app.delivery("A-1").await;
+        assert_eq!((delivery.state.as_str(), delivery.reason.as_deref()), (state, reason));
+        assert_eq!(puppet.calls(), [send("A-1-1"), send("A-1-1")]);
+    }
+}
+
 // What comes before a plan, and what never comes back.
+
+#[tokio::test]
+async fn what_a_plan_notes_stands_in_the_receipt_before_anything_is_sent() {
+    let (mut app, puppet) = app_with(Puppet::new(Repeat::Never)).await;
+    let noted =
+        Receipt { receipt: Some(json!({"noted": 1})), external_id: Some("there".to_owned()), ..Receipt::default() };
+    puppet.plans(Plan::Note(noted));
+    puppet.plans(Plan::Wait { wait: Duration::from_mins(1), waiting_for: WaitingFor::Shipment });
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    let delivery = app.delivery("A-1").await;
+    assert_eq!((delivery.external_id.as_deref(), delivery.attempts), (Some("there"), 0));
+    assert_eq!(app.text("SELECT receipt::text FROM deliveries").await.as_deref(), Some("{\"noted\": 1}"));
+    assert_eq!((delivery.waiting_for.as_deref(), puppet.calls().len()), (Some("shipment"), 0));
+    app.run_to_rest().await;
+    assert_eq!(puppet.calls(), [send("A-1-1")]);
+}
+
+#[tokio::test]
+async fn a_shared_read_that_goes_well_closes_the_breaker_although_nothing_is_sent() {
+    let (mut app, puppet) = app_with(Puppet::new(Repeat::Never)).await;
+    puppet.is_not_prepared(Outcome::Blocked { reason: Reason::Misconfigured });
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    assert_eq!(app.text("SELECT state FROM sinks").await.as_deref(), Some("blocked"));
+    puppet.plans(Plan::Unread);
+    puppet.plans(Plan::Wait { wait: Duration::from_mins(1), waiting_for: WaitingFor::Counterpart });
+
+    app.advance(Duration::from_secs(31));
+    app.dispatch().await;
+
+    assert_eq!(app.text("SELECT state FROM sinks").await.as_deref(), Some("active"));
+    assert_eq!(puppet.calls(), []);
+}
 
 #[tokio::test]
 async fn what_cannot_be_prepared_is_tried_again_and_nothing_is_sent_meanwhile() {

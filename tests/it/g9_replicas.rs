@@ -1,6 +1,6 @@
 //! G9: any number of processes on one database share the work safely, and one that dies is covered within one lease.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use scoffable_sync::{
     app,
@@ -68,7 +68,7 @@ async fn activate(app: &TestApp, name: &str, start: Start) {
 
 async fn register(db: &mut sqlx::PgConnection, name: &str, start: Start, offset_ms: i64) {
     let name = SinkName::parse(name).expect("a valid name");
-    let lanes = serde_json::json!({});
+    let lanes = BTreeMap::new();
     let sink = store::sinks::Registration {
         name: &name,
         kind: "webhook",

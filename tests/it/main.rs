@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod alerts;
 mod backfill;
 mod breaker;
 mod budgets;
@@ -29,8 +30,10 @@ mod g6_isolation;
 mod g7_explainable;
 mod g8_self_healing;
 mod g9_replicas;
+mod godatafeed;
 mod ingest;
 mod kills;
+mod lanes;
 mod migrations;
 mod model;
 mod modes;

@@ -1,13 +1,13 @@
 //! The keys that only a sink of kind `scripted` has.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
     duration::RawDuration,
-    field::Field,
+    field::{Field, Named},
     problems::Section,
     secret::{RawSecret, Secret},
     url::{HttpUrl, check_transport},
@@ -24,6 +24,8 @@ pub struct RawScripted {
     token: Field<RawSecret>,
     /// Time after which a look-up certainly sees an effect.
     lag: Field<RawDuration>,
+    /// Vendor id → lane.
+    lanes: Field<Named<String>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +36,8 @@ pub struct ScriptedSettings {
     #[serde(skip)]
     pub lag: Option<Duration>,
     pub allow_insecure: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lanes: BTreeMap<String, String>,
 }
 
 impl RawScripted {
@@ -42,6 +46,10 @@ impl RawScripted {
         let allow_insecure = check_transport("url", url.as_ref(), self.allow_insecure, section);
         let token = section.require_secret("token", self.token, "token = { env = \"TILL_TOKEN\" }");
         let lag = section.duration("lag", self.lag, Duration::ZERO);
-        Some(ScriptedSettings { url: url?, token: token?, lag, allow_insecure })
+        let lanes = section.entries("lanes", self.lanes);
+        let mut section = section.within("lanes");
+        let lanes = lanes.into_iter().filter_map(|(vendor, lane)| Some((vendor.clone(), section.take(&vendor, lane)?)));
+        let lanes = lanes.collect();
+        Some(ScriptedSettings { url: url?, token: token?, lag, allow_insecure, lanes })
     }
 }

@@ -78,7 +78,7 @@ pub fn plan(view: &View<'_>) -> Plan {
 fn cancel(view: &View<'_>, held: Option<Held>) -> Plan {
     match held {
         // No step that could have opened a ticket is without a trace.
-        None => Plan::Skip(SkipReason::CancelledBeforeSent),
+        None => Plan::skip(SkipReason::CancelledBeforeSent),
         Some(held) if held.is_standing() => {
             let reference = reference(view, held.n);
             Plan::Send(Step {

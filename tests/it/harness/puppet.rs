@@ -47,6 +47,8 @@ struct Said {
     groups: VecDeque<GroupAnswer>,
     findings: VecDeque<Finding>,
     unprepared: VecDeque<Outcome>,
+    is_prepared: bool,
+    plans: VecDeque<Plan>,
     waits: bool,
     calls: Vec<Call>,
 }
@@ -86,6 +88,11 @@ impl Puppet {
         self.said().findings.push_back(finding);
     }
 
+    /// For the next version, instead of a step.
+    pub fn plans(&self, plan: Plan) {
+        self.said().plans.push_back(plan);
+    }
+
     pub fn is_not_prepared(&self, outcome: Outcome) {
         self.said().unprepared.push_back(outcome);
     }
@@ -104,15 +111,24 @@ impl Sink for Puppet {
         "puppet"
     }
 
-    fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<(), Answer>> {
-        let unprepared = self.said().unprepared.pop_front();
+    fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+        let mut said = self.said();
+        let unprepared = said.unprepared.pop_front();
+        said.is_prepared = unprepared.is_none();
         Box::pin(std::future::ready(match unprepared {
             Some(outcome) => Err(outcome.into()),
-            None => Ok(()),
+            None => Ok(1),
         }))
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
+        let mut said = self.said();
+        if let Some(plan) = said.plans.pop_front() {
+            return plan;
+        }
+        if !said.is_prepared {
+            return Plan::Unread;
+        }
         Plan::Send(Step {
             name: "submit".to_owned(),
             key: format!("{}-{}", view.key.order.order_id, view.version),

@@ -1,0 +1,149 @@
+//! `godatafeed`: tells GoDataFeed that an order was taken over, shipped or cancelled.
+//!
+//! GoDataFeed imports orders from the marketplaces itself; nothing can create one there. So an order waits here for its
+//! counterpart there, and for the other sink (`after`) that gives it the number it is acknowledged with. An order without a
+//! counterpart is normal. The new orders are listed once for all that wait ([`listing`]); [`plan`] decides, [`mapping`]
+//! says what is told, [`wire`] in which names, [`client`] and [`token`] speak.
+//!
+//! The documentation describes the order of things and leaves the requests open, so each undocumented choice is a key of
+//! [`config`], and nothing is written before a person has confirmed them.
+//!
+//! Source: GoDataFeed help, "Order Sync Destination: GoDataFeed API"; API v1 and v2 Reference, introductions.
+
+pub mod client;
+pub mod config;
+pub mod listing;
+pub mod mapping;
+pub mod plan;
+pub mod ship_time;
+pub mod template;
+pub mod token;
+pub mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+
+use self::{
+    config::GodatafeedSettings,
+    listing::{Listing, Shared},
+    plan::Held,
+};
+use super::{Answer, Doubt, Finding, Sink, View};
+use crate::{
+    clock::Clock,
+    domain::{
+        delivery::{Outcome, Plan, Reason, Receipt, Sent, Step},
+        ids::SinkName,
+        order::Status,
+    },
+};
+
+/// Calls in any 60 seconds. GoDataFeed's bucket holds 50 and loses 2 a second, so that 40 at once fit at any time.
+/// Source: GoDataFeed API v1 Reference, introduction.
+pub const CALLS_PER_MINUTE: u32 = 40;
+
+/// An account at GoDataFeed.
+#[derive(Debug)]
+pub struct Godatafeed {
+    settings: GodatafeedSettings,
+    client: client::Client,
+    new_orders: Shared,
+}
+
+impl Godatafeed {
+    pub fn build(
+        settings: &GodatafeedSettings,
+        timeout: Duration,
+        http: reqwest::Client,
+        sink: &SinkName,
+        clock: &Clock,
+    ) -> Self {
+        let auth = token::Auth::new(&settings.auth, &settings.base_url, &http, timeout, sink, clock);
+        let client = client::Client::new(sink.clone(), http, settings.clone(), auth, timeout);
+        Self { settings: settings.clone(), client, new_orders: Shared::default() }
+    }
+
+    /// Lists the new orders once.
+    pub async fn list(&self, now: DateTime<Utc>) -> Result<Listing, Answer> {
+        self.client.list(now).await.1
+    }
+}
+
+impl Sink for Godatafeed {
+    fn kind(&self) -> &'static str {
+        "godatafeed"
+    }
+
+    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+        let interval = self.settings.poll_interval;
+        Box::pin(self.new_orders.bring_up_to_date(interval, now, async move || self.client.list(now).await))
+    }
+
+    fn plan(&self, view: &View<'_>) -> Plan {
+        plan::plan(&self.settings, &self.new_orders.known(self.settings.poll_interval, view.now), view)
+    }
+
+    fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {
+        Box::pin(self.client.send(step, now))
+    }
+
+    /// Only acknowledgements are looked up: one that is not new any more was acknowledged.
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(async move {
+            match self.client.list(now).await {
+                (_, Ok(listing)) => {
+                    let listing = self.new_orders.keep(listing);
+                    doubts.iter().map(|doubt| found(doubt, &listing)).collect()
+                }
+                (calls, Err(answer)) => {
+                    let failed = Finding::Failed(Answer { calls_beside: calls.saturating_sub(1), ..answer });
+                    vec![failed; doubts.len()]
+                }
+            }
+        })
+    }
+
+    /// Whatever was listed late is acknowledged again under the same number, which changes nothing.
+    fn visible_after(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
+    fn blocked_hint(&self, reason: Reason) -> &'static str {
+        match reason {
+            Reason::Misconfigured => {
+                "GoDataFeed does not know what is asked for, or lists orders in another form: correct templates, pointers \
+                 and base_url by the account's API collection, then restart"
+            }
+            _ => {
+                "GoDataFeed refuses the token: make a new one in its app, or check the consumer key; a probe goes on by \
+                 itself"
+            }
+        }
+    }
+
+    /// Only a new order is acknowledged with the other sink's number.
+    fn needs_counterpart(&self, status: &Status) -> bool {
+        *status == Status::Accepted
+    }
+
+    fn has_a_say(&self, status: &Status, receipt: Option<&serde_json::Value>) -> bool {
+        plan::has_a_say(status, receipt, self.settings.cancel_rejected)
+    }
+}
+
+fn found(doubt: &Doubt<'_>, listing: &Arc<Listing>) -> Finding {
+    let Ok(Some(held)) = Held::of(doubt.step.receipt.as_ref()) else {
+        return Finding::Ambiguous { hint: "the stored step cannot be read: report it".to_owned() };
+    };
+    if listing.has(&held.gdf_id) {
+        return Finding::NotFound;
+    }
+    if listing.may_be_cut {
+        // It may be behind the end: a shorter list will tell.
+        let unknown = Outcome::Retry { reason: Reason::UnreadableAnswer, sent: Sent::No, not_before: None };
+        return Finding::Failed(unknown.into());
+    }
+    Finding::Stands(Receipt { external_id: Some(held.gdf_id), ..Receipt::default() })
+}

@@ -1,0 +1,91 @@
+//! Alerts that a sink raises: one per cause, however many orders it has.
+
+use std::sync::Arc;
+
+use scoffable_sync::domain::delivery::{About, Alert, Outcome, Plan, Receipt, Repeat, SkipReason};
+use sqlx::Row;
+
+use crate::harness::{
+    app::{TestApp, order},
+    puppet::{Puppet, drive},
+};
+
+async fn app_with_puppet() -> (TestApp, Arc<Puppet>) {
+    let mut app = TestApp::start().await;
+    let puppet = Arc::new(Puppet::new(Repeat::Safe));
+    drive(&mut app, puppet.clone());
+    (app, puppet)
+}
+
+/// Cause, subject, detail and count of those that are open.
+async fn open(app: &TestApp) -> Vec<(String, String, String, i64)> {
+    let rows = sqlx::query("SELECT cause, subject, detail, count FROM alerts WHERE resolved_at IS NULL ORDER BY id")
+        .fetch_all(&app.pool)
+        .await
+        .expect("alerts can be read");
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect()
+}
+
+fn told(cause: &str, subject: &str, detail: &str, count: i64) -> (String, String, String, i64) {
+    (cause.to_owned(), subject.to_owned(), detail.to_owned(), count)
+}
+
+fn unmapped(vendor: &str) -> Plan {
+    let alert = Alert {
+        cause: SkipReason::UnmappedVendor.as_str(),
+        about: About::Shared(vendor.to_owned()),
+        detail: format!("map {vendor}"),
+    };
+    Plan::Skip { reason: SkipReason::UnmappedVendor, alert: Some(alert) }
+}
+
+fn noticed(notice: Option<&'static str>) -> Receipt {
+    let alert = |cause| Alert { cause, about: About::Order, detail: "look there".to_owned() };
+    Receipt { notice: notice.map(str::to_owned), alert: notice.map(alert), ..Receipt::default() }
+}
+
+#[tokio::test]
+async fn what_many_orders_share_is_one_alert_with_their_count_also_within_one_batch() {
+    let (mut app, puppet) = app_with_puppet().await;
+    for vendor in ["a", "a", "b", "a"] {
+        puppet.plans(unmapped(vendor));
+    }
+    (0..3).for_each(|n| app.publish(&order(&format!("A-{n}"), 1, "accepted")));
+    app.poll().await;
+    app.dispatch().await;
+
+    app.arrives(&order("A-3", 1, "accepted")).await;
+
+    let expected = [told("unmapped_vendor", "hook/a", "map a", 3), told("unmapped_vendor", "hook/b", "map b", 1)];
+    assert_eq!(open(&app).await, expected);
+    assert_eq!(app.delivery("A-3").await.reason.as_deref(), Some("unmapped_vendor"));
+}
+
+#[tokio::test]
+async fn an_alert_that_is_a_notice_stands_once_per_order_and_ends_with_the_notice() {
+    let (mut app, puppet) = app_with_puppet().await;
+    puppet.answers(Outcome::Delivered(noticed(Some("diverged"))));
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    puppet.plans(Plan::Settled(noticed(Some("diverged"))));
+    app.arrives(&order("A-1", 2, "accepted")).await;
+    assert_eq!(open(&app).await, [told("diverged", "hook/main/A-1", "look there", 2)]);
+
+    puppet.plans(Plan::Settled(noticed(None)));
+    app.arrives(&order("A-1", 3, "accepted")).await;
+
+    assert_eq!(open(&app).await, []);
+}
+
+#[tokio::test]
+async fn an_order_that_goes_back_to_placed_after_it_was_brought_is_told_of() {
+    let (mut app, puppet) = app_with_puppet().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    app.arrives(&order("A-1", 2, "rejected")).await;
+    app.arrives(&order("A-2", 1, "rejected")).await;
+
+    assert_eq!(puppet.calls().len(), 1);
+    let alerts = open(&app).await;
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!((alerts[0].0.as_str(), alerts[0].1.as_str()), ("status_went_back", "hook/main/A-1"));
+}
