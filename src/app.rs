@@ -180,7 +180,7 @@ fn driver(
     let lanes: Vec<String> = lanes.into_iter().collect();
     Ok(Driver {
         name: name.clone(),
-        sink: sinks::build(sink).map_err(|source| AppError::Sink { name: name.clone(), source })?,
+        sink: sinks::build(name, sink, clock).map_err(|source| AppError::Sink { name: name.clone(), source })?,
         rules: sink.common.clone(),
         pool: pool.clone(),
         clock: clock.clone(),

@@ -3,6 +3,8 @@
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
 //! its request limit and is reserved there like any other request; a webhook is only connected to.
 
+mod spoton;
+
 use std::{
     fmt,
     io::{self, Write},
@@ -114,6 +116,7 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
         let subject = format!("sinks.{name}");
         match &sink.kind {
             SinkKind::Webhook(webhook) => examine_reach(&subject, &webhook.url, &mut findings).await,
+            SinkKind::Spoton(spoton) => spoton::examine(name, sink, spoton, &mut findings).await,
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }
@@ -155,6 +158,10 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
                 secrets.push((format!("sinks.{name}.signing_secret"), &webhook.signing_secret));
                 let headers = webhook.headers.iter();
                 secrets.extend(headers.map(|(header, secret)| (format!("sinks.{name}.headers.{header}"), secret)));
+            }
+            SinkKind::Spoton(spoton) => {
+                secrets.push((format!("sinks.{name}.client_id"), &spoton.client_id));
+                secrets.push((format!("sinks.{name}.client_secret"), &spoton.client_secret));
             }
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => secrets.push((format!("sinks.{name}.token"), &till.token)),

@@ -29,13 +29,18 @@ pub struct Read {
 }
 
 /// Reads an answer up to [`MAX_ANSWER`] bytes. An error means that the body was cut short.
-pub async fn read(mut response: Response) -> Result<Read, (StatusCode, reqwest::Error)> {
+pub async fn read(response: Response) -> Result<Read, (StatusCode, reqwest::Error)> {
+    read_up_to(response, MAX_ANSWER).await
+}
+
+/// As [`read`], for answers that may be longer.
+pub async fn read_up_to(mut response: Response, most: usize) -> Result<Read, (StatusCode, reqwest::Error)> {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_ANSWER => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
             Ok(_) => return Ok(Read { status, headers, body }),
             Err(error) => return Err((status, error)),
         }
