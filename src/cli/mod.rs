@@ -80,7 +80,7 @@ enum Command {
     Run(InstallArgs),
     /// Everything in one process: private Postgres, simulated systems, the daemon
     Demo(demo::DemoArgs),
-    /// Only the simulated order stream and webhook receiver, for integrators
+    /// Only the simulated systems, for integrators
     Simulate(simulate::SimulateArgs),
     /// What is wrong with the configuration; no network
     CheckConfig(JsonArgs),

@@ -18,6 +18,9 @@ use crate::{
 pub const TOKEN: &str = "simulator-token";
 pub const STREAM: &str = "127.0.0.1:9471";
 pub const RECEIVER: &str = "127.0.0.1:9472";
+pub const SPOTON: &str = "127.0.0.1:9473";
+pub const SPOTON_CLIENT_ID: &str = "simulator-client";
+pub const SPOTON_CLIENT_SECRET: &str = "simulator-client-secret";
 pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
 
 #[derive(Debug, Args)]
@@ -25,7 +28,7 @@ pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2Vj
 Examples:
   scoffable-sync simulate --chaos hard --seed 7
   scoffable-sync run --config config/simulator.toml   the daemon, in another terminal
-  curl -s http://127.0.0.1:9471/_sim/state            what was asked; port 9472: of the receiver")]
+  curl -s http://127.0.0.1:9471/_sim/state            what was asked; port 9472: of the receiver; 9473: of SpotOn")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]
@@ -45,6 +48,9 @@ pub struct SimulateArgs {
     /// Address of the webhook receiver
     #[arg(long, default_value = RECEIVER, value_name = "ADDRESS")]
     receiver: SocketAddr,
+    /// Address of SpotOn, with a location for each vendor
+    #[arg(long, default_value = SPOTON, value_name = "ADDRESS")]
+    spoton: SocketAddr,
     /// Enforce the documented limits of 30 requests a minute per token and 60 per account
     #[arg(long)]
     limits: bool,
@@ -56,6 +62,7 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
     let simulation = simulator::run(SimulateOptions {
         scoffable_listen: args.stream,
         webhook_listen: args.receiver,
+        spoton_listen: Some(args.spoton),
         orders: args.orders,
         seed: args.seed,
         chaos: args.chaos,
@@ -63,12 +70,18 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
         limits: if args.limits { Limits::DOCUMENTED } else { Limits::NONE },
         token: TOKEN.to_owned(),
         webhook_secret: SIGNING_SECRET.to_owned(),
+        spoton_client_id: SPOTON_CLIENT_ID.to_owned(),
+        spoton_client_secret: SPOTON_CLIENT_SECRET.to_owned(),
         ..SimulateOptions::default()
     })
     .await
     .map_err(anyhow::Error::from)?;
     writeln!(out, "order stream      {}  (token {TOKEN})", simulation.scoffable.base_url())?;
     writeln!(out, "webhook receiver  {}  (signing secret {SIGNING_SECRET})", simulation.webhook.url())?;
+    if let Some(spoton) = &simulation.spoton {
+        let client = format!("client {SPOTON_CLIENT_ID}, secret {SPOTON_CLIENT_SECRET}");
+        writeln!(out, "SpotOn            {}  ({client}, tokens at {})", spoton.url(), spoton.token_url())?;
+    }
     writeln!(out, "Ctrl-C ends it.")?;
     lifecycle.drain().cancelled().await;
     simulation.stop().await;

@@ -39,12 +39,23 @@ impl SlidingWindow {
         if self.accepted.len() < self.limit.calls as usize {
             return Duration::ZERO;
         }
-        self.accepted.front().map_or(self.limit.window, |oldest| (*oldest + self.limit.window).saturating_sub(now))
+        self.resets_in(now)
     }
 
     /// Counts an accepted call.
     pub fn take(&mut self, now: Duration) {
         self.accepted.push_back(now);
+    }
+
+    /// How many calls would be accepted now.
+    pub fn left(&mut self, now: Duration) -> u32 {
+        forget_before(&mut self.accepted, now, self.limit.window);
+        self.limit.calls.saturating_sub(self.accepted.len() as u32)
+    }
+
+    /// How long until one more call would be accepted than now; the window's length when none was made.
+    pub fn resets_in(&self, now: Duration) -> Duration {
+        self.accepted.front().map_or(self.limit.window, |oldest| (*oldest + self.limit.window).saturating_sub(now))
     }
 
     pub fn limit(&self) -> Limit {
@@ -94,6 +105,10 @@ mod tests {
         }
 
         assert_eq!(window.wait(secs(25)), secs(35));
+        assert_eq!((window.left(secs(59)), window.left(secs(60)), window.left(secs(75))), (0, 1, 2));
+        assert_eq!(window.resets_in(secs(75)), secs(5));
+        let mut window = SlidingWindow::new(Limit::per_minute(1));
+        window.take(secs(0));
         assert_eq!(window.wait(secs(59)), secs(1));
         assert_eq!(window.wait(secs(60)), Duration::ZERO);
     }

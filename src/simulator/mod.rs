@@ -6,8 +6,8 @@
 //! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`token`] is
 //! the OAuth endpoint of those that have one.
 //!
-//! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`; tests start what they
-//! need, also a [`till`] that no real system is: the hardest destination we can think of. A new destination adds a file
+//! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`, and for `simulate` also
+//! [`spoton`]; tests start what they need, also a [`till`] that no real system is: the hardest destination we can think of. A new destination adds a file
 //! and uses the shared parts.
 
 pub mod digest;
@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod limits;
 pub mod scoffable;
 pub mod server;
+pub mod spoton;
 #[cfg(test)]
 mod test_client;
 pub mod till;
@@ -32,6 +33,7 @@ use serde_json::{Value, json};
 use self::{
     faults::Chaos,
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
+    spoton::{Chain, SpotonOptions, SpotonSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
     world::{Breakage, World, WorldOptions},
 };
@@ -40,11 +42,16 @@ use crate::clock::Clock;
 /// The token's name in the journal of a simulation started by [`run`].
 pub const TOKEN_ID: &str = "main";
 
+/// How long SpotOn's sales report lags behind: minutes in truth, too long to watch.
+const REPORT_LAG: Duration = Duration::from_secs(5);
+
 /// What to simulate.
 #[derive(Clone)]
 pub struct SimulateOptions {
     pub scoffable_listen: SocketAddr,
     pub webhook_listen: SocketAddr,
+    /// None: SpotOn is not simulated.
+    pub spoton_listen: Option<SocketAddr>,
     pub orders: usize,
     pub seed: u64,
     pub chaos: Chaos,
@@ -54,6 +61,8 @@ pub struct SimulateOptions {
     pub token: String,
     /// `whsec_` and base64.
     pub webhook_secret: String,
+    pub spoton_client_id: String,
+    pub spoton_client_secret: String,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
     /// How many versions to mix in that cannot be read.
@@ -66,9 +75,11 @@ impl Default for SimulateOptions {
     fn default() -> Self {
         let (scoffable, webhook, world) =
             (ScoffableOptions::default(), WebhookOptions::default(), WorldOptions::default());
+        let spoton = SpotonOptions::default();
         Self {
             scoffable_listen: scoffable.listen,
             webhook_listen: webhook.listen,
+            spoton_listen: None,
             orders: world.orders,
             seed: world.seed,
             chaos: Chaos::None,
@@ -76,6 +87,8 @@ impl Default for SimulateOptions {
             limits: scoffable.limits,
             token: scoffable.grants[0].token.clone(),
             webhook_secret: webhook.secret,
+            spoton_client_id: spoton.client_id,
+            spoton_client_secret: spoton.client_secret,
             payload_bytes: None,
             broken: 0,
             page_latency: Duration::ZERO,
@@ -102,17 +115,20 @@ pub enum SimulatorError {
     Stream(SocketAddr, #[source] std::io::Error),
     #[error("the simulated webhook receiver cannot be started")]
     Webhook(#[source] WebhookSimError),
+    #[error("the simulated SpotOn cannot listen on {0}")]
+    Spoton(SocketAddr, #[source] std::io::Error),
 }
 
-/// Both simulators at work on one world. Dropping it stops them at once.
+/// All simulators at work on one world. Dropping it stops them at once.
 #[derive(Debug)]
 pub struct Simulation {
     pub world: Arc<World>,
     pub scoffable: ScoffableSim,
     pub webhook: WebhookSim,
+    pub spoton: Option<SpotonSim>,
 }
 
-/// Makes up a world and starts the order stream and the webhook receiver.
+/// Makes up a world and starts the order stream, the webhook receiver and what else is asked for.
 pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError> {
     let seed = options.seed;
     let epoch = match options.pace {
@@ -147,18 +163,36 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         secret: options.webhook_secret,
         chaos: options.chaos,
         seed,
-        clock: options.clock,
+        clock: options.clock.clone(),
         ..WebhookOptions::default()
     })
     .await
     .map_err(SimulatorError::Webhook)?;
-    Ok(Simulation { world, scoffable, webhook })
+    let spoton = match options.spoton_listen {
+        Some(listen) => {
+            let started = SpotonSim::start(SpotonOptions {
+                listen,
+                client_id: options.spoton_client_id,
+                client_secret: options.spoton_client_secret,
+                chain: Chain::of(&world),
+                lag: REPORT_LAG,
+                chaos: options.chaos,
+                seed,
+                clock: options.clock,
+                ..SpotonOptions::default()
+            });
+            Some(started.await.map_err(|error| SimulatorError::Spoton(listen, error))?)
+        }
+        None => None,
+    };
+    Ok(Simulation { world, scoffable, webhook, spoton })
 }
 
 impl Simulation {
     /// Counts, the ledger in short, violations. The same stands at `GET /_sim/state` of each simulator for its part.
     pub fn state(&self) -> Value {
-        json!({"scoffable": self.scoffable.state(), "webhook": self.webhook.state()})
+        let spoton = self.spoton.as_ref().map(SpotonSim::state);
+        json!({"scoffable": self.scoffable.state(), "webhook": self.webhook.state(), "spoton": spoton})
     }
 
     /// Everything was published and read, so far as the stream can tell.
@@ -169,6 +203,9 @@ impl Simulation {
     pub async fn stop(self) {
         self.scoffable.stop().await;
         self.webhook.stop().await;
+        if let Some(spoton) = self.spoton {
+            spoton.stop().await;
+        }
     }
 }
 

@@ -172,6 +172,18 @@ async fn a_forgotten_order_is_found() {
 }
 
 #[tokio::test]
+async fn spoton_is_simulated_when_asked_for_with_the_locations_of_the_same_world() {
+    assert!(run(options(Chaos::None, 1)).await.expect("free ports").spoton.is_none());
+    let spoton_listen = Some(SpotonOptions::default().listen);
+
+    let simulation = run(SimulateOptions { spoton_listen, ..options(Chaos::None, 1) }).await.expect("free ports");
+
+    let locations = simulation.state()["spoton"]["menus_of_locations"].as_object().map(serde_json::Map::len);
+    assert_eq!(locations, Some(simulation.world.vendors.len()));
+    simulation.stop().await;
+}
+
+#[tokio::test]
 async fn orders_that_appear_over_time_bear_recent_dates_and_none_in_the_future() {
     let pace = Pace::Over(secs(60));
     let simulation = run(SimulateOptions { pace, ..options(Chaos::None, 1) }).await.expect("free ports");

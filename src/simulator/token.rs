@@ -153,11 +153,15 @@ struct Given {
     clients: Vec<RegisteredClient>,
     expires_in: ExpiresIn,
     count: u64,
-    /// Access token to its client and end of life.
-    access: HashMap<String, (String, Duration)>,
+    access: HashMap<String, AccessToken>,
     refresh: HashMap<String, RefreshToken>,
     dead_presented: u64,
     violations: Vec<TokenViolation>,
+}
+
+struct AccessToken {
+    until: Duration,
+    scopes: Vec<String>,
 }
 
 struct RefreshToken {
@@ -174,7 +178,14 @@ impl fmt::Debug for TokenSim {
 }
 
 /// What is asked for, once everything about the request is in order.
-enum Wish {
+struct Wish {
+    client: String,
+    kind: WishKind,
+    /// Those of the client where it names none. Source: RFC 6749, "3.3 Access Token Scope", leaves a default open.
+    scopes: Vec<String>,
+}
+
+enum WishKind {
     ForItself,
     Refresh(String),
 }
@@ -230,7 +241,14 @@ impl TokenSim {
     /// Whether this access token was given out, was not revoked and has not expired.
     pub fn is_valid(&self, token: &str) -> bool {
         let now = self.shared.time.elapsed();
-        self.shared.given().access.get(token).is_some_and(|(_, until)| now < *until)
+        self.shared.given().access.get(token).is_some_and(|access| now < access.until)
+    }
+
+    /// Whether this is the value of an `Authorization` header with a token that is valid now and has this scope.
+    pub fn grants(&self, authorization: Option<&str>, scope: &str) -> bool {
+        let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
+        let has_scope = |access: &AccessToken| access.scopes.iter().any(|granted| granted == scope);
+        self.is_valid(token) && self.shared.given().access.get(token).is_some_and(has_scope)
     }
 
     /// A person authorises the application in a browser: a new refresh token.
@@ -317,13 +335,13 @@ async fn handle(
     let wish = check_envelope(&parts.method, parts.uri.query(), &parts.headers)
         .and_then(|()| fields.ok_or_else(|| malformed("the body is no form, or names a field twice")))
         .and_then(|fields| shared.check(client, &fields));
-    let (client, wish) = match wish {
+    let wish = match wish {
         Ok(wish) => wish,
         Err(refusal) => return shared.refuse(call, refusal),
     };
     let body = match fault.reach() {
         Reach::Nothing => Bytes::new(),
-        Reach::Effect => match shared.grant(&client, &wish) {
+        Reach::Effect => match shared.grant(&wish) {
             Ok(body) => body.to_string().into(),
             Err(refusal) => return shared.refuse(call, refusal),
         },
@@ -402,7 +420,7 @@ impl Shared {
         &self,
         claimed: Option<(String, String, Credentials)>,
         fields: &[(String, String)],
-    ) -> Result<(String, Wish), Refusal> {
+    ) -> Result<Wish, Refusal> {
         let bad_client = || Refusal {
             status: StatusCode::UNAUTHORIZED,
             error: "invalid_client",
@@ -418,12 +436,12 @@ impl Shared {
         if place == Credentials::FormFields {
             allowed.extend(["client_id", "client_secret"]);
         }
-        let wish = match (field(fields, "grant_type"), client.grant) {
-            (Some("client_credentials"), Grant::ClientCredentials) => Wish::ForItself,
+        let kind = match (field(fields, "grant_type"), client.grant) {
+            (Some("client_credentials"), Grant::ClientCredentials) => WishKind::ForItself,
             (Some("refresh_token"), Grant::RefreshToken) => {
                 allowed.push("refresh_token");
                 let token = field(fields, "refresh_token").ok_or_else(|| malformed("refresh_token is missing"))?;
-                Wish::Refresh(token.to_owned())
+                WishKind::Refresh(token.to_owned())
             }
             (Some("client_credentials" | "refresh_token"), _) => {
                 return Err(Refusal { error: "unauthorized_client", ..malformed("a grant this client does not have") });
@@ -436,27 +454,30 @@ impl Shared {
         if let Some((name, _)) = fields.iter().find(|(name, _)| !allowed.contains(&name.as_str())) {
             return Err(malformed(&format!("unknown field {name}")));
         }
-        let scopes = field(fields, "scope").unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
-        if scopes.clone().any(|scope| !client.scopes.iter().any(|granted| granted == scope)) {
+        let named = field(fields, "scope").unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
+        if named.clone().any(|scope| !client.scopes.iter().any(|granted| granted == scope)) {
             return Err(Refusal {
                 status: StatusCode::BAD_REQUEST,
                 error: "invalid_scope",
                 violation: TokenViolation::BadScope,
             });
         }
-        Ok((id, wish))
+        let named: Vec<String> = named.map(str::to_owned).collect();
+        let scopes = if named.is_empty() { client.scopes.clone() } else { named };
+        Ok(Wish { client: id, kind, scopes })
     }
 
-    fn grant(&self, client: &str, wish: &Wish) -> Result<Value, Refusal> {
+    fn grant(&self, wish: &Wish) -> Result<Value, Refusal> {
+        let client = wish.client.as_str();
         let mut given = self.given();
-        let refresh_token = match wish {
-            Wish::ForItself => None,
-            Wish::Refresh(used) => Some(given.rotate(client, used, self.options.rotation)?),
+        let refresh_token = match &wish.kind {
+            WishKind::ForItself => None,
+            WishKind::Refresh(used) => Some(given.rotate(client, used, self.options.rotation)?),
         };
         given.count += 1;
         let access = format!("access-{}-{}", client, given.count);
         let until = self.time.elapsed() + self.options.life;
-        given.access.insert(access.clone(), (client.to_owned(), until));
+        given.access.insert(access.clone(), AccessToken { until, scopes: wish.scopes.clone() });
         let mut body = json!({"access_token": access, "token_type": "Bearer"});
         match given.expires_in {
             ExpiresIn::Told => body["expires_in"] = self.options.life.as_secs().into(),

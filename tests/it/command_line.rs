@@ -370,10 +370,10 @@ async fn a_demo_refuses_an_address_that_is_taken() {
 
 #[tokio::test]
 async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
-    let (stream, receiver) = (format!("127.0.0.1:{}", unused_port()), format!("127.0.0.1:{}", unused_port()));
-    let mut simulators =
-        scoffable_sync(["simulate", "--orders", "20", "--pace", "0s", "--stream", &stream, "--receiver", &receiver])
-            .start();
+    let [stream, receiver, spoton] =
+        [unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
+    let simulate = ["simulate", "--orders", "20", "--pace", "0s", "--stream", &stream, "--receiver", &receiver];
+    let mut simulators = scoffable_sync(simulate.into_iter().chain(["--spoton", &spoton])).start();
     simulators.says("Ctrl-C").await;
     let database = fresh_database().await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml");

@@ -86,6 +86,7 @@ impl Scene {
         let simulation = Simulation {
             scoffable: ScoffableSim::start(&world, scoffable).await.expect("a loopback port is free"),
             webhook: WebhookSim::start(webhook).await.expect("a loopback port is free"),
+            spoton: None,
             world: Arc::new(world),
         };
         Self {

@@ -109,6 +109,17 @@ pub enum Show {
     Never,
 }
 
+impl Show {
+    /// Whether an effect is seen so long after it happened, and after so many look-ups that did not see it.
+    pub(in crate::simulator) fn is_due(self, since: Duration, reads: u32) -> bool {
+        match self {
+            Self::After(lag) => since >= lag,
+            Self::AfterReads(wanted) => reads >= wanted,
+            Self::Never => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sale {
     pub version: i64,
@@ -171,11 +182,7 @@ enum Effect {
 
 impl Change {
     fn shows(&self, now: Duration) -> bool {
-        match self.show {
-            Show::After(lag) => now.saturating_sub(self.at) >= lag,
-            Show::AfterReads(reads) => self.reads >= reads,
-            Show::Never => false,
-        }
+        self.show.is_due(now.saturating_sub(self.at), self.reads)
     }
 }
 

@@ -89,6 +89,29 @@ async fn a_token_is_valid_until_it_expires_or_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_token_has_the_scopes_that_were_asked_for_or_all_of_the_client() {
+    let registered = RegisteredClient {
+        id: BASIC.to_owned(),
+        secret: String::new(),
+        credentials: Credentials::BasicHeader,
+        grant: Grant::ClientCredentials,
+        scopes: vec!["orders".to_owned(), "reports".to_owned()],
+    };
+    let tokens = TokenSim::new(TokenOptions { clients: vec![registered], ..TokenOptions::default() });
+    let server = tokens.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+
+    for (scope, has_reports) in [("", true), ("&scope=reports+orders", true), ("&scope=orders", false)] {
+        let body = format!("grant_type=client_credentials{scope}");
+        let request = client().post(format!("http://{}/token", server.address())).basic_auth(BASIC, Some(""));
+        let form = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        let (_, granted) = answer(form).await;
+        let bearer = format!("Bearer {}", granted["access_token"].as_str().unwrap());
+        assert!(tokens.grants(Some(&bearer), "orders"), "{scope}");
+        assert_eq!(tokens.grants(Some(&bearer), "reports"), has_reports, "{scope}");
+    }
+}
+
+#[tokio::test]
 async fn a_used_refresh_token_is_dead_and_its_presentation_a_violation() {
     let sim = sim(Rotation::Strict).await;
     let first = sim.tokens.authorise(FORM);
