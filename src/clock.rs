@@ -13,11 +13,13 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 
 /// What is added to the database's `now()`: zero in production, moved by tests instead of waiting.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
+    moved: Arc<Notify>,
 }
 
 impl Clock {
@@ -39,11 +41,28 @@ impl Clock {
     /// Moves time forward. Only tests and simulations call this.
     pub fn advance(&self, by: Duration) {
         self.offset_ms.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+        self.moved.notify_waiters();
     }
 
     /// Boot clock plus offset: for waits that tests must be able to skip.
     pub fn elapsed(&self) -> Duration {
         BootInstant::now().0 + Duration::from_millis(self.offset_ms().max(0) as u64)
+    }
+
+    /// Waits until [`Clock::elapsed`] is so much. Tests that move time are not waited for.
+    pub async fn sleep_until(&self, elapsed: Duration) {
+        loop {
+            // Made before the look at the time, so that no move is missed.
+            let moved = self.moved.notified();
+            let left = elapsed.saturating_sub(self.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = moved => {}
+            }
+        }
     }
 
     /// Wall clock plus offset: for labels and for the signature time of a request, never for leases.

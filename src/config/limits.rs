@@ -85,6 +85,8 @@ impl Serialize for CallLimit {
 #[schemars(deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "they are the keys of the file")]
 pub struct RawLimits {
+    /// Most calls in any second, evenly spaced, or `"unlimited"`.
+    per_second: Field<CallLimit>,
     /// Most calls in any 60 seconds, or `"unlimited"`.
     per_minute: Field<CallLimit>,
     /// Most calls in any 5 minutes, or `"unlimited"`.
@@ -119,6 +121,7 @@ impl Serialize for LimitSettings {
 
 fn key(window: Window) -> &'static str {
     match window {
+        Window::Second => "per_second",
         Window::Minute => "per_minute",
         Window::FiveMinutes => "per_five_minutes",
         Window::Hour => "per_hour",
@@ -130,6 +133,7 @@ fn key(window: Window) -> &'static str {
 impl RawLimits {
     pub(super) fn validate(self, section: &mut Section<'_>) -> LimitSettings {
         let windows = [
+            (Window::Second, self.per_second),
             (Window::Minute, self.per_minute),
             (Window::FiveMinutes, self.per_five_minutes),
             (Window::Hour, self.per_hour),

@@ -786,11 +786,13 @@ fn the_simulators_file_polls_quickly_and_without_limits() {
 
 #[test]
 fn limits_of_calls_are_read_by_window_and_may_be_lifted() {
-    let settings = settings(&minimal_and("limits = { per_minute = 60, per_month = 1000, per_day = \"unlimited\" }\n"));
+    let text = "limits = { per_second = 5, per_minute = 60, per_month = 1000, per_day = \"unlimited\" }\n";
+    let settings = settings(&minimal_and(text));
 
     let (counted, limits) = sink(&settings, "hook").call_limits();
 
-    assert_eq!((counted, limits), (Counted::PerSink, vec![(Window::Minute, 60), (Window::Month, 1000)]));
+    let expected = vec![(Window::Second, 5), (Window::Minute, 60), (Window::Month, 1000)];
+    assert_eq!((counted, limits), (Counted::PerSink, expected));
     assert!(show(&settings).contains("per_day = \"unlimited\""), "{}", show(&settings));
 }
 
@@ -802,8 +804,10 @@ fn a_webhook_has_no_limits_by_itself() {
 #[test]
 fn a_limit_of_calls_is_a_number_above_zero_or_unlimited() {
     for wrong in ["0", "-1", "1.5", "\"many\"", "100000001"] {
-        let (key, problem) = only_problem(&minimal_and(&format!("limits = {{ per_hour = {wrong} }}\n")));
-        assert_eq!(key, "sinks.hook.limits.per_hour", "{problem}");
+        for window in ["per_second", "per_hour"] {
+            let (key, problem) = only_problem(&minimal_and(&format!("limits = {{ {window} = {wrong} }}\n")));
+            assert_eq!(key, format!("sinks.hook.limits.{window}"), "{problem}");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     breaker::Signal,
+    budget::HOLD,
     decide::{Decision, Policy, Sending, Tried, decide, still_in_doubt},
     driver::{Driver, Ended, Held, report},
     rules::{self, Reached, sent_after},
@@ -56,9 +57,7 @@ impl Driver {
         let (batch, stale): (Vec<Held>, Vec<Held>) = batch.into_iter().partition(Held::may_call);
         let (doubtful, fresh): (Vec<Held>, Vec<Held>) =
             batch.into_iter().partition(|held| held.claimed.pending.is_some());
-        let given_back = |held: &Held| self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
-        let mut ended: Vec<Ended> =
-            stale.iter().map(|held| Ended { settlement: given_back(held), signal: Signal::Silent }).collect();
+        let mut ended: Vec<Ended> = stale.iter().map(|held| self.without_a_call(held)).collect();
         if !doubtful.is_empty() {
             ended.extend(self.settle_doubts(doubtful, started).await);
         }
@@ -136,8 +135,14 @@ impl Driver {
 
     /// Sends steps in one call, and singly where the destination refuses the call as a whole.
     async fn call(&self, steps: Vec<Ready>, started: DateTime<Utc>) -> Vec<Ended> {
+        if let [first, ..] = &steps[..] {
+            first.held.approach_turn().await; // an intent is written late
+        }
         let steps = self.hold_on(steps).await;
         if steps.len() > 1 {
+            if !steps[0].held.is_its_turn().await {
+                return steps.iter().map(|ready| self.without_a_call(&ready.held)).collect();
+            }
             let answers = self.send_group(&steps, started).await;
             if let Some(answers) = answers {
                 let end = |(ready, answer): (&Ready, Answer)| {
@@ -197,6 +202,9 @@ impl Driver {
         deadline: BootInstant,
         started: DateTime<Utc>,
     ) -> Option<Ended> {
+        if !held.is_its_turn().await {
+            return Some(self.without_a_call(held));
+        }
         // A process that was suspended since wakes up here, finds its time over, and sends nothing.
         if deadline.remaining() < self.needed() {
             return None;
@@ -233,6 +241,12 @@ impl Driver {
         self.rules.request_timeout + Duration::from_secs(2)
     }
 
+    /// What it must hold for before the turn is waited for, which comes within [`HOLD`] of the reservation.
+    fn needed_with_turn(&self) -> Duration {
+        let wait = if self.budget.is_some() { HOLD } else { Duration::ZERO };
+        self.needed() + wait
+    }
+
     /// Prolongs leases where needed and writes steps down that are to be. Returns those that may be sent.
     async fn hold_on(&self, steps: Vec<Ready>) -> Vec<Ready> {
         let lease_until = BootInstant::now() + self.lease;
@@ -243,7 +257,7 @@ impl Driver {
             steps.into_iter().partition(|ready| ready.step.repeat.is_stored());
         let mut kept = Vec::new();
         for ready in repeatable {
-            if ready.deadline.remaining() >= self.needed() {
+            if ready.deadline.remaining() >= self.needed_with_turn() {
                 kept.push(ready);
             } else if self.extend(&ready.held).await {
                 kept.push(Ready { deadline: lease_until, ..ready });
@@ -454,6 +468,12 @@ impl Driver {
         let waiting_for = waiting_for.map(WaitingFor::as_str);
         let next = Next::Pending { wait, waiting_for, not_before: None, failed: false, refund: true };
         Settlement { next, ..self.settlement(held) }
+    }
+
+    /// Given back because its call may not go out: kept too long, its turn missed, or used for another request.
+    pub(super) fn without_a_call(&self, held: &Held) -> Ended {
+        let settlement = self.given_back(held, Duration::ZERO, Some(WaitingFor::Budget));
+        Ended { settlement, signal: Signal::Silent }
     }
 
     /// A settlement that changes nothing yet.

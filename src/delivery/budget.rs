@@ -3,7 +3,8 @@
 //!
 //! Every window but the month slides: no stretch of its length ever holds more calls than allowed, wherever the other
 //! side's own windows begin and end. Calls of a sixtieth of the window are counted together, at the end of it, so a log
-//! is short and only ever too late in letting go. A month is the calendar's (UTC), and lends each day a share.
+//! is short and only ever too late in letting go. A month is the calendar's (UTC), and lends each day a share. A second
+//! keeps no log: its calls are spaced, each with a slot in time ([`crate::domain::pace`]).
 //!
 //! A call is counted when it is reserved, and goes out within [`HOLD`] of that or not at all; the log keeps it that much
 //! longer. A clock that steps back refills nothing: what the log dates in the future is dated now.
@@ -15,7 +16,10 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike, Utc};
 
 use crate::{
-    domain::limits::{LearnedLimit, Told, Window, month_after, month_of},
+    domain::{
+        limits::{LearnedLimit, Told, Window, month_after, month_of},
+        pace::{self, Slot},
+    },
     store::budgets::{Counter, CounterKey, Entry},
 };
 
@@ -28,6 +32,9 @@ const TRAVEL: Duration = Duration::from_millis(500);
 const GRAINS: i32 = 60;
 /// What [`Class::is_background`] may use of a day together.
 const BACKGROUND_PERCENT: i64 = 70;
+/// How long a lower limit of a second is believed after it was told. A second would be too short: the next answer, with
+/// which it is told again, may be longer away.
+const PACE_LESSON: Duration = Window::Minute.length();
 /// Nothing that was learned is believed for longer.
 const LONGEST_LESSON: Duration = Window::Month.length();
 
@@ -75,6 +82,11 @@ impl Class {
         }
     }
 
+    /// How far ahead it may have slots: it leaves as much of the coming second as of any other window.
+    fn books_ahead(self) -> Duration {
+        pace::AHEAD * (100 - self.floor_percent()) as u32 / 100
+    }
+
     /// Whether no order waits for it.
     pub fn is_background(self) -> bool {
         match self {
@@ -110,6 +122,14 @@ pub struct Ask {
     pub calls: u32,
 }
 
+/// What an ask got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Granted {
+    pub calls: u32,
+    /// One for each call, ascending; empty where nothing spaces them.
+    pub slots: Vec<Slot>,
+}
+
 /// Rows that do not exist yet, one per limit and present month.
 pub fn missing(limits: &[Limit], counters: &[Counter], now: DateTime<Utc>) -> Vec<CounterKey> {
     limits
@@ -135,6 +155,7 @@ fn counter_of<'a>(limit: &Limit, counters: &'a [Counter]) -> Option<&'a Counter>
 pub struct Ledger {
     meters: Vec<Meter>,
     now: DateTime<Utc>,
+    prepare: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -142,6 +163,13 @@ struct Meter {
     limit: Limit,
     counter: Counter,
     touched: bool,
+}
+
+impl Meter {
+    /// Whether it spaces calls instead of counting them.
+    fn is_pace(&self) -> bool {
+        self.limit.window == Window::Second
+    }
 }
 
 impl Ledger {
@@ -153,24 +181,30 @@ impl Ledger {
             let touched = bring_up_to(&mut counter, now) == Dates::Mended;
             Some(Meter { limit: limit.clone(), counter, touched })
         });
-        Self { meters: meters.collect(), now }
+        Self { meters: meters.collect(), now, prepare: pace::PREPARE }
+    }
+
+    /// How long a call may need before it is ready to go out.
+    #[must_use]
+    pub fn prepared_within(self, prepare: Duration) -> Self {
+        Self { prepare, ..self }
     }
 
     /// Grants up to `most` calls one by one, to the more urgent class first, and within a class to each lane in turn.
-    /// Returns how many each ask got.
-    pub fn take(&mut self, asks: &[Ask], most: u32) -> Vec<u32> {
-        let mut granted = vec![0; asks.len()];
+    pub fn take(&mut self, asks: &[Ask], most: u32) -> Vec<Granted> {
+        let mut granted = vec![Granted::default(); asks.len()];
         let mut left = most;
         for class in Class::ALL {
             let mut hungry: Vec<usize> = (0..asks.len()).filter(|at| asks[*at].class == class).collect();
             while !hungry.is_empty() {
                 hungry.retain(|at| {
                     let ask = &asks[*at];
-                    let more = left > 0 && granted[*at] < ask.calls && self.has_room(&ask.lane, class);
+                    let more = left > 0 && granted[*at].calls < ask.calls && self.has_room(&ask.lane, class);
                     if more {
                         left -= 1;
-                        self.count(&ask.lane, class, 1);
-                        granted[*at] += 1;
+                        granted[*at].calls += 1;
+                        granted[*at].slots.extend(self.book(&ask.lane));
+                        self.log(&ask.lane, class, 1);
                     }
                     more
                 });
@@ -181,9 +215,17 @@ impl Ledger {
 
     /// Counts calls that were made, whether or not there was room.
     pub fn count(&mut self, lane: &str, class: Class, calls: u32) {
+        self.log(lane, class, calls);
+        for (at, interval) in self.spaced(lane) {
+            let free_at = self.free_at(&self.meters[at]);
+            self.free_from(at, pace::crowded(free_at, self.now, interval, calls));
+        }
+    }
+
+    fn log(&mut self, lane: &str, class: Class, calls: u32) {
         let calls = i64::from(calls);
         let background = if class.is_background() { calls } else { 0 };
-        for meter in self.meters.iter_mut().filter(|meter| meter.limit.counts(lane)) {
+        for meter in self.meters.iter_mut().filter(|meter| meter.limit.counts(lane) && !meter.is_pace()) {
             let at = bucket(&meter.counter, self.now);
             let counter = &mut meter.counter;
             match counter.log.last_mut().filter(|last| last.at == at) {
@@ -200,13 +242,49 @@ impl Ledger {
         }
     }
 
+    /// The next slot, if calls of this lane are spaced: the first that is free wherever they count. A sink spaces its calls
+    /// as a whole or by lane; of both, the slower would leave gaps in the other.
+    fn book(&mut self, lane: &str) -> Option<Slot> {
+        let spaced = self.spaced(lane);
+        let free_at = spaced.iter().map(|(at, _)| self.free_at(&self.meters[*at])).max()?;
+        let slot = Slot::first(free_at, self.now, self.prepare);
+        for (at, interval) in spaced {
+            self.free_from(at, slot.next_opens(interval));
+        }
+        Some(slot)
+    }
+
+    /// Takes back a slot that no call went out in, while it is the last one that was booked; else it goes unused.
+    pub fn give_back_slot(&mut self, lane: &str, slot: Slot) {
+        for (at, interval) in self.spaced(lane) {
+            if self.meters[at].counter.next_slot_at == Some(slot.next_opens(interval)) {
+                self.free_from(at, slot.opens);
+            }
+        }
+    }
+
+    /// The meters that space calls of this lane, with the interval between slots.
+    fn spaced(&self, lane: &str) -> Vec<(usize, Duration)> {
+        let spaced = self.meters.iter().enumerate().filter(|(_, meter)| meter.is_pace() && meter.limit.counts(lane));
+        spaced.filter_map(|(at, meter)| Some((at, pace::interval(self.max_calls(meter)?)))).collect()
+    }
+
+    fn free_at(&self, meter: &Meter) -> DateTime<Utc> {
+        meter.counter.next_slot_at.unwrap_or(self.now)
+    }
+
+    fn free_from(&mut self, at: usize, free_at: DateTime<Utc>) {
+        self.meters[at].counter.next_slot_at = Some(free_at);
+        self.meters[at].touched = true;
+    }
+
     /// Takes back calls that were reserved then and not made, where the log still shows them.
     pub fn give_back(&mut self, lane: &str, class: Class, reserved_at: DateTime<Utc>, calls: u32) {
         if reserved_at > self.now {
             return; // the clock stepped back, and the log was dated anew
         }
         let calls = i64::from(calls);
-        for meter in self.meters.iter_mut().filter(|meter| meter.limit.counts(lane)) {
+        for meter in self.meters.iter_mut().filter(|meter| meter.limit.counts(lane) && !meter.is_pace()) {
             let at = bucket_of(meter.limit.window, reserved_at);
             let counter = &mut meter.counter;
             let Some(entry) = counter.log.iter_mut().find(|entry| entry.at == at) else { continue };
@@ -234,8 +312,16 @@ impl Ledger {
             meant = self.meters.iter_mut().filter(|m| is_meant(m, None)).max_by_key(by_lane);
         }
         let Some(meter) = meant else { return };
+        let is_pace = meter.is_pace();
         let counter = &mut meter.counter;
         match learned.told {
+            // What is left of a second is over before it is heard of.
+            Told::Left { limit, .. } if is_pace => {
+                let until = heard_at + PACE_LESSON;
+                let Some(limit) = limit.filter(|_| until > self.now) else { return };
+                counter.learned_limit = Some(limit.into());
+                counter.learned_until = Some(until);
+            }
             Told::Refused { wait } => {
                 let until = heard_at + chrono_of(wait);
                 counter.closed_until = counter.closed_until.max(Some(until)).filter(|until| *until > self.now);
@@ -285,7 +371,10 @@ impl Ledger {
             let max_calls = self.max_calls(meter);
             let full_until = self.meter_opens_at(meter, Class::New);
             let counter = &mut self.meters[at].counter;
-            counter.used = used(counter);
+            counter.used = match (counter.next_slot_at, max_calls) {
+                (Some(free_at), Some(max_calls)) => pace::booked(free_at, self.now, max_calls),
+                _ => used(counter),
+            };
             counter.max_calls = max_calls;
             counter.full_until = full_until;
         }
@@ -317,6 +406,10 @@ impl Ledger {
     /// What stands in the way of one more call.
     fn lacking(&self, meter: &Meter, class: Class) -> Lack {
         let counter = &meter.counter;
+        if meter.is_pace() {
+            let is_far = self.free_at(meter) > self.now + class.books_ahead();
+            return Lack { calls: is_far.into(), closed: counter.closed_until.is_some(), ..Lack::NONE };
+        }
         let max_calls = self.max_calls(meter).unwrap_or(i64::MAX / 200);
         let floor = max_calls * class.floor_percent() / 100;
         let background = if class.is_background() && meter.limit.window == Window::Day {
@@ -340,6 +433,9 @@ impl Ledger {
         let freed = |needed: i64, of: fn(&Entry) -> i64| {
             if needed <= 0 {
                 return None;
+            }
+            if meter.is_pace() {
+                return Some(self.free_at(meter) - class.books_ahead());
             }
             if counter.window == Window::Month {
                 return Some(month_after(counter.window_start.max(self.now)));
@@ -422,6 +518,12 @@ enum Dates {
 /// Drops what left the window and what need not be believed any more, and mends dates in the future.
 fn bring_up_to(counter: &mut Counter, now: DateTime<Utc>) -> Dates {
     let mut dates = Dates::Right;
+    if let Some(free_at) = counter.next_slot_at {
+        counter.next_slot_at = Some(pace::mended(free_at, now));
+        if counter.next_slot_at != Some(free_at) {
+            dates = Dates::Mended;
+        }
+    }
     if counter.window != Window::Month {
         let newest = bucket_of(counter.window, now);
         let (mut log, ahead): (Vec<Entry>, Vec<Entry>) = counter.log.iter().partition(|entry| entry.at <= newest);

@@ -1,5 +1,8 @@
 //! A sink's call budget in this process: reserves calls in the shared rows before deliveries are claimed.
 //!
+//! Where a limit spaces calls, a reserved call waits for its turn right before the first byte. It has one turn: a second
+//! request, and one that missed its turn, need a call of their own.
+//!
 //! A reservation counts as spent from the moment it is written, so a process that dies owes nothing to anybody. What
 //! was reserved and not made, what answers told, and calls beyond the reservation are noted here and written with the
 //! next reservation: no statement of their own. Only a refusal is written at once, because other processes must hear.
@@ -9,8 +12,8 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -19,16 +22,23 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tracing::info;
 
-use super::budget::{Ask, Class, HOLD, Ledger, Limit, missing};
+use super::{
+    budget::{Ask, Class, Granted, HOLD, Ledger, Limit, missing},
+    turns::{Turn, Turns},
+};
 use crate::{
     clock::{BootInstant, Clock},
     config::{Counted, SinkSettings},
     domain::{
         ids::SinkName,
         limits::{LearnedLimit, Told, Window},
+        pace::{self, Slot},
     },
     store::{self, StoreError, budgets::Counter},
 };
+
+/// How often the time is asked for again because the answer took long.
+const SLOW_READS: u32 = 2;
 
 /// The budget of one sink.
 #[derive(Debug)]
@@ -37,12 +47,15 @@ pub struct Budget {
     pool: PgPool,
     clock: Clock,
     noted: Mutex<Vec<Note>>,
+    turns: Turns,
+    /// Turns that were missed in a row: as often the time to prepare is doubled.
+    missed: AtomicU32,
 }
 
 /// What is to be written with the next reservation.
 #[derive(Debug)]
 enum Note {
-    Returned { lane: String, class: Class, reserved_at: DateTime<Utc> },
+    Returned { lane: String, class: Class, reserved_at: DateTime<Utc>, slot: Option<Slot> },
     Made { lane: String, calls: u32 },
     Heard { lane: String, learned: LearnedLimit, at: Duration },
 }
@@ -73,12 +86,70 @@ pub struct Call {
     reserved_at: DateTime<Utc>,
     goes_out_by: BootInstant,
     spent: AtomicBool,
+    place: Mutex<Place>,
+}
+
+/// A call's turn.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Nothing spaces calls: it is always its turn.
+    Free,
+    /// One of those in [`Budget::turns`].
+    Queued,
+    Taken(Turn),
+    /// Over, used or not.
+    Over,
 }
 
 impl Call {
     /// Whether it may go out still. The log lets it go as if it had gone out in time.
     pub fn is_fresh(&self) -> bool {
         !self.goes_out_by.remaining().is_zero()
+    }
+
+    /// Waits until its turn is near, for what is best done late.
+    pub async fn approach(&self) {
+        if let Some(turn) = self.next_turn() {
+            self.budget.clock.sleep_until(turn.opens.saturating_sub(pace::PREPARE)).await;
+        }
+    }
+
+    /// Waits for its turn, at the longest for [`pace::AHEAD`] and the time to prepare. To be called right before the first
+    /// byte; false: nothing may be sent, because it was missed or used.
+    pub async fn is_its_turn(&self) -> bool {
+        if matches!(*self.place(), Place::Free) {
+            return true;
+        }
+        while let Some(turn) = self.next_turn() {
+            self.budget.clock.sleep_until(turn.opens).await;
+            let in_time = self.budget.clock.elapsed() <= turn.closes;
+            *self.place() = if in_time { Place::Over } else { Place::Queued };
+            if in_time {
+                self.budget.missed.store(0, Ordering::Relaxed);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn next_turn(&self) -> Option<Turn> {
+        let mut place = self.place();
+        match *place {
+            Place::Free | Place::Over => None,
+            Place::Taken(turn) => Some(turn),
+            Place::Queued => {
+                let turn = self.budget.turns.take(&self.lane, self.budget.clock.elapsed());
+                if turn.is_none() {
+                    self.budget.missed.fetch_add(1, Ordering::Relaxed);
+                }
+                *place = turn.map_or(Place::Over, Place::Taken);
+                turn
+            }
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To be called right before each request. From the second on they were not reserved, and count all the same.
@@ -107,8 +178,13 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if !*self.spent.get_mut() {
-            let lane = std::mem::take(&mut self.lane);
-            self.budget.note(Note::Returned { lane, class: self.class, reserved_at: self.reserved_at });
+            let turn = match *self.place() {
+                Place::Free | Place::Over => None,
+                Place::Queued => self.budget.turns.give_up(&self.lane),
+                Place::Taken(turn) => Some(turn),
+            };
+            let (lane, slot) = (std::mem::take(&mut self.lane), turn.map(|turn| turn.slot));
+            self.budget.note(Note::Returned { lane, class: self.class, reserved_at: self.reserved_at, slot });
         }
     }
 }
@@ -127,7 +203,14 @@ impl Budget {
     }
 
     pub fn within(limits: Vec<Limit>, pool: &PgPool, clock: &Clock) -> Arc<Self> {
-        Arc::new(Self { limits, pool: pool.clone(), clock: clock.clone(), noted: Mutex::default() })
+        Arc::new(Self {
+            limits,
+            pool: pool.clone(),
+            clock: clock.clone(),
+            noted: Mutex::default(),
+            turns: Turns::default(),
+            missed: AtomicU32::default(),
+        })
     }
 
     /// Reserves as many of these calls as there is room for, together up to `most`.
@@ -160,16 +243,25 @@ impl Budget {
     ) -> Result<Reserved, StoreError> {
         let mut scopes: Vec<String> = limits.iter().map(|limit| limit.scope.clone()).collect();
         scopes.dedup();
+        let is_paced = limits.iter().any(|limit| limit.window == Window::Second);
+        let mut slow_reads = 0;
         loop {
             // Taken before the time that the calls will be dated with.
-            let goes_out_by = BootInstant::now() + HOLD;
+            let asked_at = BootInstant::now();
+            let goes_out_by = asked_at + HOLD;
             let (now, counters) = store::budgets::load(&self.pool, &scopes, self.clock.offset_ms()).await?;
+            // Slots are counted from here. How long the answer was on its way is not known, so a quick one is waited for.
+            let read_at = self.clock.elapsed();
+            if is_paced && asked_at.elapsed() > pace::TRAVEL && slow_reads < SLOW_READS {
+                slow_reads += 1;
+                continue;
+            }
             let absent = missing(limits, &counters, now);
             if !absent.is_empty() {
                 store::budgets::create(&self.pool, &absent).await?;
                 continue;
             }
-            let mut ledger = Ledger::open(limits, &counters, now);
+            let mut ledger = Ledger::open(limits, &counters, now).prepared_within(self.prepare());
             self.enter(&mut ledger, notes);
             let granted = ledger.take(asks, most);
             let opens_in = |ask: &Ask| {
@@ -182,31 +274,50 @@ impl Budget {
                 continue;
             }
             tell_what_is_used_up(&changed, &counters);
-            let call_of = |ask: &Ask| Call {
-                budget: Arc::clone(self),
-                lane: ask.lane.clone(),
-                class: ask.class,
-                reserved_at: now,
-                goes_out_by,
-                spent: AtomicBool::new(false),
+            let until = |at: DateTime<Utc>| read_at + (at - now).to_std().unwrap_or_default();
+            let calls_of = |(ask, granted): (&Ask, Granted)| {
+                let turn = |slot: &Slot| Turn { slot: *slot, opens: until(slot.opens), closes: until(slot.closes) };
+                self.turns.add(&ask.lane, granted.slots.iter().map(turn));
+                let place = if granted.slots.is_empty() { Place::Free } else { Place::Queued };
+                let call = |_| Call {
+                    budget: Arc::clone(self),
+                    lane: ask.lane.clone(),
+                    class: ask.class,
+                    reserved_at: now,
+                    goes_out_by,
+                    spent: AtomicBool::new(false),
+                    place: Mutex::new(place),
+                };
+                (0..granted.calls).map(call).collect()
             };
-            return Ok(Reserved {
-                calls: asks.iter().zip(granted).map(|(ask, n)| (0..n).map(|_| call_of(ask)).collect()).collect(),
-                opens_in,
-            });
+            return Ok(Reserved { calls: asks.iter().zip(granted).map(calls_of).collect(), opens_in });
         }
     }
 
     fn enter(&self, ledger: &mut Ledger, notes: &[Note]) {
+        let mut slots = Vec::new();
         for note in notes {
             match note {
-                Note::Returned { lane, class, reserved_at } => ledger.give_back(lane, *class, *reserved_at, 1),
+                Note::Returned { lane, class, reserved_at, slot } => {
+                    ledger.give_back(lane, *class, *reserved_at, 1);
+                    slots.extend(slot.map(|slot| (slot, lane)));
+                }
                 Note::Made { lane, calls } => ledger.count(lane, Class::New, *calls),
                 Note::Heard { lane, learned, at } => {
                     ledger.learn(lane, *learned, self.clock.elapsed().saturating_sub(*at));
                 }
             }
         }
+        // The last one first: each makes the one before it the last.
+        slots.sort_unstable_by_key(|(slot, _)| std::cmp::Reverse(slot.opens));
+        for (slot, lane) in slots {
+            ledger.give_back_slot(lane, slot);
+        }
+    }
+
+    fn prepare(&self) -> Duration {
+        let missed = self.missed.load(Ordering::Relaxed).min(8);
+        (pace::PREPARE * (1 << missed)).min(pace::LONGEST_PREPARE)
     }
 
     fn note(&self, note: Note) {

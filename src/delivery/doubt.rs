@@ -50,6 +50,10 @@ impl Driver {
             .iter()
             .map(|(held, pending, times)| Doubt { key: &held.claimed.key, step: &pending.step, sent: times.last_sent })
             .collect();
+        if !unseen[0].0.is_its_turn().await {
+            ended.extend(unseen.iter().map(|(held, ..)| self.without_a_call(held)));
+            return ended;
+        }
         unseen[0].0.spend_call();
         reach(Boundary::LookUpSending);
         let look_up = std::panic::AssertUnwindSafe(self.sink.look_up(&doubts, started)).catch_unwind();

@@ -81,6 +81,21 @@ impl Held {
         self.call.as_ref().is_none_or(Call::is_fresh)
     }
 
+    /// Waits until its call's turn is near.
+    pub(super) async fn approach_turn(&self) {
+        if let Some(call) = &self.call {
+            call.approach().await;
+        }
+    }
+
+    /// Waits for its call's turn. False: it has none any more, and is given back.
+    pub(super) async fn is_its_turn(&self) -> bool {
+        match &self.call {
+            Some(call) => call.is_its_turn().await,
+            None => true,
+        }
+    }
+
     /// Right before the request.
     pub(super) fn spend_call(&self) {
         if let Some(call) = &self.call {

@@ -4,7 +4,7 @@
 //! ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say
 //! what is owed to any kind of sink, [`decide`] alone chooses what happens next, [`backoff`] how long to wait,
 //! [`breaker`] whether a lane is left in peace for a while, [`budget`] how many calls may be made ([`calls`] reserves them
-//! in rows that all processes share, before the claim).
+//! in rows that all processes share, before the claim), and where calls are spaced, [`turns`] when each goes out.
 //!
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.
@@ -26,3 +26,4 @@ pub mod driver;
 pub mod preview;
 pub mod rules;
 pub mod settle;
+pub mod turns;

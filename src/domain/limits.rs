@@ -10,6 +10,8 @@ use serde::{Serialize, Serializer};
 /// The time within which calls are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Window {
+    /// Kept by spacing ([`super::pace`]), the others by counting.
+    Second,
     Minute,
     FiveMinutes,
     Hour,
@@ -20,11 +22,12 @@ pub enum Window {
 }
 
 impl Window {
-    pub const ALL: [Self; 5] = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day, Self::Month];
+    pub const ALL: [Self; 6] = [Self::Second, Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day, Self::Month];
 
     /// As it stands in SQL.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Second => "second",
             Self::Minute => "minute",
             Self::FiveMinutes => "five_minutes",
             Self::Hour => "hour",
@@ -40,6 +43,7 @@ impl Window {
     /// How long it lasts; of months the longest.
     pub const fn length(self) -> Duration {
         match self {
+            Self::Second => Duration::from_secs(1),
             Self::Minute => Duration::from_mins(1),
             Self::FiveMinutes => Duration::from_mins(5),
             Self::Hour => Duration::from_hours(1),
@@ -50,7 +54,7 @@ impl Window {
 
     /// The window of exactly this length in seconds.
     pub fn of_seconds(seconds: u64) -> Option<Self> {
-        let sliding = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
+        let sliding = [Self::Second, Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
         sliding.into_iter().find(|window| window.length().as_secs() == seconds)
     }
 }

@@ -5,5 +5,6 @@ pub mod ids;
 pub mod limits;
 pub mod money;
 pub mod order;
+pub mod pace;
 pub mod status;
 pub mod substitution;

@@ -147,7 +147,9 @@ fn assigned(
         })
         .collect();
     if policies.iter().all(|policy| policy.window.is_none()) {
-        let shortest = || Window::ALL.into_iter().find(|window| fits(window.length().as_secs()));
+        // Nobody counts down a second in seconds: a number alone is about something longer.
+        let longer = || Window::ALL.into_iter().filter(|window| *window != Window::Second);
+        let shortest = || longer().find(|window| fits(window.length().as_secs()));
         let by_reset = || resets_in.and_then(|_| shortest());
         if let Some(window) = plain.or_else(by_reset) {
             let limit = policies.first().map(|policy| policy.limit);
@@ -525,10 +527,12 @@ mod tests {
             )
         };
 
-        assert_eq!(told("1200", "40"), [left(Window::Minute, Some(1500), Some(1200), Some(40))]);
-        assert_eq!(told("30", "40"), [left(Window::Minute, Some(1500), Some(30), Some(40))]);
-        assert_eq!(told("49", "1"), [left(Window::Minute, Some(1500), None, None)], "left of a second");
-        assert_eq!(told("-1", "soon"), [left(Window::Minute, Some(1500), None, None)]);
+        let second = left(Window::Second, Some(50), None, None);
+        let minute = left(Window::Minute, Some(1500), None, None);
+        assert_eq!(told("1200", "40"), [second, left(Window::Minute, Some(1500), Some(1200), Some(40))]);
+        assert_eq!(told("30", "40"), [second, left(Window::Minute, Some(1500), Some(30), Some(40))]);
+        assert_eq!(told("49", "1"), [left(Window::Second, Some(50), Some(49), Some(1)), minute]);
+        assert_eq!(told("-1", "soon"), [second, minute]);
     }
 
     #[test]
@@ -542,6 +546,8 @@ mod tests {
         );
         assert_eq!(learned(200, &pairs), []);
         assert_eq!(learned(200, &reset), [left(Window::FiveMinutes, Some(350), Some(12), Some(61))]);
+        let ends = [pairs[0], pairs[1], ("X-RateLimit-Reset", "1")];
+        assert_eq!(learned(200, &ends), [left(Window::Minute, Some(350), Some(12), Some(1))], "a minute's last second");
     }
 
     #[test]

@@ -139,6 +139,8 @@ pub struct Counter {
     pub learned_until: Option<DateTime<Utc>>,
     pub closed_until: Option<DateTime<Utc>>,
     pub revision: i64,
+    /// Of a second: when the first slot opens that no call has yet.
+    pub next_slot_at: Option<DateTime<Utc>>,
     /// For people: calls in the window, most calls, and until when nothing is left.
     pub used: i64,
     pub max_calls: Option<i64>,
@@ -170,6 +172,7 @@ pub async fn load(db: impl PgExecutor<'_>, scopes: &[String], offset_ms: i64) ->
                b.learned_until,
                b.closed_until,
                b.revision AS "revision?",
+               b.next_slot_at,
                b.used AS "used?",
                b.max_calls,
                b.full_until
@@ -202,6 +205,7 @@ pub async fn load(db: impl PgExecutor<'_>, scopes: &[String], offset_ms: i64) ->
             learned_until: row.learned_until,
             closed_until: row.closed_until,
             revision: row.revision?,
+            next_slot_at: row.next_slot_at,
             used: row.used?,
             max_calls: row.max_calls,
             full_until: row.full_until,
@@ -248,6 +252,7 @@ struct Written<'a> {
     learned_until: Option<DateTime<Utc>>,
     closed_until: Option<DateTime<Utc>>,
     revision: i64,
+    next_slot_at: Option<DateTime<Utc>>,
     used: i64,
     max_calls: Option<i64>,
     full_until: Option<DateTime<Utc>>,
@@ -273,6 +278,7 @@ pub async fn save(db: impl PgExecutor<'_>, counters: &[&Counter]) -> Result<bool
             learned_until: c.learned_until,
             closed_until: c.closed_until,
             revision: c.revision,
+            next_slot_at: c.next_slot_at,
             used: c.used,
             max_calls: c.max_calls,
             full_until: c.full_until,
@@ -285,8 +291,8 @@ pub async fn save(db: impl PgExecutor<'_>, counters: &[&Counter]) -> Result<bool
             FROM jsonb_to_recordset($1) AS i (
                 scope text, "window" text, window_start timestamptz, recent timestamptz[], calls bigint[],
                 background bigint[], learned_limit bigint, learned_remaining bigint, learned_spent bigint,
-                learned_until timestamptz, closed_until timestamptz, revision bigint, used bigint, max_calls bigint,
-                full_until timestamptz)
+                learned_until timestamptz, closed_until timestamptz, revision bigint, next_slot_at timestamptz,
+                used bigint, max_calls bigint, full_until timestamptz)
         ), locked AS MATERIALIZED (
             SELECT b.scope
             FROM call_budgets b
@@ -304,6 +310,7 @@ pub async fn save(db: impl PgExecutor<'_>, counters: &[&Counter]) -> Result<bool
             learned_spent = i.learned_spent,
             learned_until = i.learned_until,
             closed_until = i.closed_until,
+            next_slot_at = i.next_slot_at,
             used = i.used,
             max_calls = i.max_calls,
             full_until = i.full_until,

@@ -16,6 +16,7 @@ use super::{Result, StoreError};
 use crate::domain::{
     ids::SourceName,
     limits::{Window, month_after, runs_out_at},
+    pace,
 };
 
 /// Deliveries of one sink that are counted; more are shown as this many.
@@ -77,7 +78,7 @@ pub struct CallBudget {
     /// `sink:NAME` or `sink:NAME/LANE`.
     pub scope: String,
     pub window: Window,
-    /// Calls that the window holds now.
+    /// Calls that the window holds now; of a second those that it has slots for ahead.
     pub used: i64,
     /// Most calls it may hold: the lowest of what is configured, learned and, for a day, lent by the month. None: no
     /// call was made yet.
@@ -274,7 +275,7 @@ async fn call_budgets(db: impl PgExecutor<'_>) -> Result<Vec<CallBudget>> {
         r#"-- status.call_budgets
         SELECT DISTINCT ON (scope, "window")
                now() AS "now!", scope, "window", window_start, recent, calls, max_calls, learned_limit,
-               learned_remaining - learned_spent AS learned_remaining, learned_until, full_until
+               learned_remaining - learned_spent AS learned_remaining, learned_until, full_until, next_slot_at
         FROM call_budgets
         WHERE scope > 'sink:' AND scope < 'sink;'
         ORDER BY scope, "window", window_start DESC
@@ -291,7 +292,10 @@ async fn call_budgets(db: impl PgExecutor<'_>) -> Result<Vec<CallBudget>> {
         };
         let log = row.recent.into_iter().zip(row.calls);
         let held: Vec<(DateTime<Utc>, i64)> = log.filter(|(at, _)| ends_at(*at) > now).collect();
-        let used = held.iter().map(|(_, calls)| calls).sum();
+        let used = match row.next_slot_at.zip(row.max_calls) {
+            Some((free_at, max_calls)) => pace::booked(free_at, now, max_calls),
+            None => held.iter().map(|(_, calls)| calls).sum(),
+        };
         let first_at = held.first().map(|(at, _)| *at);
         let told = row.learned_until.is_some_and(|until| until > now);
         Some(CallBudget {
@@ -301,7 +305,7 @@ async fn call_budgets(db: impl PgExecutor<'_>) -> Result<Vec<CallBudget>> {
             limit: row.max_calls,
             learned_limit: row.learned_limit.filter(|_| told),
             learned_remaining: row.learned_remaining.filter(|_| told).map(|left| left.max(0)),
-            resets_at: held.last().map(|(at, _)| ends_at(*at)),
+            resets_at: row.next_slot_at.filter(|at| *at > now).or(held.last().map(|(at, _)| ends_at(*at))),
             full_until: row.full_until.filter(|until| *until > now),
             runs_out_at: row
                 .max_calls

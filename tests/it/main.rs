@@ -40,6 +40,7 @@ mod oauth;
 mod operate;
 mod operator_api;
 mod ops;
+mod pace;
 mod plan;
 mod process;
 mod properties;

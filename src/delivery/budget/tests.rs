@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod pace;
+
 const SCOPE: &str = "sink:hook";
 
 fn limit(window: Window, max_calls: u32) -> Limit {
@@ -53,6 +55,7 @@ impl Rows {
                 learned_until: None,
                 closed_until: None,
                 revision: 0,
+                next_slot_at: None,
                 used: 0,
                 max_calls: None,
                 full_until: None,
@@ -69,7 +72,11 @@ impl Rows {
     }
 
     fn take(&mut self, now: DateTime<Utc>, class: Class, calls: u32) -> u32 {
-        self.with(now, |ledger| ledger.take(&[ask(class, calls)], calls)[0])
+        self.with(now, |ledger| ledger.take(&[ask(class, calls)], calls)[0].calls)
+    }
+
+    fn take_all(&mut self, now: DateTime<Utc>, asks: &[Ask], most: u32) -> Vec<u32> {
+        self.with(now, |ledger| ledger.take(asks, most)).into_iter().map(|granted| granted.calls).collect()
     }
 
     fn opens_in(&mut self, now: DateTime<Utc>, class: Class) -> Option<chrono::Duration> {
@@ -229,7 +236,7 @@ fn new_orders_go_before_corrections_and_these_before_backfill() {
     let mut rows = Rows::of(&[limit(Window::Minute, 5)]);
     let asks = [ask(Class::Backfill, 9), ask(Class::Correction, 9), ask(Class::New, 3)];
 
-    assert_eq!(rows.with(noon(), |ledger| ledger.take(&asks, 100)), [0, 2, 3]);
+    assert_eq!(rows.take_all(noon(), &asks, 100), [0, 2, 3]);
 }
 
 #[test]
@@ -237,7 +244,7 @@ fn lanes_that_share_a_budget_are_served_in_turn() {
     let mut rows = Rows::of(&[limit(Window::Minute, 5)]);
     let of = |lane: &str| Ask { lane: lane.to_owned(), ..ask(Class::New, 9) };
 
-    assert_eq!(rows.with(noon(), |ledger| ledger.take(&[of("a"), of("b")], 100)), [3, 2]);
+    assert_eq!(rows.take_all(noon(), &[of("a"), of("b")], 100), [3, 2]);
 }
 
 #[test]
@@ -250,9 +257,9 @@ fn a_lane_that_is_full_takes_nothing_from_another() {
     };
     let mut rows = Rows::of(&[of("a"), of("b")]);
     let asks = ["a", "b"].map(|lane| Ask { lane: lane.to_owned(), ..ask(Class::New, 2) });
-    rows.with(noon(), |ledger| ledger.take(&asks[..1], 100));
+    rows.take_all(noon(), &asks[..1], 100);
 
-    let granted = rows.with(noon(), |ledger| ledger.take(&asks, 2));
+    let granted = rows.take_all(noon(), &asks, 2);
 
     assert_eq!(granted, [0, 2]);
 }
