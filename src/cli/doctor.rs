@@ -4,6 +4,8 @@
 //! its request limit and is reserved there like any other request; GoDataFeed is asked for its new orders once; a webhook is
 //! only connected to.
 
+mod spoton;
+
 use std::{
     fmt,
     io::{self, Write},
@@ -126,6 +128,7 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
         let subject = format!("sinks.{name}");
         match &sink.kind {
             SinkKind::Webhook(webhook) => examine_reach(&subject, &webhook.url, &mut findings).await,
+            SinkKind::Spoton(spoton) => spoton::examine(name, sink, spoton, &mut findings).await,
             SinkKind::Godatafeed(feed) => examine_feed(name, feed, &sink.common, &mut findings).await,
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
@@ -168,6 +171,10 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
                 secrets.push((format!("sinks.{name}.signing_secret"), &webhook.signing_secret));
                 let headers = webhook.headers.iter();
                 secrets.extend(headers.map(|(header, secret)| (format!("sinks.{name}.headers.{header}"), secret)));
+            }
+            SinkKind::Spoton(spoton) => {
+                secrets.push((format!("sinks.{name}.client_id"), &spoton.client_id));
+                secrets.push((format!("sinks.{name}.client_secret"), &spoton.client_secret));
             }
             SinkKind::Godatafeed(feed) => secrets.push(match &feed.auth {
                 AuthSettings::StaticToken { token } => (format!("sinks.{name}.token"), token),
@@ -396,7 +403,7 @@ async fn examine_feed(name: &SinkName, feed: &GodatafeedSettings, common: &SinkC
                      `templates_confirmed = true`; until then nothing is written there, and `plan` shows what would be";
         findings.add(Level::Warning, &subject, "`templates_confirmed` is false: orders are listed and wait", to_do);
     }
-    let client = match sinks::client(common) {
+    let client = match sinks::http_client(common) {
         Ok(client) => client,
         Err(error) => return findings.add(Level::Problem, subject, chain(&error), "report this"),
     };

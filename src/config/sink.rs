@@ -31,6 +31,7 @@ use crate::{
             CALLS_PER_MINUTE,
             config::{GodatafeedSettings, RawGodatafeed},
         },
+        spoton::config::{RawSpoton, SpotonSettings, Vendor},
         webhook::config::{RawWebhook, WebhookSettings},
     },
 };
@@ -39,7 +40,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RawSinkCommon {
-    /// What the sink is: `"webhook"` or `"godatafeed"`.
+    /// What the sink is: `"webhook"`, `"spoton"` or `"godatafeed"`.
     kind: Field<Kind>,
     /// Name of a sink that must have applied the order first.
     after: Field<String>,
@@ -99,6 +100,7 @@ impl JsonSchema for RawSink {
         };
         let kinds = [
             kind(Kind::Webhook, RawWebhook::json_schema(generator)),
+            kind(Kind::Spoton, RawSpoton::json_schema(generator)),
             kind(Kind::Godatafeed, RawGodatafeed::json_schema(generator)),
         ];
         schemars::json_schema!({ "oneOf": kinds })
@@ -108,11 +110,15 @@ impl JsonSchema for RawSink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Webhook,
+    Spoton,
     Godatafeed,
     #[cfg(feature = "failpoints")]
     Scripted,
 }
-choice!(Kind { Webhook = "webhook", Godatafeed = "godatafeed"; #[cfg(feature = "failpoints")] Scripted = "scripted" });
+choice!(Kind {
+    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed";
+    #[cfg(feature = "failpoints")] Scripted = "scripted"
+});
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
@@ -240,6 +246,7 @@ pub struct SinkSettings {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum SinkKind {
     Webhook(WebhookSettings),
+    Spoton(SpotonSettings),
     Godatafeed(Box<GodatafeedSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
@@ -250,6 +257,7 @@ impl SinkKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Webhook(_) => Kind::Webhook.as_str(),
+            Self::Spoton(_) => Kind::Spoton.as_str(),
             Self::Godatafeed(_) => Kind::Godatafeed.as_str(),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => Kind::Scripted.as_str(),
@@ -261,6 +269,10 @@ impl SinkKind {
     pub fn lanes(&self) -> BTreeMap<String, String> {
         match self {
             Self::Webhook(_) | Self::Godatafeed(_) => BTreeMap::new(),
+            Self::Spoton(spoton) => {
+                let lane = |(id, vendor): (&String, &Vendor)| (id.clone(), vendor.location_id.clone());
+                spoton.vendors.iter().map(lane).collect()
+            }
             #[cfg(feature = "failpoints")]
             Self::Scripted(till) => till.lanes.clone(),
         }
@@ -270,6 +282,8 @@ impl SinkKind {
     pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
         match self {
             Self::Webhook(_) => (Counted::PerSink, &[]),
+            // Source: SpotOn, Rate Limiting: 1,500 a minute for the application, over all its locations. Less is enough.
+            Self::Spoton(_) => (Counted::PerSink, &[(Window::Minute, 600)]),
             Self::Godatafeed(_) => (Counted::PerSink, &[(Window::Minute, CALLS_PER_MINUTE)]),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => (Counted::PerSink, &[]),
@@ -347,12 +361,27 @@ pub(super) fn validate(
 ) -> (SinkCommon, Option<SinkKind>) {
     let mut raw = RawSinkCommon::from_entries(entries.clone());
     let kind = section.require("kind", std::mem::take(&mut raw.kind), "kind = \"webhook\"");
+    if kind == Some(Kind::Spoton) {
+        // Names the vendors itself, and where each is.
+        raw.vendors = Field::default();
+    }
     let common = raw.validate(name, names, section);
     let kind = match kind {
         None => None,
         Some(Kind::Webhook) => {
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawWebhook>()].concat());
             RawWebhook::from_entries(entries).validate(section).map(SinkKind::Webhook)
+        }
+        Some(Kind::Spoton) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawSpoton>()].concat());
+            if common.versions == Versions::Every {
+                section.problem(
+                    "versions",
+                    "\"every\" would have a kitchen cook versions that are outdated already",
+                    "leave the key out: the newest version is submitted",
+                );
+            }
+            RawSpoton::from_entries(entries).validate(section).map(SinkKind::Spoton)
         }
         Some(Kind::Godatafeed) => {
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawGodatafeed>()].concat());

@@ -20,6 +20,9 @@ pub struct Policy<'a> {
     pub absence_proven_after: Option<Duration>,
 }
 
+/// Label of a look-up that proved that nothing stands.
+pub const ABSENT: &str = "absent";
+
 /// What was tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Tried {
@@ -151,20 +154,20 @@ pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding
             let found = decide_alone(policy, tried, &Outcome::Delivered(receipt.clone()));
             Decision { label: "found", ..found }
         }
-        Finding::NotFound if policy.absence_proven_after.is_some_and(|proven| since >= proven) => Decision {
-            next: continue_plan(),
-            reached: Reached::No,
-            label: "absent",
-            reason: None,
-            signal: Signal::Well,
-        },
-        Finding::NotFound => Decision {
+        Finding::NotFound | Finding::Missing(_)
+            if policy.absence_proven_after.is_some_and(|proven| since >= proven) =>
+        {
+            Decision { next: continue_plan(), reached: Reached::No, label: ABSENT, reason: None, signal: Signal::Well }
+        }
+        Finding::NotFound | Finding::Missing(_) => Decision {
             next: in_doubt(policy, since, Duration::ZERO),
             reached: Reached::Possibly,
             label: "not_found",
             reason: None,
             signal: Signal::Well,
         },
+        // The engine has chosen before; what is left is for a person.
+        Finding::OneOf(_) => decide_finding(policy, tried, since, &several_alike()),
         Finding::Ambiguous { hint } => Decision {
             next: Next::InDoubt { look_up_in: None, reason: NO_ANSWER, hint: hint.clone() },
             reached: Reached::Possibly,
@@ -182,6 +185,12 @@ pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding
             Decision { next: still_in_doubt(wait), reached: Reached::Possibly, label: "look_up_failed", ..failed }
         }
     }
+}
+
+/// For a doubt about which several things are seen that may all be it.
+pub fn several_alike() -> Finding {
+    let hint = "several things stand at the destination that may be this: look there, then adopt the right one";
+    Finding::Ambiguous { hint: hint.to_owned() }
 }
 
 /// For a doubt that could not be looked into.
@@ -248,6 +257,21 @@ fn reject_hint(reason: Reason) -> &'static str {
             "the destination does not know what is asked for: correct the sink's configuration, then retry"
         }
         Reason::Gone => "the destination does not take this any more: discard it, or correct the url and retry it",
+        Reason::RejectedBySpoton => {
+            "SpotOn refused the order: see its answer in attempts; if it is about the customer set `customer_mode = \"none\"`, \
+             else correct `vendors`, `enum_style` or `request_envelope`; then retry it, or ring it up by hand and discard it"
+        }
+        Reason::LocationOrMenuUnknown => {
+            "SpotOn knows no such place: correct `location_id` and `menu_id` of the vendor, or `paths.submit`, then retry it"
+        }
+        Reason::OrderUnknown => {
+            "SpotOn does not know the order that is to be cancelled: look at the POS and cancel it there, then discard \
+             this; if none can be cancelled, correct `paths.cancel` and retry"
+        }
+        Reason::CancelRefused => {
+            "SpotOn does not cancel the order, perhaps because it was made already: settle it at the restaurant, then \
+             discard this"
+        }
         _ => "the destination refused it: see the answer in attempts, mend data or mapping, then retry or discard it",
     }
 }

@@ -3,21 +3,26 @@
 //! Nothing else is planned for such a delivery. Its schedule counts from the sending, not from the claims, and that
 //! nothing is seen there proves something only once whatever was sent must have arrived.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::{
-    attempt::tried,
+    attempt::{lease_of, tried},
     breaker::Signal,
-    decide::{NO_ANSWER, Sending, decide_finding},
-    driver::{Driver, Ended, Held},
+    decide::{ABSENT, NO_ANSWER, Sending, decide_finding, several_alike},
+    driver::{Driver, Ended, Held, report},
 };
 use crate::{
     boundary::{Boundary, reach},
     clock::BootInstant,
     domain::delivery::{Outcome, PendingStep, Reason, Receipt, Repeat, Sent},
     sinks::{Answer, Doubt, Finding},
-    store::deliveries::{AttemptRecord, Next, Pending, Settlement},
+    store::{
+        self,
+        deliveries::{AttemptRecord, Linked, Next, Pending, Settlement},
+    },
 };
 
 impl Driver {
@@ -65,9 +70,28 @@ impl Driver {
             self.note_limits(&unseen[0].0, answer).await;
         }
         for ((held, pending, times), finding) in unseen.iter().zip(findings) {
+            let finding = self.chosen(held, finding).await;
             ended.push(self.found(held, pending, times, finding, started));
         }
         ended
+    }
+
+    /// Of several that look alike: the one that is linked to no other order yet, which is linked to this one from now on.
+    async fn chosen(&self, held: &Held, finding: Finding) -> Finding {
+        let Finding::OneOf(mut receipts) = finding else { return finding };
+        let ids: Vec<String> = receipts.iter().filter_map(|receipt| receipt.external_id.clone()).collect();
+        match store::deliveries::link_one_of(&self.pool, lease_of(held), &ids).await {
+            Ok(Linked::To(id)) => {
+                receipts.retain(|receipt| receipt.external_id.as_ref() == Some(&id));
+                receipts.pop().map_or(Finding::NotFound, Finding::Stands)
+            }
+            Ok(Linked::NoneLeft) => Finding::NotFound,
+            Ok(Linked::SeveralLeft) => several_alike(),
+            Err(error) => {
+                report("what looks alike not linked", &self.name, &error, Duration::ZERO, 1);
+                failed(Reason::UnreadableAnswer)
+            }
+        }
     }
 
     /// The same key and bytes again, where and while that is safe.
@@ -93,12 +117,13 @@ impl Driver {
         let answer = match finding {
             Finding::Stands(receipt) => Outcome::Delivered(receipt).into(),
             Finding::Failed(answer) => answer,
-            Finding::NotFound | Finding::Ambiguous { .. } => nothing_learnt(),
+            Finding::Missing(receipt) if decision.label == ABSENT => Outcome::Delivered(receipt).into(),
+            Finding::NotFound | Finding::Missing(_) | Finding::OneOf(_) | Finding::Ambiguous { .. } => nothing_learnt(),
         };
         let attempt =
             AttemptRecord { step: Some(format!("look up {}", step.name)), ..self.record(&held.claimed, started) };
         let ended = self.concluded(held, pending.version, Some(step), decision, answer, attempt);
-        if ended.settlement.attempt.outcome != Some("absent") {
+        if ended.settlement.attempt.outcome != Some(ABSENT) {
             return ended;
         }
         // Nothing of this step stands; of what was applied before it something may.

@@ -315,6 +315,11 @@ codes! {
         Gone = "gone",
         Unprocessable = "unprocessable",
         Refused = "refused",
+        /// The names of a contract: what SpotOn says to a submit and to a cancel.
+        RejectedBySpoton = "rejected_by_spoton",
+        LocationOrMenuUnknown = "location_or_menu_unknown",
+        OrderUnknown = "order_unknown",
+        CancelRefused = "cancel_refused",
         UnreadableAnswer = "unreadable_answer",
         UndecodableOrder = "undecodable_order",
         PayloadRemoved = "payload_removed",

@@ -30,11 +30,11 @@ pub struct Read {
 
 /// Reads an answer up to [`MAX_ANSWER`] bytes. An error means that the body was cut short.
 pub async fn read(response: Response) -> Result<Read, (StatusCode, reqwest::Error)> {
-    read_at_most(MAX_ANSWER, response).await
+    read_up_to(response, MAX_ANSWER).await
 }
 
-/// The same up to so many bytes: for lists.
-pub async fn read_at_most(most: usize, mut response: Response) -> Result<Read, (StatusCode, reqwest::Error)> {
+/// As [`read`], for answers that may be longer.
+pub async fn read_up_to(mut response: Response, most: usize) -> Result<Read, (StatusCode, reqwest::Error)> {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();

@@ -8,6 +8,7 @@ pub mod http;
 pub mod oauth;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
+pub mod spoton;
 pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
@@ -126,6 +127,10 @@ pub enum Finding {
     Stands(Receipt),
     /// Nothing of it is seen. Whether that proves anything depends on [`Sink::visible_after`].
     NotFound,
+    /// The same, and this is what is known once it proves that nothing stands.
+    Missing(Receipt),
+    /// Exactly one of these is it, unless each is linked to another order already.
+    OneOf(Vec<Receipt>),
     /// Something is seen that may or may not be it: a person has to look.
     Ambiguous { hint: String },
     /// The look-up itself failed.
@@ -204,26 +209,29 @@ pub enum BuildError {
 /// Longest wait for a connection; a sink's request timeout bounds it too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Builds a sink from its settings: the registry of kinds.
-pub fn build(name: &SinkName, settings: &SinkSettings, clock: &Clock) -> Result<Arc<dyn Sink>, BuildError> {
-    let common = &settings.common;
-    let client = client(common)?;
-    Ok(match &settings.kind {
-        SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
-        SinkKind::Godatafeed(feed) => {
-            Arc::new(godatafeed::Godatafeed::build(feed, common.request_timeout, client, name, clock))
-        }
-        #[cfg(feature = "failpoints")]
-        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
-    })
-}
-
-/// The HTTP client of a sink.
-pub fn client(common: &SinkCommon) -> Result<reqwest::Client, BuildError> {
+/// The HTTP client of one sink.
+pub fn http_client(common: &SinkCommon) -> Result<reqwest::Client, BuildError> {
     crate::http::client_builder()
         .user_agent(concat!("scoffable-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT.min(common.request_timeout))
         .pool_max_idle_per_host(common.concurrency as usize)
         .build()
         .map_err(|error| BuildError::Client(error.without_url()))
+}
+
+/// Builds a sink from its settings: the registry of kinds.
+pub fn build(name: &SinkName, settings: &SinkSettings, clock: &Clock) -> Result<Arc<dyn Sink>, BuildError> {
+    let common = &settings.common;
+    let client = http_client(common)?;
+    Ok(match &settings.kind {
+        SinkKind::Webhook(webhook) => Arc::new(webhook::Webhook::build(webhook, common.request_timeout, client)?),
+        SinkKind::Spoton(spoton) => {
+            Arc::new(spoton::Spoton::build(name, spoton, common.request_timeout, client, clock))
+        }
+        SinkKind::Godatafeed(feed) => {
+            Arc::new(godatafeed::Godatafeed::build(feed, common.request_timeout, client, name, clock))
+        }
+        #[cfg(feature = "failpoints")]
+        SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
+    })
 }

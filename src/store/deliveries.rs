@@ -6,7 +6,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::{Result, StoreError, millis};
@@ -607,6 +607,88 @@ pub async fn write_intents(
         kept[(n - 1) as usize] = true;
     }
     Ok(kept)
+}
+
+/// Which of several foreign ids belongs to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Linked {
+    /// The only one that no other delivery of the sink has; it stands in the row now.
+    To(String),
+    NoneLeft,
+    SeveralLeft,
+}
+
+/// Links a delivery to the one of these foreign ids that no other delivery of its sink has, if there is exactly one. Two
+/// deliveries never take the same: they wait in line at the sink's row, which is locked behind the delivery, as settling
+/// does. A lost lease links nothing.
+pub async fn link_one_of(pool: &PgPool, held: Lease<'_>, ids: &[String]) -> Result<Linked> {
+    let failed = |source| StoreError { operation: "deliveries.link", source };
+    let mut tx = pool.begin().await.map_err(failed)?;
+    let key = held.key;
+    let locked = sqlx::query_scalar!(
+        r#"-- deliveries.link.lock
+        SELECT sink FROM deliveries
+        WHERE sink = $1 AND source = $2 AND order_id = $3 AND lease_token = $4
+        FOR UPDATE
+        "#,
+        key.sink.as_str(),
+        key.order.source.as_str(),
+        key.order.order_id.as_str(),
+        held.token,
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(failed)?;
+    if locked.is_none() {
+        return Ok(Linked::NoneLeft);
+    }
+    sqlx::query_scalar!(
+        r#"-- deliveries.link.lock_sink
+        SELECT name FROM sinks WHERE name = $1 FOR NO KEY UPDATE
+        "#,
+        key.sink.as_str(),
+    )
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(failed)?;
+    let mut free = sqlx::query_scalar!(
+        r#"-- deliveries.link.free
+        SELECT c.id AS "id!"
+        FROM unnest($2::text[]) AS c (id)
+        WHERE NOT EXISTS (SELECT FROM deliveries d
+                          WHERE d.sink = $1 AND left(d.external_id, 200) = left(c.id, 200) AND d.external_id = c.id
+                            AND (d.source, d.order_id) <> ($3, $4))
+        LIMIT 2
+        "#,
+        key.sink.as_str(),
+        ids,
+        key.order.source.as_str(),
+        key.order.order_id.as_str(),
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(failed)?;
+    let linked = match (free.pop(), free.pop()) {
+        (None, _) => Linked::NoneLeft,
+        (Some(_), Some(_)) => Linked::SeveralLeft,
+        (Some(id), None) => {
+            sqlx::query!(
+                r#"-- deliveries.link
+                UPDATE deliveries SET external_id = $4 WHERE sink = $1 AND source = $2 AND order_id = $3
+                "#,
+                key.sink.as_str(),
+                key.order.source.as_str(),
+                key.order.order_id.as_str(),
+                id,
+            )
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+            Linked::To(id)
+        }
+    };
+    tx.commit().await.map_err(failed)?;
+    Ok(linked)
 }
 
 /// Wakes deliveries of sinks that waited for these orders (`after`). Only saves time: they look again by themselves.

@@ -263,9 +263,11 @@ fn known(statement: &str) -> Option<Known> {
         ("deliveries", "settle") => at(B::SettlementCommitted),
         ("deliveries", "wake_dependents") => at(B::DependentsWoken),
         ("sinks", "open_breaker" | "close_breaker" | "sum_up_breakers") => at(B::BreakerTurned),
-        ("sources", "renew" | "poll_now") | ("sinks", "return_probe") | ("budgets", "create") | ("alerts", _) => {
-            Some(Known::Harmless)
-        }
+        ("sources", "renew" | "poll_now")
+        | ("deliveries", "link")
+        | ("sinks", "return_probe")
+        | ("budgets", "create")
+        | ("alerts", _) => Some(Known::Harmless),
         ("sources", "borrow" | "give_back")
         | ("operations" | "quarantine" | "replay" | "backfill" | "retention", _) => Some(Known::Whole),
         ("credentials", _) => Some(Known::WalkedElsewhere),

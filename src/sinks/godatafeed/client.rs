@@ -36,7 +36,7 @@ use crate::{
     },
     sinks::{
         Answer, Told,
-        http::{Read, excerpt, failed, learned_limits, read_at_most, refused},
+        http::{Read, excerpt, failed, learned_limits, read_up_to, refused},
         oauth::Bearer,
     },
 };
@@ -339,7 +339,7 @@ impl Client {
         }
         errand.calls += 1;
         let answer = match request.send().await {
-            Ok(response) => read_at_most(call.most, response).await.map_err(|(status, error)| (Some(status), error)),
+            Ok(response) => read_up_to(response, call.most).await.map_err(|(status, error)| (Some(status), error)),
             Err(error) => Err((None, error)),
         };
         match answer {
