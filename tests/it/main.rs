@@ -47,5 +47,6 @@ mod properties;
 mod replay;
 mod retention;
 mod retry;
+mod spoton;
 mod till;
 mod webhook;
