@@ -282,8 +282,9 @@ impl SinkKind {
     pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
         match self {
             Self::Webhook(_) => (Counted::PerSink, &[]),
-            // Source: SpotOn, Rate Limiting: 1,500 a minute for the application, over all its locations. Less is enough.
-            Self::Spoton(_) => (Counted::PerSink, &[(Window::Minute, 600)]),
+            // Source: SpotOn, Rate Limiting: 50 a second and 1,500 a minute for the application, over all its locations.
+            // Less is enough.
+            Self::Spoton(_) => (Counted::PerSink, &[(Window::Second, 5), (Window::Minute, 600)]),
             Self::Godatafeed(_) => (Counted::PerSink, &[(Window::Minute, CALLS_PER_MINUTE)]),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => (Counted::PerSink, &[]),

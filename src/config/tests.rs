@@ -24,6 +24,11 @@ const SINK: &str =
     "[sinks.hook]\nkind = \"webhook\"\nurl = \"https://example.org/o\"\nsigning_secret = { env = \"HOOK\" }\n";
 const FEED: &str = "[sinks.feed]\nkind = \"godatafeed\"\nafter = \"hook\"\ntoken = { env = \"TOKEN\" }\n";
 
+/// The least that is a point of sale.
+const POS: &str = "[sinks.pos]\nkind = \"spoton\"\nclient_id = { env = \"TOKEN\" }\nclient_secret = { env = \"TOKEN\" }\n\
+                   vendors.\"vendor-a\" = { location_id = \"BL-7Q2M-0ZK4-88TD\", menu_id = \"m\", currency = \"GBP\", \
+                   fallback_item_id = \"open\" }\n";
+
 struct Files(TempDir);
 
 impl Files {
@@ -159,11 +164,13 @@ fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
         }
         for key in keys {
             if key == "kind" {
-                let kind = match path.as_str() {
-                    "sinks.hook" => "webhook",
-                    "sinks.feed" => "godatafeed",
-                    _ => "scoffable",
-                };
+                let kinds = [
+                    ("sources.main", "scoffable"),
+                    ("sinks.hook", "webhook"),
+                    ("sinks.pos", "spoton"),
+                    ("sinks.feed", "godatafeed"),
+                ];
+                let (_, kind) = kinds.into_iter().find(|(table, _)| *table == path).expect("a table with a kind");
                 lines.push(format!("kind = {kind:?}"));
             } else {
                 lines.push(format!("{key} = 0.5"));
@@ -188,11 +195,9 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
         match name.as_str() {
             "sources" => walk("sources.main", named, &mut tables),
             "sinks" => {
-                let kinds = named["oneOf"].as_array().unwrap();
-                walk("sinks.hook", &kinds[0], &mut tables);
-                let mut feed = kinds[1].clone();
-                feed["properties"].as_object_mut().unwrap().retain(|key, _| !is_common(key));
-                walk("sinks.feed", &feed, &mut tables);
+                walk("sinks.hook", &named["oneOf"][0], &mut tables);
+                walk("sinks.pos", &own(&named["oneOf"][1]), &mut tables);
+                walk("sinks.feed", &own(&named["oneOf"][2]), &mut tables);
             }
             name => walk(name, property, &mut tables),
         }
@@ -200,8 +205,13 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
     tables
 }
 
-fn is_common(key: &str) -> bool {
-    key != "kind" && known_keys::<sink::RawSinkCommon>().iter().any(|common| common == key)
+/// A kind of sink without the keys that all kinds have: those are looked at with the first.
+fn own(kind: &Value) -> Value {
+    let mut kind = kind.clone();
+    let common = known_keys::<sink::RawSinkCommon>();
+    let is_own = |key: &String| !common.contains(key) || ["kind", "vendors"].contains(&key.as_str());
+    kind["properties"].as_object_mut().unwrap().retain(|key, _| is_own(key));
+    kind
 }
 
 fn walk(path: &str, table: &Value, tables: &mut Vec<(String, Vec<String>)>) {
@@ -724,14 +734,14 @@ fn manual_in_full() -> String {
     MANUAL.lines().map(|line| uncommented(line) + "\n").collect()
 }
 
+/// Keys whose tables hold a secret or names of the user's.
+const WHOLE: [&str; 8] =
+    ["token", "consumer_key", "signing_secret", "admin_token", "headers", "client_id", "client_secret", "vendors"];
+
 fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
     let path = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
     let inner = |(key, value): (&String, &toml::Value)| match value {
-        toml::Value::Table(table)
-            if !["token", "consumer_key", "signing_secret", "admin_token", "headers"].contains(&key.as_str()) =>
-        {
-            paths(&path(key), table)
-        }
+        toml::Value::Table(table) if !WHOLE.contains(&key.as_str()) => paths(&path(key), table),
         value => vec![(path(key), value.clone())],
     };
     table.iter().flat_map(inner).collect()
@@ -739,7 +749,7 @@ fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
 
 #[test]
 fn the_values_in_the_manual_are_the_defaults() {
-    let least = settings(&(minimal_and("") + FEED));
+    let least = settings(&minimal_and(&[POS, FEED].concat()));
     let effective: toml::Table = show(&least).parse().unwrap();
     let effective = paths("", &effective);
     let stated: toml::Table = MANUAL.parse().unwrap();
@@ -753,15 +763,17 @@ fn the_values_in_the_manual_are_the_defaults() {
 #[test]
 fn every_default_is_in_the_manual() {
     let stated: BTreeSet<String> = paths("", &MANUAL.parse().unwrap()).into_iter().map(|(path, _)| path).collect();
-    let effective: toml::Table = show(&settings(&(minimal_and("") + FEED))).parse().unwrap();
+    let effective: toml::Table = show(&settings(&minimal_and(&[POS, FEED].concat()))).parse().unwrap();
+    let common = known_keys::<sink::RawSinkCommon>();
     let given = ["database.url", "sources.main.kind", "sources.main.token", "sources.main.account"];
     let given_too = ["sinks.hook.kind", "sinks.hook.url", "sinks.hook.signing_secret"];
-    let to_feed = ["sinks.feed.kind", "sinks.feed.token"];
-    let is_explained_above =
-        |path: &str| path.strip_prefix("sinks.feed.").is_some_and(|key| is_common(key.split('.').next().unwrap()));
+    let of_others = ["sinks.pos.client_id", "sinks.pos.client_secret", "sinks.pos.vendors", "sinks.feed.token"];
 
-    for (path, _) in paths("", &effective).into_iter().filter(|(path, _)| !is_explained_above(path)) {
-        let is_given = [&given[..], &given_too, &to_feed].concat().contains(&path.as_str());
+    for (path, _) in paths("", &effective) {
+        let is_common = |key: &str| common.iter().any(|common| key.split('.').next() == Some(common));
+        let own = ["sinks.pos.", "sinks.feed."].iter().find_map(|table| path.strip_prefix(table));
+        let is_given =
+            [&given[..], &given_too, &of_others].concat().contains(&path.as_str()) || own.is_some_and(is_common);
         assert_eq!(stated.contains(&path), !is_given, "{path}");
     }
 }
@@ -781,11 +793,16 @@ fn the_shipped_files_load() {
     let files = Files::new();
     let secret = files.write("hook", SIGNING_SECRET);
     let names = ["ADMIN_TOKEN", "SCOFFABLE_TOKEN", "HOOK_AUTHORIZATION", "GODATAFEED_TOKEN"];
-    let made_up = names.into_iter().chain(["HOOK_SECRET", "LEDGER_SECRET"]).map(|name| (name, SIGNING_SECRET));
+    let made_up = names
+        .into_iter()
+        .chain(["HOOK_SECRET", "LEDGER_SECRET", "SPOTON_ID", "SPOTON_SECRET"])
+        .map(|name| (name, SIGNING_SECRET));
     let env: Env = made_up.collect();
     let token = files.write("gdf", "a-token");
+    let path = secret.to_str().unwrap();
     let manual = manual_in_full()
-        .replace("/run/secrets/hook", secret.to_str().unwrap())
+        .replace("/run/secrets/hook", path)
+        .replace("/run/secrets/spoton", path)
         .replace("/run/secrets/gdf", token.to_str().unwrap())
         .replace("after = \"pos\"", "")
         .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"");
@@ -858,6 +875,88 @@ fn limits_can_be_set_by_the_environment() {
     let settings = settings_with(&minimal_and(""), env);
 
     assert_eq!(sink(&settings, "hook").call_limits().1, [(Window::Day, 4000)]);
+}
+
+// ---- a point of sale ------------------------------------------------------------------------------------------------
+
+fn pos_and(more: &str) -> String {
+    minimal_and(&format!("{POS}{more}"))
+}
+
+#[test]
+fn a_point_of_sale_has_a_lane_for_each_location_and_limits_of_its_own() {
+    let more = "vendors.\"b\" = { location_id = \"BL-0000-0000-0002\", menu_id = \"m\", currency = \"usd\", items = { x = \"y\" } }\n";
+    let settings = settings(&pos_and(more));
+    let pos = sink(&settings, "pos");
+
+    let lanes: Vec<(String, String)> = pos.kind.lanes().into_iter().collect();
+    let lane = |vendor: &str, lane: &str| (vendor.to_owned(), lane.to_owned());
+    assert_eq!(lanes, [lane("b", "BL-0000-0000-0002"), lane("vendor-a", "BL-7Q2M-0ZK4-88TD")]);
+    assert_eq!(pos.call_limits(), (Counted::PerSink, vec![(Window::Second, 5), (Window::Minute, 600)]));
+    assert_eq!(pos.common.vendors, None, "the map filters nothing: what it lacks is skipped with a reason");
+}
+
+#[test]
+fn what_a_point_of_sale_cannot_honour_is_refused_with_why() {
+    let cases = [
+        ("versions = \"every\"\n", "versions", "outdated"),
+        ("tax_mode = \"inclusive\"\n", "tax_mode", "subtotal"),
+        ("reread_before_write = true\n", "reread_before_write", "order stream"),
+        ("paths = { submit = \"/orders\" }\n", "paths.submit", "{location_id}"),
+        ("paths = { cancel = \"/l/{location_id}/o/{id}\" }\n", "paths.cancel", "{order_id}"),
+        ("customer_pointers = { name = \"name\" }\n", "customer_pointers.name", "JSON pointer"),
+        ("on_change = \"resubmit\"\n", "on_change", "not known"),
+        ("residual_limit = 1001\n", "residual_limit", "out of range"),
+    ];
+    for (more, key, word) in cases {
+        let (told, problem) = only_problem(&pos_and(more));
+        assert_eq!(told, format!("sinks.pos.{key}"), "{problem}");
+        assert!(problem.contains(word), "{word} in {problem}");
+    }
+}
+
+#[test]
+fn a_vendor_of_a_point_of_sale_is_checked_whole() {
+    let vendor = "vendors.\"b\" = { menu_id = \"m\", currency = \"pounds\", time_zone = \"London\", item = {} }\n";
+
+    let report = check_text(&pos_and(vendor));
+
+    let told: Vec<&str> = report.found.problems.iter().map(|problem| problem.key.as_str()).collect();
+    let expected =
+        ["item", "location_id", "currency", "time_zone", "items"].map(|key| format!("sinks.pos.vendors.b.{key}"));
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn two_names_that_are_one_must_mean_one_item() {
+    let of = |items: &str| {
+        format!(
+            "vendors.\"b\" = {{ location_id = \"BL-0000-0000-0002\", menu_id = \"m\", currency = \"GBP\", items = {items} }}\n"
+        )
+    };
+
+    let (key, problem) = only_problem(&pos_and(&of("{ \"Naan\" = \"a\", \" NAAN\" = \"b\" }")));
+    assert!(key.starts_with("sinks.pos.vendors.b.items."), "{key}: {problem}");
+    assert!(check_text(&pos_and(&of("{ \"Naan\" = \"a\", \" NAAN\" = \"a\" }"))).found.is_empty());
+}
+
+#[test]
+fn a_point_of_sale_that_would_submit_twice_or_name_a_strange_location_is_warned_about() {
+    let (key, _) = only_warning(&pos_and("resubmit_when_absent = true\nvisible_after = \"5m\"\n"));
+    assert_eq!(key, "sinks.pos.visible_after");
+
+    let (key, _) = only_warning(&minimal_and(&POS.replace("BL-7Q2M-0ZK4-88TD", "location-1")));
+    assert_eq!(key, "sinks.pos.vendors.vendor-a.location_id");
+}
+
+#[test]
+fn a_point_of_sale_that_is_shown_can_be_read_again() {
+    let more = "on_change = \"cancel_and_resubmit\"\ncustomer_pointers = { name = \"/who\" }\nscopes = [\"a\", \"b\"]\n\
+                vendors.\"b\" = { location_id = \"BL-0000-0000-0002\", menu_id = \"m\", currency = \"GBP\", \
+                time_zone = \"Europe/London\", items = { x = \"y\" }, modifiers = { Side = { Rice = \"r\" } } }\n";
+    let shown = show(&settings(&pos_and(more)));
+
+    assert_eq!(show(&settings(&shown)), shown);
 }
 
 #[test]

@@ -48,5 +48,6 @@ mod properties;
 mod replay;
 mod retention;
 mod retry;
+mod spoton;
 mod till;
 mod webhook;

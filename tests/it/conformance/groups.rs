@@ -28,7 +28,6 @@ macro_rules! of_any {
             every_fault_at_every_request_of_a_correction_ends_right,
             every_fault_at_every_request_of_a_cancellation_ends_right,
             every_fault_at_every_request_of_an_order_accepted_again_ends_right,
-            every_fault_at_every_request_ends_right_with_each_version_in_turn,
             a_process_stopped_at_any_moment_loses_nothing,
             a_restart_between_any_two_steps_repeats_none,
             two_processes_share_the_work_and_repeat_none,
@@ -40,6 +39,14 @@ macro_rules! of_any {
             before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
             a_version_that_arrives_while_a_request_is_under_way_follows_it,
             a_drain_waits_for_the_answer_and_records_it,
+        );
+    };
+}
+
+macro_rules! of_walking {
+    ($subject:ty) => {
+        crate::conformance::groups::tests!(any, $subject:
+            every_fault_at_every_request_ends_right_with_each_version_in_turn,
         );
     };
 }
@@ -73,8 +80,15 @@ macro_rules! of_provable {
             what_is_not_seen_is_sent_again_only_once_it_is_proven_absent,
             a_cancellation_during_a_doubt_is_not_owed_for_what_is_absent,
             many_doubts_at_once_each_come_to_their_own_end,
-            two_processes_share_doubts_and_repeat_nothing_that_stands,
             a_late_refusal_does_not_settle_the_step_that_was_sent_again_since,
+        );
+    };
+}
+
+macro_rules! of_tireless {
+    ($subject:ty) => {
+        crate::conformance::groups::tests!(provable, $subject:
+            two_processes_share_doubts_and_repeat_nothing_that_stands,
         );
     };
 }
@@ -101,4 +115,4 @@ macro_rules! of_needy {
     };
 }
 
-pub(crate) use {of_any, of_needy, of_once, of_provable, of_safe, of_unprovable, tests};
+pub(crate) use {of_any, of_needy, of_once, of_provable, of_safe, of_tireless, of_unprovable, of_walking, tests};

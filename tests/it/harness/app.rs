@@ -47,6 +47,7 @@ pub struct TestApp {
     pub dispatchers: Vec<Dispatcher>,
     /// Not cancelled unless a test does it.
     pub drain: CancellationToken,
+    placed_now: bool,
     overrides: BTreeMap<String, String>,
 }
 
@@ -61,10 +62,17 @@ pub struct Setup {
     till: Option<TillOptions>,
     pub world: Option<World>,
     pub database: Option<TestDatabase>,
+    placed_now: bool,
     clock: Clock,
 }
 
 impl Setup {
+    /// Orders are placed the moment they are published: for a sink that takes no old ones.
+    pub fn placed_now(mut self) -> Self {
+        self.placed_now = true;
+        self
+    }
+
     /// Sets a key of the configuration, as in `("sinks.hook.versions", "every")`.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.overrides.insert(key.to_owned(), value.to_owned());
@@ -177,6 +185,7 @@ impl Setup {
             pollers: app.pollers,
             dispatchers: app.dispatchers,
             drain: CancellationToken::new(),
+            placed_now: self.placed_now,
             overrides,
         }
     }
@@ -236,6 +245,10 @@ impl TestApp {
 
     /// Publishes a version on the stream.
     pub fn publish(&self, order: &Value) {
+        let mut order = order.clone();
+        if self.placed_now {
+            order["placedAt"] = json!(self.clock.wall());
+        }
         self.scoffable.publish(order.to_string());
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -7,7 +9,7 @@ use crate::{
         ids::{OrderId, OrderKey, SinkName, SourceName, Version},
         money::breakdown,
     },
-    sinks::spoton::testing::settings,
+    sinks::{Since, spoton::testing::settings},
     source::{self, SourceKind},
 };
 

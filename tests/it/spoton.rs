@@ -1,0 +1,521 @@
+//! The sink for a SpotOn point of sale: what it does beyond what every sink has to stand.
+
+use std::time::Duration;
+
+use scoffable_sync::simulator::{
+    faults::{Fault, cut_after, cut_before, plainly, status},
+    spoton::{
+        CancelledBy, Chain, Location, OPEN_ITEM, Operation, RepeatedCancel, SCOPE_ORDERS, SCOPE_REPORTS, SpotonOptions,
+        SpotonSim, Twist,
+    },
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::app::{Setup, TestApp, order, order_of};
+
+const POS: &str = "pos";
+const LAG: Duration = Duration::from_secs(20);
+/// Of the vendor whose orders [`order`] makes.
+const HOME: &str = "BL-7Q2M-0ZK4-88TD";
+const AWAY: &str = "BL-0000-0000-0002";
+
+/// Adds a sink at a simulated point of sale, without limits, and publishes orders as placed right now.
+pub fn at_pos(setup: Setup, sink: &str, sim: &SpotonSim) -> Setup {
+    let options = sim.options();
+    let key = |key: &str| format!("sinks.{sink}.{key}");
+    let scopes = format!("[{SCOPE_ORDERS:?}, {SCOPE_REPORTS:?}]");
+    let mut setup = setup
+        .placed_now()
+        .with(&key("kind"), "spoton")
+        .with(&key("base_url"), &sim.url())
+        .with(&key("token_url"), &sim.token_url())
+        .with(&key("client_id"), &options.client_id)
+        .with(&key("client_secret"), &options.client_secret)
+        .with(&key("scopes"), &scopes)
+        .with(&key("limits.per_second"), "unlimited")
+        .with(&key("limits.per_minute"), "unlimited");
+    for (vendor, location) in ["vendor-a", "vendor-b"].into_iter().zip(&options.chain.locations) {
+        setup = setup
+            .with(&key(&format!("vendors.{vendor}.location_id")), &location.id)
+            .with(&key(&format!("vendors.{vendor}.menu_id")), &location.menus[0].id)
+            .with(&key(&format!("vendors.{vendor}.currency")), "GBP")
+            .with(&key(&format!("vendors.{vendor}.fallback_item_id")), OPEN_ITEM);
+    }
+    setup
+}
+
+/// One sink, at a chain of two restaurants: `vendor-a` at home, `vendor-b` away.
+struct Case {
+    app: TestApp,
+    sim: SpotonSim,
+}
+
+impl Case {
+    async fn start(change: impl FnOnce(Setup) -> Setup) -> Self {
+        let setup = Setup::default().without_hook().with("sinks.pos.breaker.failures", "1000");
+        let mut chain = Chain::default();
+        let away = Location { id: AWAY.to_owned(), ..chain.locations[0].clone() };
+        chain.locations.push(away);
+        let options = SpotonOptions {
+            lag: LAG,
+            chain,
+            limits: Vec::new(),
+            clock: setup.clock().clone(),
+            ..SpotonOptions::default()
+        };
+        let sim = SpotonSim::start(options).await.expect("a loopback port is free");
+        let app = change(at_pos(setup, POS, &sim)).start().await;
+        Self { app, sim }
+    }
+
+    async fn usual() -> Self {
+        Self::start(|setup| setup).await
+    }
+
+    async fn arrives(&mut self, order: &Value) {
+        self.app.arrives(order).await;
+    }
+
+    async fn state(&self, order_id: &str) -> (String, Option<String>) {
+        let delivery = self.app.delivery_at(POS, order_id).await;
+        (delivery.state, delivery.reason)
+    }
+
+    async fn receipt(&self, order_id: &str) -> Value {
+        sqlx::query_scalar("SELECT receipt FROM deliveries WHERE order_id = $1")
+            .bind(order_id)
+            .fetch_one(&self.app.pool)
+            .await
+            .expect("a delivery can be read")
+    }
+
+    async fn notice(&self, order_id: &str) -> Option<String> {
+        sqlx::query_scalar("SELECT notice FROM deliveries WHERE order_id = $1")
+            .bind(order_id)
+            .fetch_one(&self.app.pool)
+            .await
+            .expect("a delivery can be read")
+    }
+
+    /// Cause, subject and count of the open alerts.
+    async fn alerts(&self) -> Vec<(String, String, i64)> {
+        sqlx::query_as("SELECT cause, subject, count FROM alerts WHERE resolved_at IS NULL ORDER BY id")
+            .fetch_all(&self.app.pool)
+            .await
+            .expect("alerts can be read")
+    }
+
+    /// How many orders were ever stored there, and how many of them stand.
+    fn tickets(&self, order_id: &str) -> (usize, usize) {
+        let ledger = self.sim.ledger();
+        (ledger.tickets(order_id), ledger.standing_of(order_id).len())
+    }
+
+    fn assert_nothing_wrong(&self) {
+        assert_eq!((self.sim.violations(), self.sim.doubled()), (vec![], vec![]));
+    }
+}
+
+fn of_vendor(id: &str, vendor: &str) -> Value {
+    let mut order = order(id, 1, "accepted");
+    order["vendorId"] = json!(vendor);
+    order
+}
+
+fn told(cause: &str, subject: &str, count: i64) -> (String, String, i64) {
+    (cause.to_owned(), subject.to_owned(), count)
+}
+
+fn applied() -> (String, Option<String>) {
+    ("applied".to_owned(), None)
+}
+
+fn skipped(reason: &str) -> (String, Option<String>) {
+    ("skipped".to_owned(), Some(reason.to_owned()))
+}
+
+fn parked(reason: &str) -> (String, Option<String>) {
+    ("parked".to_owned(), Some(reason.to_owned()))
+}
+
+fn in_doubt() -> (String, Option<String>) {
+    ("in_doubt".to_owned(), Some("no_answer".to_owned()))
+}
+
+#[tokio::test]
+async fn an_order_is_submitted_and_its_receipt_says_what_stands() {
+    let mut case = Case::usual().await;
+
+    case.arrives(&order("5512087", 3, "accepted")).await;
+
+    assert_eq!(case.state("5512087").await, applied());
+    let receipt = case.receipt("5512087").await;
+    let told = ["order_id", "n", "reference", "location_id", "state", "version", "total_minor", "stands"];
+    let expected = [
+        json!("ord-1"),
+        json!(1),
+        json!("scoffable-5512087-1"),
+        json!(HOME),
+        json!("submitted"),
+        json!(3),
+        json!(1250),
+        json!(true),
+    ];
+    assert_eq!(told.map(|key| receipt[key].clone()), expected, "{receipt}");
+    assert_eq!(receipt["money"], json!({"posted_minor": 1250, "declared_minor": 0}));
+    assert!(receipt["answered"]["estimated_ready_at"].is_string(), "{receipt}");
+    assert_eq!(case.app.delivery_at(POS, "5512087").await.external_id.as_deref(), Some("ord-1"));
+    assert_eq!(case.app.number("SELECT count(*) FROM money_reconciliation WHERE verdict = 'equal'").await, 1);
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn an_answer_is_understood_bare_wrapped_and_with_numbers_as_text() {
+    let mut case = Case::usual().await;
+    case.sim.twist_next([Twist::Bare, Twist::Wrapped, Twist::NumbersAsText]);
+
+    for id in ["1", "2", "3"] {
+        case.arrives(&order(id, 1, "accepted")).await;
+        assert_eq!((case.state(id).await, case.notice(id).await), (applied(), None));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_id_is_a_doubt_that_the_report_settles() {
+    for twist in [Twist::WithoutId, Twist::EmptyId] {
+        let mut case = Case::usual().await;
+        case.sim.twist_next([twist]);
+
+        case.arrives(&order("71", 1, "accepted")).await;
+        assert_eq!(case.state("71").await, in_doubt());
+        case.app.run_to_rest().await;
+
+        assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (1, 1)));
+        case.assert_nothing_wrong();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_another_total_is_kept_told_and_shown_by_the_books() {
+    let mut case = Case::usual().await;
+    case.sim.twist_next([Twist::AnotherTotal(5)]);
+
+    case.arrives(&order("71", 1, "accepted")).await;
+
+    assert_eq!((case.state("71").await, case.notice("71").await.as_deref()), (applied(), Some("total_differs")));
+    assert_eq!(case.alerts().await, [told("total_differs", "pos/main/71", 1)]);
+    assert_eq!(case.app.number("SELECT difference_minor FROM money_reconciliation").await, 5);
+}
+
+#[tokio::test]
+async fn a_change_is_flagged_with_one_alert_per_order_and_staff_are_left_to_mend_it() {
+    let mut case = Case::usual().await;
+    case.arrives(&order("71", 1, "accepted")).await;
+
+    for (version, total) in [(2, 900), (3, 950)] {
+        case.arrives(&order_of("71", version, "accepted", total)).await;
+    }
+
+    assert_eq!((case.state("71").await, case.notice("71").await.as_deref()), (applied(), Some("diverged")));
+    assert_eq!(case.alerts().await, [told("diverged", "pos/main/71", 2)]);
+    assert_eq!((case.tickets("71"), case.receipt("71").await["diverged"]["total_minor"].clone()), ((1, 1), json!(950)));
+    assert_eq!(case.app.number("SELECT difference_minor FROM money_reconciliation").await, 300);
+
+    case.arrives(&order("71", 4, "accepted")).await;
+
+    assert_eq!((case.notice("71").await, case.alerts().await), (None, vec![]));
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn a_change_is_cancelled_and_resubmitted_three_times_and_then_flagged() {
+    let mut case = Case::start(|setup| setup.with("sinks.pos.on_change", "cancel_and_resubmit")).await;
+
+    for (version, total) in [(1, 1000), (2, 900), (3, 800), (4, 700), (5, 600)] {
+        case.arrives(&order_of("71", version, "accepted", total)).await;
+    }
+
+    assert_eq!((case.tickets("71"), case.sim.ledger().total("71")), ((4, 1), 700));
+    assert_eq!(case.notice("71").await.as_deref(), Some("diverged"));
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn old_orders_are_never_submitted_whatever_start_says() {
+    let mut case = Case::start(|setup| setup.with("sinks.pos.start", "beginning")).await;
+    case.app.stores(&order("71", 1, "accepted")).await;
+    case.app.stores(&order("72", 1, "cancelled")).await;
+
+    case.app.advance(Duration::from_mins(61));
+    case.app.dispatch().await;
+    case.app.stores(&order("73", 1, "accepted")).await;
+    case.app.advance(Duration::from_hours(48));
+    case.app.dispatch().await;
+
+    assert_eq!((case.state("71").await, case.state("73").await), (skipped("stale"), skipped("stale")));
+    assert_eq!(case.sim.journal().total(), 0);
+    assert_eq!(case.alerts().await, [told("stale", &format!("pos/{HOME}"), 1)], "of what somebody may wait for");
+}
+
+#[tokio::test]
+async fn an_order_accepted_again_is_a_new_ticket_while_it_is_fresh_and_an_alert_otherwise() {
+    let mut case = Case::usual().await;
+    for (version, status) in [(1, "accepted"), (2, "cancelled"), (3, "accepted"), (4, "cancelled")] {
+        case.arrives(&order("71", version, status)).await;
+    }
+    assert_eq!(case.tickets("71"), (2, 0));
+    case.app.stores(&order("71", 5, "accepted")).await;
+
+    case.app.advance(Duration::from_mins(61));
+    case.app.dispatch().await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (skipped("stale"), (2, 0)));
+    assert_eq!(case.alerts().await, [told("stale", "pos/main/71", 1)]);
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn an_unmapped_vendor_is_one_alert_for_all_its_orders_and_ends_once_it_is_mapped() {
+    let mut case = Case::usual().await;
+    for id in ["1", "2", "3"] {
+        case.arrives(&of_vendor(id, "vendor-z")).await;
+    }
+    assert_eq!(case.state("2").await, skipped("unmapped_vendor"));
+    assert_eq!(case.alerts().await, [told("unmapped_vendor", "pos/vendor-z", 3)]);
+
+    for (key, value) in
+        [("location_id", AWAY), ("menu_id", "menu-takeaway-01"), ("currency", "GBP"), ("fallback_item_id", OPEN_ITEM)]
+    {
+        case.app.configure(&format!("sinks.pos.vendors.vendor-z.{key}"), value);
+    }
+    case.app.restart().await;
+    case.arrives(&of_vendor("4", "vendor-z")).await;
+
+    assert_eq!((case.alerts().await, case.state("4").await), (vec![], applied()));
+    assert_eq!(case.sim.find("scoffable-4-1").map(|stored| stored.location).as_deref(), Some(AWAY));
+}
+
+#[tokio::test]
+async fn a_location_that_withdrew_its_consent_blocks_its_own_orders_alone() {
+    let mut case = Case::usual().await;
+    case.sim.close_location(HOME);
+
+    for n in 0..3 {
+        case.arrives(&of_vendor(&format!("A-{n}"), "vendor-a")).await;
+        case.arrives(&of_vendor(&format!("B-{n}"), "vendor-b")).await;
+    }
+
+    for n in 0..3 {
+        assert_eq!(case.state(&format!("B-{n}")).await, applied());
+        let waiting = case.app.delivery_at(POS, &format!("A-{n}")).await;
+        assert_eq!((waiting.state.as_str(), waiting.attempts), ("pending", 0), "it costs no attempt");
+    }
+    assert_eq!(case.alerts().await, [told("blocked", &format!("pos/{HOME}"), 1)]);
+    let hint = case.app.text("SELECT hint FROM sinks").await.expect("it says what to do");
+    assert!(hint.contains(HOME) && hint.contains("scopes"), "{hint}");
+    case.sim.reopen_location(HOME);
+    case.app.run_to_rest().await;
+    for n in 0..3 {
+        assert_eq!(case.state(&format!("A-{n}")).await, applied());
+    }
+    assert_eq!(case.alerts().await, []);
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn refused_credentials_name_the_keys_to_correct() {
+    let mut case = Case::start(|setup| setup.with("sinks.pos.client_secret", "another")).await;
+
+    case.arrives(&order("71", 1, "accepted")).await;
+
+    let hint = case.app.text("SELECT hint FROM sinks WHERE state = 'blocked'").await.expect("it says what to do");
+    assert!(hint.contains("`client_id` and `client_secret`"), "{hint}");
+    assert_eq!(case.sim.journal().total(), 0);
+}
+
+/// Ways in which an answer is lost after the effect.
+fn lost_answers(never: &CancellationToken) -> [Fault; 3] {
+    [plainly().answered_when(never), status(500).after_the_effect(), cut_after()]
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_submit_or_a_cancel_leads_to_no_second_ticket() {
+    let never = CancellationToken::new();
+    for repeated in [RepeatedCancel::Fails(409), RepeatedCancel::Fails(400), RepeatedCancel::Succeeds] {
+        let mut case = Case::start(|setup| setup.with("sinks.pos.request_timeout", "300ms")).await;
+        case.sim.change_rules(|rules| rules.repeated_cancel = repeated);
+        for (n, fault) in lost_answers(&never).into_iter().enumerate() {
+            let id = n.to_string();
+            case.sim.answer_next_to(Operation::Submit, [fault.clone()]);
+            case.arrives(&order(&id, 1, "accepted")).await;
+            assert_eq!(case.state(&id).await, in_doubt(), "{fault:?}");
+            case.app.run_to_rest().await;
+            assert_eq!((case.state(&id).await, case.tickets(&id)), (applied(), (1, 1)), "{fault:?}");
+
+            case.sim.answer_next_to(Operation::Cancel, [fault.clone()]);
+            case.arrives(&order(&id, 2, "cancelled")).await;
+            case.app.run_to_rest().await;
+            assert_eq!((case.state(&id).await, case.tickets(&id)), (applied(), (1, 0)), "{fault:?}");
+        }
+        case.assert_nothing_wrong();
+    }
+}
+
+#[tokio::test]
+async fn a_submit_that_never_arrived_is_sent_again_once_where_the_merchant_accepts_it_and_then_left_to_a_person() {
+    let accepting = |setup: Setup| {
+        setup
+            .with("sinks.pos.resubmit_when_absent", "true")
+            .with("sinks.pos.visible_after", "20s")
+            .with("sinks.pos.max_submit_age", "2h")
+    };
+    let mut case = Case::start(accepting).await;
+    case.sim.answer_next_to(Operation::Submit, [cut_before(), cut_before(), cut_before()]);
+
+    case.arrives(&order("71", 1, "accepted")).await;
+    case.app.run_to_rest().await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (in_doubt(), (0, 0)));
+    let sent = "SELECT count(*) FROM attempts WHERE step = 'submit'";
+    assert_eq!(case.app.number(sent).await, 2);
+    let hint = case.app.delivery_at(POS, "71").await.hint.expect("it says what to do");
+    assert!(hint.contains("scoffable-71-1"), "{hint}");
+}
+
+#[tokio::test]
+async fn without_a_reference_in_the_report_the_one_record_that_is_free_is_taken() {
+    let mut case = Case::usual().await;
+    case.sim.change_manner(|manner| {
+        manner.reports_reference = false;
+        manner.reports_state = false;
+    });
+    case.arrives(&order("71", 1, "accepted")).await;
+    case.sim.answer_next_to(Operation::Submit, [cut_after()]);
+
+    case.arrives(&order("72", 1, "accepted")).await;
+    case.app.run_to_rest().await;
+
+    assert_eq!(case.state("72").await, applied());
+    assert_eq!(case.app.delivery_at(POS, "72").await.external_id.as_deref(), Some("ord-2"), "ord-1 is that of 71");
+    assert_eq!((case.tickets("71"), case.tickets("72")), ((1, 1), (1, 1)));
+}
+
+#[tokio::test]
+async fn two_orders_that_look_alike_in_the_report_are_left_to_a_person() {
+    let mut case = Case::usual().await;
+    case.sim.change_manner(|manner| manner.reports_reference = false);
+    case.sim.answer_next_to(Operation::Submit, [cut_after(), cut_after()]);
+    case.app.publish(&order("71", 1, "accepted"));
+    case.app.publish(&order("72", 1, "accepted"));
+
+    case.app.poll().await;
+    case.app.run_to_rest().await;
+
+    for id in ["71", "72"] {
+        assert_eq!((case.state(id).await, case.tickets(id)), (in_doubt(), (1, 1)));
+        assert!(case.app.delivery_at(POS, id).await.hint.is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_the_merchant_cancelled_is_told_and_never_submitted_again() {
+    let mut case = Case::start(|setup| setup.with("sinks.pos.on_change", "cancel_and_resubmit")).await;
+    case.sim.answer_next_to(Operation::Submit, [cut_after()]);
+    case.arrives(&order("71", 1, "accepted")).await;
+    assert!(case.sim.cancel_on_the_pos("ord-1"));
+
+    case.app.run_to_rest().await;
+    assert_eq!(case.notice("71").await.as_deref(), Some("diverged"));
+    case.arrives(&order_of("71", 2, "accepted", 900)).await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (1, 0)));
+    assert_eq!(case.alerts().await, [told("diverged", "pos/main/71", 2)]);
+    assert_eq!(case.receipt("71").await["stands"], false);
+    case.arrives(&order("71", 3, "cancelled")).await;
+    assert_eq!((case.state("71").await, case.notice("71").await, case.alerts().await), (applied(), None, vec![]));
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn a_cancel_of_what_the_merchant_cancelled_counts_as_done() {
+    let mut case = Case::usual().await;
+    case.arrives(&order("71", 1, "accepted")).await;
+    assert!(case.sim.cancel_on_the_pos("ord-1"));
+    case.app.advance(LAG);
+
+    case.arrives(&order("71", 2, "cancelled")).await;
+
+    assert_eq!(case.state("71").await, applied());
+    assert_eq!(case.sim.ledger().get("ord-1").and_then(|stored| stored.cancelled_by()), Some(CancelledBy::Merchant));
+}
+
+#[tokio::test]
+async fn refusals_park_with_the_words_of_the_contract_and_a_cancel_is_never_taken_for_done() {
+    let mut case = Case::usual().await;
+    for (id, refusal, reason) in [
+        ("1", status(400), "rejected_by_spoton"),
+        ("2", status(422), "rejected_by_spoton"),
+        ("3", status(404), "location_or_menu_unknown"),
+    ] {
+        case.sim.answer_next_to(Operation::Submit, [refusal]);
+        case.arrives(&order(id, 1, "accepted")).await;
+        assert_eq!(case.state(id).await, parked(reason));
+    }
+    for (id, refusal, reason) in [("4", status(404), "order_unknown"), ("5", status(409), "cancel_refused")] {
+        case.arrives(&order(id, 1, "accepted")).await;
+        case.sim.answer_next_to(Operation::Cancel, [refusal]);
+        case.arrives(&order(id, 2, "cancelled")).await;
+        assert_eq!((case.state(id).await, case.tickets(id)), (parked(reason), (1, 1)));
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_on_a_submit_may_be_our_own_order_and_is_looked_up() {
+    let mut case = Case::usual().await;
+    case.sim.answer_next_to(Operation::Submit, [status(409).after_the_effect()]);
+
+    case.arrives(&order("71", 1, "accepted")).await;
+    assert_eq!(case.state("71").await, in_doubt());
+    case.app.run_to_rest().await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (1, 1)));
+}
+
+#[tokio::test]
+async fn a_doubt_at_the_old_location_is_looked_up_and_cancelled_there_after_the_vendor_has_moved() {
+    let mut case = Case::usual().await;
+    case.sim.answer_next_to(Operation::Submit, [cut_after()]);
+    case.arrives(&order("71", 1, "accepted")).await;
+    case.app.configure("sinks.pos.vendors.vendor-a.location_id", AWAY);
+
+    case.app.restart().await;
+    case.app.run_to_rest().await;
+    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (1, 1)));
+    case.arrives(&order("71", 2, "cancelled")).await;
+    case.arrives(&order("72", 1, "accepted")).await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (1, 0)));
+    assert_eq!(case.sim.find("scoffable-72-1").map(|stored| stored.location).as_deref(), Some(AWAY));
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn many_doubts_of_a_location_are_settled_by_one_reading_of_its_report() {
+    let mut case = Case::usual().await;
+    case.sim.answer_next_to(Operation::Submit, vec![cut_after(); 6]);
+    for n in 0..6 {
+        case.app.publish(&order(&n.to_string(), 1, "accepted"));
+    }
+    case.app.poll().await;
+    case.app.dispatch().await;
+
+    case.app.advance(Duration::from_mins(2));
+    case.app.dispatch().await;
+
+    let reports = case.sim.received().iter().filter(|received| received.operation == Operation::Report).count();
+    assert_eq!(reports, 1);
+    for n in 0..6 {
+        assert_eq!(case.state(&n.to_string()).await, applied());
+    }
+}
