@@ -196,8 +196,8 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
             "sources" => walk("sources.main", named, &mut tables),
             "sinks" => {
                 walk("sinks.hook", &named["oneOf"][0], &mut tables);
-                walk("sinks.pos", &own(&named["oneOf"][1]), &mut tables);
-                walk("sinks.feed", &own(&named["oneOf"][2]), &mut tables);
+                walk("sinks.pos", &own(&named["oneOf"][1], &named["oneOf"][0]), &mut tables);
+                walk("sinks.feed", &own(&named["oneOf"][2], &named["oneOf"][0]), &mut tables);
             }
             name => walk(name, property, &mut tables),
         }
@@ -205,12 +205,11 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
     tables
 }
 
-/// A kind of sink without the keys that all kinds have: those are looked at with the first.
-fn own(kind: &Value) -> Value {
+/// A kind of sink without the keys that are the same for all: those are looked at with the first.
+fn own(kind: &Value, first: &Value) -> Value {
     let mut kind = kind.clone();
-    let common = known_keys::<sink::RawSinkCommon>();
-    let is_own = |key: &String| !common.contains(key) || ["kind", "vendors"].contains(&key.as_str());
-    kind["properties"].as_object_mut().unwrap().retain(|key, _| is_own(key));
+    let common = &first["properties"];
+    kind["properties"].as_object_mut().unwrap().retain(|key, is| common.get(key) != Some(is));
     kind
 }
 
