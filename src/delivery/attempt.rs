@@ -390,7 +390,7 @@ impl Driver {
             since: Since {
                 received: snapshot.age,
                 owed: snapshot.owed_for,
-                active: (!claimed.was_asked_for()).then_some(claimed.active_for),
+                active_since: (!claimed.was_asked_for()).then_some(claimed.active_since),
             },
             counterpart: claimed.dependency.as_ref().map(|other| Counterpart {
                 state: other.state,

@@ -51,15 +51,15 @@ pub struct View<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// How long things have been so, by the database's clock.
+/// How long things have been so, by the database's clock at the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Since {
     /// The version was received.
     pub received: Duration,
     /// It was received, and the sink was active.
     pub owed: Duration,
-    /// The sink is active. None: the order was asked for whatever its age, by a person or the sink's `start`.
-    pub active: Option<Duration>,
+    /// When the sink became active. None: the order was asked for whatever its age, by a person or the sink's `start`.
+    pub active_since: Option<DateTime<Utc>>,
 }
 
 /// An order in another sink.

@@ -61,8 +61,8 @@ pub struct Claimed {
     pub dependency: Option<Dependency>,
     /// Owed by a person's word or the sink's `start`, and not because it arrived.
     pub is_backfill: bool,
-    /// How long the sink has been active.
-    pub active_for: Duration,
+    /// Since when the sink has been active.
+    pub active_since: DateTime<Utc>,
 }
 
 impl Claimed {
@@ -211,7 +211,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                v.order_type,
                (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
                (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
-               (extract(epoch FROM clock.now - k.activated_at) * 1000)::bigint AS active_ms,
+               k.activated_at AS "activated_at!",
                v.content_hash AS "content_hash?",
                v.payload,
                s.kind AS "source_kind?",
@@ -357,7 +357,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                v.order_type,
                (extract(epoch FROM clock.now - v.received_at) * 1000)::bigint AS age_ms,
                (extract(epoch FROM clock.now - greatest(v.received_at, k.activated_at)) * 1000)::bigint AS owed_ms,
-               (extract(epoch FROM clock.now - k.activated_at) * 1000)::bigint AS active_ms,
+               k.activated_at AS "activated_at!",
                v.content_hash AS "content_hash?",
                v.payload,
                s.kind AS "source_kind?",
@@ -429,7 +429,7 @@ struct Row {
     order_type: Option<String>,
     age_ms: Option<i64>,
     owed_ms: Option<i64>,
-    active_ms: Option<i64>,
+    activated_at: DateTime<Utc>,
     content_hash: Option<Vec<u8>>,
     payload: Option<String>,
     source_kind: Option<String>,
@@ -461,7 +461,7 @@ impl Row {
             failing_for: self.failing_ms.map(|ms| whole(Some(ms))),
             all_walked: self.all_walked,
             is_backfill: self.priority == BACKFILL,
-            active_for: whole(self.active_ms),
+            active_since: self.activated_at,
             snapshot: self.version.zip(self.status).map(|(version, status)| Snapshot {
                 version: Version(version),
                 status,

@@ -158,9 +158,8 @@ fn is_taken_over(held: &Held) -> bool {
 
 /// Whether it was accepted before the sink was there. Shipping or cancelling old orders is not harmless.
 fn is_too_old(view: &View<'_>) -> bool {
-    let Some(active) = view.since.active else { return false };
     let accepted = view.order.accepted_at.or(view.order.placed_at);
-    accepted.is_some_and(|at| (view.now - at).to_std().is_ok_and(|age| age > active))
+    view.since.active_since.is_some_and(|active_since| accepted.is_some_and(|at| at < active_since))
 }
 
 /// An order that was looked for among the new ones.

@@ -47,7 +47,7 @@ struct Said {
     groups: VecDeque<GroupAnswer>,
     findings: VecDeque<Finding>,
     unprepared: VecDeque<Outcome>,
-    is_prepared: bool,
+    lacks_a_read: bool,
     plans: VecDeque<Plan>,
     waits: bool,
     calls: Vec<Call>,
@@ -93,8 +93,11 @@ impl Puppet {
         self.said().plans.push_back(plan);
     }
 
+    /// The next plan lacks a shared read, which ends so.
     pub fn is_not_prepared(&self, outcome: Outcome) {
-        self.said().unprepared.push_back(outcome);
+        let mut said = self.said();
+        said.unprepared.push_back(outcome);
+        said.lacks_a_read = true;
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -114,7 +117,7 @@ impl Sink for Puppet {
     fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
         let mut said = self.said();
         let unprepared = said.unprepared.pop_front();
-        said.is_prepared = unprepared.is_none();
+        said.lacks_a_read = unprepared.is_some();
         Box::pin(std::future::ready(match unprepared {
             Some(outcome) => Err(outcome.into()),
             None => Ok(1),
@@ -126,7 +129,7 @@ impl Sink for Puppet {
         if let Some(plan) = said.plans.pop_front() {
             return plan;
         }
-        if !said.is_prepared {
+        if said.lacks_a_read {
             return Plan::Unread;
         }
         Plan::Send(Step {
