@@ -208,8 +208,9 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
 /// A kind of sink without the keys that are the same for all: those are looked at with the first.
 fn own(kind: &Value, first: &Value) -> Value {
     let mut kind = kind.clone();
-    let common = &first["properties"];
-    kind["properties"].as_object_mut().unwrap().retain(|key, is| common.get(key) != Some(is));
+    let common = known_keys::<sink::RawSinkCommon>();
+    let is_shared = |key: &String, is: &Value| common.contains(key) && first["properties"][key] == *is;
+    kind["properties"].as_object_mut().unwrap().retain(|key, is| !is_shared(key, is));
     kind
 }
 

@@ -76,7 +76,7 @@ impl Look {
                 payload: &payload,
                 content_hash: &[],
                 every_version: false,
-                since: Since { received: Duration::ZERO, owed: Duration::ZERO, active: None },
+                since: Since { received: Duration::ZERO, owed: Duration::ZERO, active_since: None },
                 counterpart: None,
                 now: minutes(self.minute),
             },
