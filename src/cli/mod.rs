@@ -20,6 +20,7 @@ pub mod run;
 pub mod simulate;
 pub mod sink;
 pub mod source;
+pub mod spoton;
 pub mod status;
 mod table;
 
@@ -102,6 +103,9 @@ enum Command {
     /// Orders that could not be taken in
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Ask a SpotOn point of sale: what it would compute of an order, what is on a menu
+    #[command(subcommand)]
+    Spoton(spoton::SpotonCommand),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),
     /// Owe a sink stored orders that it was never owed
@@ -281,6 +285,11 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
         Command::Quarantine(command) => {
             let database = configured(&options).await?;
             Ok(quarantine::run(&database.pool, &command, REAL_TIME, out).await?)
+        }
+        Command::Spoton(command) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(spoton::run(&settings, &database.pool, &Clock::default(), &command, out).await?)
         }
         Command::Replay(args) => {
             let database = configured(&options).await?;

@@ -198,6 +198,25 @@ async fn sources_of(
     Ok(rows.into_iter().map(|row| (row.name, row.kind)).collect())
 }
 
+/// Names of products in the newest versions of a vendor's orders, the most frequent first.
+pub async fn product_names(db: impl PgExecutor<'_>, vendor_id: &str, limit: u32) -> Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"-- orders.product_names
+        SELECT name AS "name!"
+        FROM order_items
+        WHERE vendor_id = $1 AND name <> '' AND coalesce(item_type, 'product') = 'product'
+        GROUP BY name
+        ORDER BY count(*) DESC, name
+        LIMIT $2
+        "#,
+        vendor_id,
+        i64::from(limit),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("orders.product_names"))
+}
+
 async fn versions(db: impl PgExecutor<'_>, source: &str, order_id: &str) -> Result<Vec<StoredVersion>> {
     let rows = sqlx::query!(
         r#"-- orders.versions

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use scoffable_sync::simulator::{
-    faults::{Fault, cut_after, cut_before, plainly, status},
-    spoton::{
-        CancelledBy, Chain, Location, OPEN_ITEM, Operation, RepeatedCancel, SCOPE_ORDERS, SCOPE_REPORTS, SpotonOptions,
-        SpotonSim, Twist,
+use clap::{Command, FromArgMatches as _, Subcommand as _};
+use scoffable_sync::{
+    cli::{self, config::Form, spoton::SpotonCommand},
+    simulator::{
+        faults::{Fault, cut_after, cut_before, plainly, status},
+        spoton::{
+            CancelledBy, Chain, Location, OPEN_ITEM, Operation, RepeatedCancel, SCOPE_BUSINESS, SCOPE_ORDERS,
+            SCOPE_REPORTS, SpotonOptions, SpotonSim, Twist,
+        },
     },
 };
 use serde_json::{Value, json};
@@ -24,7 +28,7 @@ const AWAY: &str = "BL-0000-0000-0002";
 pub fn at_pos(setup: Setup, sink: &str, sim: &SpotonSim) -> Setup {
     let options = sim.options();
     let key = |key: &str| format!("sinks.{sink}.{key}");
-    let scopes = format!("[{SCOPE_ORDERS:?}, {SCOPE_REPORTS:?}]");
+    let scopes = format!("[{SCOPE_ORDERS:?}, {SCOPE_REPORTS:?}, {SCOPE_BUSINESS:?}]");
     let mut setup = setup
         .placed_now()
         .with(&key("kind"), "spoton")
@@ -518,4 +522,102 @@ async fn many_doubts_of_a_location_are_settled_by_one_reading_of_its_report() {
     for n in 0..6 {
         assert_eq!(case.state(&n.to_string()).await, applied());
     }
+}
+
+/// What a command answers, and its exit code.
+async fn answer(case: &Case, args: &[&str]) -> (u8, String) {
+    let matches =
+        SpotonCommand::augment_subcommands(Command::new("spoton")).get_matches_from([&["spoton"], args].concat());
+    let command = SpotonCommand::from_arg_matches(&matches).expect("a valid command");
+    let mut out = Vec::new();
+    let app = &case.app;
+    let code = cli::spoton::run(&app.settings, &app.pool, &app.clock, &command, &mut out).await.expect("it answers");
+    (code, String::from_utf8(out).expect("text"))
+}
+
+#[tokio::test]
+async fn propose_shows_what_spoton_would_compute_and_submits_nothing() {
+    let mut case = Case::start(|setup| setup.with("sinks.pos.vendors.vendor-a.fallback_item_id", "itm-jalfrezi")).await;
+    let mut private = order_of("71", 1, "placed", 1095);
+    private["customer"] = json!({"name": "Jane Quillfeather"});
+    case.arrives(&private).await;
+
+    let (code, text) = answer(&case, &["propose", "71"]).await;
+    let (_, as_json) = answer(&case, &["propose", "71", "--json"]).await;
+
+    assert_eq!(code, 0, "{text}");
+    let row = |name: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(name)).expect("a row for each total");
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (row("subtotal"), row("tax_total")),
+        (vec!["1095".into(), "1095".into()], vec!["0".into(), "90".into()])
+    );
+    let told: Value = serde_json::from_str(&as_json).expect("JSON");
+    assert_eq!(told["totals"]["grand_total"], json!({"ours": 1095, "spoton": 1185}));
+    let asked = case.sim.received();
+    assert!(asked.iter().all(|received| received.operation == Operation::Propose), "{asked:?}");
+    assert!(!asked.iter().any(|received| String::from_utf8_lossy(&received.body).contains("Jane")));
+    assert_eq!(case.tickets("71"), (0, 0));
+}
+
+#[tokio::test]
+async fn propose_says_why_an_order_would_be_parked_or_is_not_known() {
+    let mut case = Case::usual().await;
+    let mut unsellable = order("71", 1, "placed");
+    unsellable["total"]["amount"] = json!(1);
+    case.arrives(&unsellable).await;
+
+    let (code, text) = answer(&case, &["propose", "71"]).await;
+    assert_eq!(code, 1);
+    assert!(text.contains("totals_do_not_add_up"), "{text}");
+    let (code, text) = answer(&case, &["propose", "72"]).await;
+    assert_eq!(code, 1);
+    assert!(text.contains("no order 72"), "{text}");
+}
+
+#[tokio::test]
+async fn items_lists_the_menu_and_maps_the_names_that_orders_have() {
+    let mut case = Case::usual().await;
+    for (id, name) in [("1", "lamb  JALFREZI"), ("2", "Quiche")] {
+        let mut order = order(id, 1, "placed");
+        order["items"][0]["name"] = json!(name);
+        case.arrives(&order).await;
+    }
+
+    let (code, text) = answer(&case, &["items", HOME]).await;
+    let (_, as_json) = answer(&case, &["items", HOME, "--json"]).await;
+
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("itm-mango-lassi"), "{text}");
+    let toml = text[text.find("[sinks.NAME").expect("a table")..].replace("NAME", "pos");
+    let toml: toml::Table = toml.parse().expect("it can be put into the configuration");
+    assert_eq!(toml["sinks"]["pos"]["vendors"]["vendor-a"]["items"]["lamb  JALFREZI"].as_str(), Some("itm-jalfrezi"));
+    let told: Value = serde_json::from_str(&as_json).expect("JSON");
+    assert_eq!(told["unmatched"], json!({"vendor-a": ["Quiche"]}));
+    let (code, text) = answer(&case, &["items", "BL-NONE"]).await;
+    assert_eq!(code, 1);
+    assert!(text.contains(HOME) && text.contains(AWAY), "{text}");
+}
+
+#[tokio::test]
+async fn doctor_reads_each_location_and_its_menu_and_writes_nothing() {
+    let case = Case::start(|setup| setup.with("sinks.pos.vendors.vendor-b.fallback_item_id", "gone")).await;
+    case.sim.close_location(HOME);
+    let mut out = Vec::new();
+
+    let code = cli::doctor::run(&case.app.settings, &[], Form::Json, &mut out).await.expect("it answers");
+
+    let told: Value = serde_json::from_slice(&out).expect("JSON");
+    let findings = told["findings"].as_array().expect("a list");
+    let about = |vendor: &str| {
+        let is_about = |finding: &&Value| finding["subject"].as_str().is_some_and(|subject| subject.contains(vendor));
+        let told = |finding: &Value| format!("{} {}", finding["level"], finding["found"]);
+        findings.iter().filter(is_about).map(told).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(code, 1);
+    assert!(about("vendor-a").contains("forbidden (HTTP 403)"), "{told}");
+    assert!(about("vendor-b").contains("\"ok\"") && about("vendor-b").contains("has no gone"), "{told}");
+    assert!(case.sim.received().iter().all(|received| !received.operation.is_effect()));
 }
