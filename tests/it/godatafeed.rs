@@ -18,6 +18,10 @@ use scoffable_sync::{
             error_inside,
         },
     },
+    store::{
+        operations::{Named, Operator},
+        replay,
+    },
 };
 use serde_json::{Value, json};
 
@@ -457,7 +461,8 @@ async fn what_changes_after_the_acknowledgement_is_flagged_with_one_alert_each()
     let mut feed = Feed::start().await;
     let order = feed.acknowledged("A-1").await;
     feed.app.run("UPDATE deliveries SET external_id = 'another-number' WHERE sink = 'hook'").await;
-    feed.app.webhook.answer_next([answer(Answer::json(200, "{}"))]);
+    // What the webhook answers from now on changes no number.
+    feed.app.webhook.answer_next(vec![answer(Answer::json(200, "{}")); 3]);
     feed.app.run("UPDATE deliveries SET next_attempt_at = now() WHERE sink = 'feed'").await;
     feed.dispatch().await;
     assert_eq!(feed.notice().await.as_deref(), Some("number_changed"));
@@ -487,13 +492,12 @@ async fn two_counterparts_and_one_that_somebody_else_took_are_a_persons() {
     feed.imported("A-1");
     feed.imported("A-1");
     let taken = feed.imported("A-2");
-    // Seen as new, and taken before its number was known.
-    feed.app.run("UPDATE sinks SET state = 'paused', reason = 'a test' WHERE name = 'hook'").await;
-    feed.app.run("UPDATE sinks SET state = 'active', reason = NULL WHERE name = 'hook'").await;
-    feed.there.answer_next_to(Operation::Acknowledge, [status(429).retry_after(MINUTE)]);
+    // It is listed, and its acknowledgement has to wait until the next list.
+    feed.there.answer_next_to(Operation::Acknowledge, [status(429).retry_after(POLL + MINUTE)]);
     feed.arrives(&feed.accepted("A-2", 1)).await;
     feed.there.take_elsewhere(&taken);
-    feed.passes(6 * MINUTE).await;
+    feed.passes(POLL + 2 * MINUTE).await;
+    assert_eq!(feed.calls(Operation::Acknowledge), 1, "it is not there any more, so nothing is sent");
 
     feed.arrives(&feed.accepted("A-1", 1)).await;
 
@@ -656,9 +660,9 @@ async fn orders_from_before_the_sink_are_left_alone_until_somebody_asks_for_them
 
     let named = ["A-1".to_owned()];
     let sink = SinkName::parse(FEED).expect("a valid name");
-    let named = scoffable_sync::store::operations::Named { sink: &sink, source: None, order_ids: &named };
-    let by = scoffable_sync::store::operations::Operator { who: "ada", why: None };
-    let moved = scoffable_sync::store::replay::named(&feed.app.pool, named, by, feed.app.clock.offset_ms()).await;
+    let named = Named { sink: &sink, source: None, order_ids: &named };
+    let by = Operator { who: "ada", why: None };
+    let moved = replay::named(&feed.app.pool, named, by, feed.app.clock.offset_ms()).await;
     assert_eq!(moved.expect("it can be replayed").len(), 1);
     feed.dispatch().await;
     assert_eq!(feed.counterpart("A-1").state(), OrderState::Shipped, "it is long since accepted");

@@ -36,7 +36,7 @@ use crate::{
     },
     sinks::{
         Answer, Told,
-        http::{Read, excerpt, failed, learned_limits, read_up_to, refused},
+        http::{MAX_ANSWER, Read, excerpt, failed, learned_limits, read_up_to, refused},
         oauth::Bearer,
     },
 };
@@ -87,7 +87,7 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn of(template: &'a Template) -> Self {
-        Self { template, gdf_id: None, query: Vec::new(), body: None, most: crate::sinks::http::MAX_ANSWER }
+        Self { template, gdf_id: None, query: Vec::new(), body: None, most: MAX_ANSWER }
     }
 }
 

@@ -419,8 +419,8 @@ struct RawAuth {
 }
 
 fn validate_auth(raw: RawAuth, section: &mut Section<'_>) -> Option<AuthSettings> {
-    let is_bad = !raw.mode.is_absent();
-    let Some(mode) = section.take("auth_mode", raw.mode).or((!is_bad).then_some(AuthMode::StaticToken)) else {
+    let mode = if raw.mode.is_absent() { Some(AuthMode::StaticToken) } else { section.take("auth_mode", raw.mode) };
+    let Some(mode) = mode else {
         // Which of the others belong here is not known; each is judged all the same.
         section.secret("token", raw.token);
         section.secret("consumer_key", raw.consumer_key);

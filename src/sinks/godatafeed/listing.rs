@@ -13,7 +13,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::wire::Listed;
-use crate::sinks::Answer;
+use crate::{domain::delivery::Outcome, sinks::Answer};
 
 /// After a failure no other listing is tried for so long, unless the destination names a longer time.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -175,7 +175,6 @@ impl Drop for Unfinished<'_> {
 }
 
 fn asked_for(answer: &Answer) -> Option<Duration> {
-    use crate::domain::delivery::Outcome;
     match answer.outcome {
         Outcome::Throttled { not_before } | Outcome::Retry { not_before, .. } => not_before,
         Outcome::Delivered(_) | Outcome::Reject { .. } | Outcome::Blocked { .. } | Outcome::Unknown { .. } => None,
@@ -185,7 +184,6 @@ fn asked_for(answer: &Answer) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::Outcome;
 
     const INTERVAL: Duration = Duration::from_mins(5);
 

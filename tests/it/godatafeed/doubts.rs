@@ -1,8 +1,11 @@
 //! Answers that were lost, and processes that were.
 
-use scoffable_sync::simulator::{
-    faults::{Fault, plainly},
-    godatafeed::Repeats,
+use scoffable_sync::{
+    simulator::{
+        faults::{Fault, plainly},
+        godatafeed::Repeats,
+    },
+    store::operations::{self, Named, Operator},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -247,3 +250,35 @@ async fn two_processes_share_the_work_and_repeat_none() {
     assert!(feed.calls(Operation::List) <= 2, "one of each process");
     feed.assert_no_wrong();
 }
+
+#[tokio::test]
+async fn a_person_who_looked_there_ends_a_doubt_either_way_and_the_ship_time_stays() {
+    for stands in [true, false] {
+        let mut feed = Feed::start().await;
+        feed.acknowledged("A-1").await;
+        let fault = if stands { cut_after() } else { status(500) };
+        feed.there.answer_next_to(Operation::UpdateStatus, [fault, status(409)]);
+        feed.passes(70 * MINUTE).await;
+        feed.assert_stands("A-1", "in_doubt", "maybe_applied").await;
+
+        let (sink, ids) = (SinkName::parse(FEED).expect("a valid name"), ["A-1".to_owned()]);
+        let named = Named { sink: &sink, source: None, order_ids: &ids };
+        let (pool, offset) = (&feed.app.pool, feed.app.clock.offset_ms());
+        let done = if stands {
+            operations::adopt(pool, named, &feed.counterpart("A-1").id, PERSON, offset).await
+        } else {
+            operations::retry(pool, named, PERSON, offset).await
+        };
+        assert_eq!(done.expect("a person may say so").len(), 1);
+        feed.dispatch().await;
+
+        feed.assert_stands("A-1", "applied", "").await;
+        assert_eq!(feed.counterpart("A-1").state(), OrderState::Shipped);
+        let bodies = feed.bodies(Operation::UpdateStatus);
+        assert_eq!(bodies.len(), if stands { 2 } else { 3 });
+        assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+        feed.assert_no_wrong();
+    }
+}
+
+const PERSON: Operator<'_> = Operator { who: "ada", why: None };
