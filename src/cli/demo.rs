@@ -3,8 +3,11 @@
 //! Each run gets a database of its own in a cluster that is kept, so a second start is quick and nothing of an earlier
 //! run stands in the way.
 
+mod arrange;
+mod verdict;
+
 use std::{
-    fmt::Write as _,
+    collections::BTreeMap,
     io::{self, IsTerminal, Write as _},
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -14,29 +17,24 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
-use super::{CliError, FINE, InstallArgs, NOT_WELL, database::OpenError, run::daemon};
+use self::{
+    arrange::{settings, simulate, start_database},
+    verdict::conclude,
+};
+use super::{CliError, FINE, InstallArgs, config::Form, database::OpenError, order, run::daemon};
 use crate::{
     clock::Clock,
-    config::{self, Env, LoadOptions, LogSettings, Settings},
+    config::{Env, LogSettings, Settings},
     database::{
-        self, Database, DatabaseSource, MIGRATOR,
-        connect::ConnectOptions,
-        embedded::{EmbeddedOptions, EmbeddedServer},
-        migrate::migrate,
+        Database, DatabaseSource, MIGRATOR, connect::ConnectOptions, embedded::EmbeddedOptions, migrate::migrate,
     },
     lifecycle::Lifecycle,
-    simulator::{
-        self, SimulateOptions, Simulation,
-        faults::Chaos,
-        limits::Limit,
-        scoffable::{Limits, Pace},
-    },
+    simulator::{Simulation, faults::Chaos},
     store::{
         self,
-        demo::{DeadLetter, Totals},
+        demo::{Exception, SinkTotals, Totals},
     },
     telemetry::log,
 };
@@ -45,12 +43,14 @@ use crate::{
 const REQUESTS_PER_MINUTE: u32 = 600;
 /// How often the summary is drawn.
 const DRAW: Duration = Duration::from_millis(250);
-/// So many deliveries are told one by one; then they are only counted.
-const TOLD: usize = 5;
+/// So many steps of each kind are told one by one; then they are only counted.
+const TOLD: usize = 3;
 /// Most lines of each list at the end.
 const LISTED: usize = 20;
 /// Where the status API is, unless that is taken or another address is asked for.
 const USUAL_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+/// What is due later than this is not waited for, in seconds.
+const HORIZON: f64 = 45.0;
 /// With nothing to do for so many looks in a row the demo is idle: longer than one poll interval.
 const IDLE_LOOKS: u32 = 8;
 
@@ -74,7 +74,8 @@ pub struct DemoArgs {
     /// The versions appear over this time; 0s: all at once
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pace: Duration,
-    /// End when nothing is left to do; exit 1 when something waits for a person or the receiver's books are not right
+    /// End when nothing is left to do; exit 1 when a destination's books are not right, or something waits for a person that
+    /// need not
     #[arg(long)]
     exit_when_idle: bool,
     /// Folder of the private Postgres [default: a folder `demo` beside that of `embedded`]
@@ -136,7 +137,7 @@ pub async fn run(args: DemoArgs) -> Result<u8, CliError> {
     };
     let (code, seen) = tokio::join!(working, watch(&args, &simulation, &pool, &lifecycle));
     let code = code?;
-    let verdict = conclude(&simulation, &seen, &lifecycle);
+    let verdict = conclude(&args, &simulation, &seen, &lifecycle);
     simulation.stop().await;
     server.stop().await.map_err(anyhow::Error::from)?;
     signals.abort();
@@ -163,74 +164,6 @@ fn free_address(asked: Option<Listen>) -> Result<String, CliError> {
     }
 }
 
-async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulation, CliError> {
-    let limit = Some(Limit::per_minute(REQUESTS_PER_MINUTE));
-    let options = SimulateOptions {
-        orders: args.orders,
-        seed: args.seed,
-        chaos: args.chaos,
-        pace: if args.pace.is_zero() { Pace::AtOnce } else { Pace::Over(args.pace) },
-        limits: Limits { per_token: limit, per_account: limit },
-        clock: clock.clone(),
-        ..SimulateOptions::default()
-    };
-    Ok(simulator::run(options).await.map_err(anyhow::Error::from)?)
-}
-
-/// Starts the private server and makes an empty database in it, whose name is returned; drops those that earlier runs
-/// left.
-async fn start_database(
-    args: &DemoArgs,
-    clock: &Clock,
-    lifecycle: &Lifecycle,
-) -> Result<(EmbeddedServer, String), CliError> {
-    let dir = match &args.data {
-        Some(dir) => std::path::absolute(dir)?,
-        None => database::default_dir()
-            .ok_or_else(|| anyhow::anyhow!("there is no home for the demo's data: name a folder by --data"))?
-            .join("demo"),
-    };
-    let consent = InstallArgs { install_postgres: args.install.install_postgres }.into();
-    say(lifecycle, &format!("private Postgres in {}", dir.display()));
-    let server = EmbeddedServer::start(EmbeddedOptions { consent, ..EmbeddedOptions::in_folder(dir) })
-        .await
-        .map_err(|error| OpenError::Open(error.into()))?;
-    let pool = PgPool::connect(server.url().expose_secret()).await.map_err(anyhow::Error::from)?;
-    let name = format!("demo_{}_{}", clock.wall().timestamp(), std::process::id());
-    store::demo::replace_databases(&pool, "demo_", &name).await.map_err(anyhow::Error::from)?;
-    pool.close().await;
-    Ok((server, name))
-}
-
-fn settings(listen: &str, simulation: &Simulation, url: &SecretString) -> Result<Settings, CliError> {
-    let simulated = SimulateOptions::default();
-    let limit = REQUESTS_PER_MINUTE.to_string();
-    let overrides = [
-        ("database.url", url.expose_secret()),
-        ("http.listen", listen),
-        ("delivery.lease", "15s"),
-        ("delivery.drain", "5s"),
-        ("sources.demo.kind", "scoffable"),
-        ("sources.demo.base_url", &simulation.scoffable.base_url()),
-        ("sources.demo.token", &simulated.token),
-        ("sources.demo.poll_interval", "1s"),
-        ("sources.demo.request_timeout", "2s"),
-        ("sources.demo.requests_per_minute", &limit),
-        ("sources.demo.account_requests_per_minute", &limit),
-        ("sinks.hook.kind", "webhook"),
-        ("sinks.hook.url", &simulation.webhook.url()),
-        ("sinks.hook.signing_secret", &simulated.webhook_secret),
-        ("sinks.hook.request_timeout", "2s"),
-        ("sinks.hook.retry.initial", "200ms"),
-        ("sinks.hook.retry.max", "2s"),
-        ("sinks.hook.retry.slow_interval", "5s"),
-        ("sinks.hook.retry.give_up_after", "10m"),
-        ("sinks.hook.breaker.probe", "500ms"),
-    ];
-    let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    Ok(config::load(&LoadOptions { overrides, ..LoadOptions::default() })?)
-}
-
 fn introduce(args: &DemoArgs, settings: &Settings, simulation: &Simulation, psql_line: &str, lifecycle: &Lifecycle) {
     let api = match settings.http.listen {
         Some(listen) => format!("status API       http://{listen}/api/v1/status"),
@@ -239,20 +172,24 @@ fn introduce(args: &DemoArgs, settings: &Settings, simulation: &Simulation, psql
     let text = format!(
         "order stream     {stream}, {orders} orders, simulated
 webhook receiver {receiver}, simulated
+SpotOn           {spoton}, simulated
+GoDataFeed       {godatafeed}, simulated, after SpotOn
 {api}
 
 look inside with
   {psql_line}
   SELECT * FROM sync_status;
-  SELECT sink, state, count(*) FROM deliveries GROUP BY 1, 2;
+  SELECT sink, state, reason, count(*) FROM deliveries GROUP BY 1, 2, 3 ORDER BY 1, 2;
   SELECT at, actor, event, detail FROM order_timeline
-    WHERE order_id = (SELECT min(order_id) FROM orders) ORDER BY at;
+    WHERE order_id = (SELECT min(order_id) FROM deliveries WHERE sink = 'feed' AND state = 'applied') ORDER BY at;
 
 Ctrl-C ends it.
 ",
         stream = simulation.scoffable.base_url(),
         orders = args.orders,
         receiver = simulation.webhook.url(),
+        spoton = simulation.spoton.as_ref().map(|spoton| spoton.url()).unwrap_or_default(),
+        godatafeed = simulation.godatafeed.as_ref().map(|godatafeed| godatafeed.url()).unwrap_or_default(),
     );
     say(lifecycle, &text);
 }
@@ -261,7 +198,9 @@ Ctrl-C ends it.
 #[derive(Debug, Default)]
 struct Seen {
     totals: Totals,
-    dead_letters: Vec<DeadLetter>,
+    exceptions: Vec<Exception>,
+    /// What `order` tells of the order for which most was done.
+    story: String,
     /// It ended because nothing was left to do.
     came_to_rest: bool,
 }
@@ -275,42 +214,46 @@ async fn watch(args: &DemoArgs, simulation: &Simulation, pool: &PgPool, lifecycl
     let mut first_delivery = None;
     let mut seen = Seen::default();
     let mut said = String::new();
-    let mut told = 0;
+    let mut told: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut newest_told = 0;
     let mut idle = 0;
     while !lifecycle.drain().is_cancelled() {
         tokio::select! {
             () = tokio::time::sleep(DRAW) => {}
             () = lifecycle.drain().cancelled() => break,
         }
-        let Ok(totals) = store::demo::totals(pool).await else { continue };
-        seen.totals = totals;
-        if first_delivery.is_none() && totals.applied > 0 {
+        let Ok(totals) = store::demo::totals(pool, HORIZON).await else { continue };
+        if first_delivery.is_none() && totals.sinks.iter().any(|sink| sink.applied > 0) {
             first_delivery = Some(started.elapsed());
         }
         let at = started.elapsed().as_secs_f64();
         let tell = |text: &str| if terminal { bar.println(text) } else { say(lifecycle, text) };
-        if told < TOLD {
-            for received in simulation.webhook.received().iter().take(TOLD).skip(told) {
-                let (order_id, version) = (&received.order.order_id, received.version);
-                tell(&format!("{at:>6.1}s {} {order_id} version {version} sent", received.kind));
-                told += 1;
+        for effect in store::demo::effects_since(pool, newest_told).await.unwrap_or_default() {
+            newest_told = effect.attempt_id;
+            let so_far = told.entry((effect.sink.clone(), effect.step.clone())).or_default();
+            *so_far += 1;
+            if *so_far <= TOLD {
+                let (sink, step, order_id, version) = (effect.sink, effect.step, effect.order_id, effect.version);
+                tell(&format!("{at:>6.1}s {sink:<5} {step:<12} order {order_id} version {version}"));
             }
         }
-        let (stored, delivered) = summary(&totals, first_delivery);
+        let lines = summary(&totals, first_delivery);
         if terminal {
-            // Two lines: on a narrow terminal one would be wrapped, and drawn over and over.
-            bar.set_message(format!("{stored}\n  {delivered}"));
+            // Short lines: on a narrow terminal a long one would be wrapped, and drawn over and over.
+            bar.set_message(lines.join("\n  "));
             bar.tick();
-        } else if said != format!("{stored}, {delivered}") {
-            said = format!("{stored}, {delivered}");
+        } else if said != lines.join("; ") {
+            said = lines.join("; ");
             tell(&format!("{at:>6.1}s {said}"));
         }
-        let busy = totals.open > 0 || !simulation.is_drained();
+        let busy = totals.sinks.iter().any(|sink| sink.open > 0) || !simulation.is_drained();
+        seen.totals = totals;
         idle = if busy { 0 } else { idle + 1 };
         if args.exit_when_idle && idle >= IDLE_LOOKS {
             // Not to be had any more once the daemon has closed its database.
-            let Ok(dead_letters) = store::demo::dead_letters(pool, LISTED as i64).await else { continue };
-            seen.dead_letters = dead_letters;
+            let Ok(exceptions) = store::demo::exceptions(pool).await else { continue };
+            seen.exceptions = exceptions;
+            seen.story = story(pool).await.unwrap_or_default();
             seen.came_to_rest = true;
             lifecycle.request_drain();
         }
@@ -319,61 +262,36 @@ async fn watch(args: &DemoArgs, simulation: &Simulation, pool: &PgPool, lifecycl
     seen
 }
 
-/// What was read, and what came of it.
-fn summary(totals: &Totals, first_delivery: Option<Duration>) -> (String, String) {
-    let stored = format!("{} versions of {} orders stored", totals.versions, totals.orders);
-    let mut line = format!("{} applied, {} with nothing owed, {} to do", totals.applied, totals.skipped, totals.open);
-    for (count, what) in
-        [(totals.parked, "parked"), (totals.in_doubt, "in doubt"), (totals.quarantined, "in quarantine")]
-    {
-        if count > 0 {
-            let _ = write!(line, ", {count} {what}"); // writing to a String cannot fail
-        }
+/// The order for which most was done, from its first version to its last attempt.
+async fn story(pool: &PgPool) -> anyhow::Result<String> {
+    let mut told = Vec::new();
+    if let Some(order_id) = store::demo::longest_story(pool).await? {
+        order::run(pool, &order_id, None, Form::Text, &mut told).await?;
     }
-    if let Some(after) = first_delivery {
-        let _ = write!(line, " (first after {:.1}s)", after.as_secs_f64());
-    }
-    (stored, line)
+    Ok(String::from_utf8(told)?)
 }
 
-/// Holds the receiver's books against what the newest versions say, if there was time for all of them.
-fn conclude(simulation: &Simulation, seen: &Seen, lifecycle: &Lifecycle) -> u8 {
-    let Totals { versions, orders, parked, in_doubt, open, .. } = seen.totals;
-    let applied = simulation.webhook.ledger().n_applied();
-    let violations = simulation.webhook.violations();
-    let unread = simulation.scoffable.planned().saturating_sub(simulation.scoffable.confirmed(simulator::TOKEN_ID));
-    let mut text = format!("\nstored {versions} versions of {orders} orders; the receiver took {applied} versions\n");
-    let mut list = |lines: Vec<String>| {
-        for line in lines.iter().take(LISTED) {
-            let _ = writeln!(text, "  {line}"); // writing to a String cannot fail
-        }
-        if lines.len() > LISTED {
-            let _ = writeln!(text, "  … and {} more", lines.len() - LISTED);
-        }
-    };
-    let differences = if seen.came_to_rest {
-        let mismatches = simulation.webhook.compare("demo", &simulation.world);
-        list(mismatches.iter().map(ToString::to_string).collect());
-        mismatches.len()
-    } else {
-        list(vec![format!("ended early: {unread} versions not read, {open} deliveries to do")]);
-        0
-    };
-    list(violations.iter().map(|violation| format!("{violation:?}")).collect());
-    if !seen.dead_letters.is_empty() {
-        list(vec![format!("{:<20} {:<9} {:<24} hint", "order", "state", "reason")]);
-        let row = |dead: &DeadLetter| {
-            let (reason, hint) = (dead.reason.as_deref().unwrap_or_default(), dead.hint.as_deref().unwrap_or_default());
-            format!("{:<20} {:<9} {reason:<24} {hint}", dead.order_id, dead.state)
-        };
-        list(seen.dead_letters.iter().map(row).collect());
+/// What was read, and what came of it at each sink.
+fn summary(totals: &Totals, first_delivery: Option<Duration>) -> Vec<String> {
+    let mut lines = vec![format!("{} versions of {} orders stored", totals.versions, totals.orders)];
+    if totals.quarantined > 0 {
+        lines.push(format!("{} in quarantine", totals.quarantined));
     }
-    if seen.came_to_rest {
-        list(vec![format!(
-            "{differences} differences, {} violations, {parked} parked, {in_doubt} in doubt",
-            violations.len()
-        )]);
+    let of_sink = |sink: &SinkTotals| {
+        let counts = [
+            (sink.applied, "applied"),
+            (sink.skipped, "with nothing owed"),
+            (sink.open, "to do"),
+            (sink.parked, "parked"),
+            (sink.in_doubt, "in doubt"),
+        ];
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let counts = counts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ");
+        format!("{}: {counts}", sink.sink)
+    };
+    lines.extend(totals.sinks.iter().map(of_sink));
+    if let Some(after) = first_delivery {
+        lines.push(format!("first after {:.1}s", after.as_secs_f64()));
     }
-    say(lifecycle, text.trim_end());
-    if differences == 0 && violations.is_empty() && parked + in_doubt == 0 { FINE } else { NOT_WELL }
+    lines
 }

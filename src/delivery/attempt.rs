@@ -18,7 +18,7 @@ use super::{
 use crate::{
     boundary::{Boundary, reach},
     clock::BootInstant,
-    config::Versions,
+    config::{Start, Versions},
     domain::{
         delivery::{
             GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Reason, Receipt, Repeat, Sent, Step, WaitingFor,
@@ -376,6 +376,11 @@ impl Driver {
                 curable: true,
             };
         };
+        let begins_at = match self.rules.start {
+            Start::Activation => Some(claimed.active_since),
+            Start::Beginning => None,
+            Start::At(instant) => Some(instant),
+        };
         self.sink.plan(&View {
             key: &claimed.key,
             version: snapshot.version,
@@ -390,7 +395,7 @@ impl Driver {
             since: Since {
                 received: snapshot.age,
                 owed: snapshot.owed_for,
-                active_since: (!claimed.was_asked_for()).then_some(claimed.active_since),
+                begins_at: begins_at.filter(|_| !claimed.was_asked_for()),
             },
             counterpart: claimed.dependency.as_ref().map(|other| Counterpart {
                 state: other.state,

@@ -6,8 +6,8 @@
 //! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`token`] is
 //! the OAuth endpoint of those that have one.
 //!
-//! [`run`] starts the order stream and a webhook receiver together, for `simulate` and `demo`, and for `simulate` also
-//! [`spoton`] and [`godatafeed`]; tests start what they need, also a [`till`] that no real system is: the hardest
+//! [`run`] starts the order stream and a webhook receiver together, and what else is asked for of
+//! [`spoton`] and [`godatafeed`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
 //! destination we can think of. A new destination adds a file and uses the shared parts.
 
 pub mod digest;
@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 
 use self::{
     faults::Chaos,
-    godatafeed::{Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
+    godatafeed::{Bucket, Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
     spoton::{Chain, SpotonOptions, SpotonSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
@@ -71,6 +71,8 @@ pub struct SimulateOptions {
     pub spoton_client_secret: String,
     /// The token GoDataFeed accepts.
     pub godatafeed_token: String,
+    /// How many calls GoDataFeed takes; none: any number.
+    pub godatafeed_bucket: Option<Bucket>,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
     /// How many versions to mix in that cannot be read.
@@ -99,6 +101,7 @@ impl Default for SimulateOptions {
             spoton_client_id: spoton.client_id,
             spoton_client_secret: spoton.client_secret,
             godatafeed_token: GoDataFeedOptions::default().token,
+            godatafeed_bucket: GoDataFeedOptions::default().bucket,
             payload_bytes: None,
             broken: 0,
             page_latency: Duration::ZERO,
@@ -218,6 +221,7 @@ async fn start_godatafeed(
     let godatafeed = GoDataFeedSim::start(GoDataFeedOptions {
         listen,
         token: options.godatafeed_token.clone(),
+        bucket: options.godatafeed_bucket,
         chaos,
         seed,
         clock: options.clock.clone(),

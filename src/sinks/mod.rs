@@ -58,8 +58,9 @@ pub struct Since {
     pub received: Duration,
     /// It was received, and the sink was active.
     pub owed: Duration,
-    /// When the sink became active. None: the order was asked for whatever its age, by a person or the sink's `start`.
-    pub active_since: Option<DateTime<Utc>>,
+    /// From when on orders are this sink's: since it is active, or as its `start` says. None: whatever their age, by the
+    /// word of `start` or of a person who asked for this one.
+    pub begins_at: Option<DateTime<Utc>>,
 }
 
 /// An order in another sink.

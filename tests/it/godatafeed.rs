@@ -669,6 +669,20 @@ async fn orders_from_before_the_sink_are_left_alone_until_somebody_asks_for_them
     feed.assert_no_wrong();
 }
 
+#[tokio::test]
+async fn a_sink_that_starts_at_the_beginning_takes_orders_from_before_it_too() {
+    let mut feed = feed().with("start", "beginning").start().await;
+    feed.imported("A-1");
+    let mut old = feed.accepted("A-1", 1);
+    old["acceptedAt"] = json!((feed.now() - TimeDelta::hours(2)).to_rfc3339_opts(SecondsFormat::Millis, true));
+
+    feed.arrives(&old).await;
+    feed.dispatch().await;
+
+    assert_eq!(feed.counterpart("A-1").state(), OrderState::Shipped, "it is long since accepted");
+    feed.assert_no_wrong();
+}
+
 // What nobody sees.
 
 #[tokio::test]

@@ -159,7 +159,7 @@ fn is_taken_over(held: &Held) -> bool {
 /// Whether it was accepted before the sink was there. Shipping or cancelling old orders is not harmless.
 fn is_too_old(view: &View<'_>) -> bool {
     let accepted = view.order.accepted_at.or(view.order.placed_at);
-    view.since.active_since.is_some_and(|active_since| accepted.is_some_and(|at| at < active_since))
+    view.since.begins_at.is_some_and(|begins_at| accepted.is_some_and(|at| at < begins_at))
 }
 
 /// An order that was looked for among the new ones.

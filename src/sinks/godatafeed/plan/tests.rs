@@ -93,7 +93,7 @@ fn case() -> Case {
         number: Some(NUMBER),
         other: State::Applied,
         sent: false,
-        since: Since { received: MINUTE, owed: MINUTE, active_since: Some(at("2026-03-13T18:00:00Z")) },
+        since: Since { received: MINUTE, owed: MINUTE, begins_at: Some(at("2026-03-13T18:00:00Z")) },
         now: at("2026-03-14T18:10:00Z"),
     }
 }
@@ -478,16 +478,16 @@ fn other_items_and_amounts_after_the_acknowledgement_change_nothing() {
 
 #[test]
 fn orders_from_before_the_sink_was_there_are_left_alone_unless_somebody_asked_for_them() {
-    let since = Since { active_since: Some(at("2026-03-14T18:04:01Z")), ..case().since };
+    let since = Since { begins_at: Some(at("2026-03-14T18:04:01Z")), ..case().since };
     for status in [Status::Accepted, Status::Cancelled] {
         let old = Case { since, ..Case::of(status.clone(), None) };
         let old = Case { since: Since { received: Duration::from_hours(1), ..since }, ..old };
         assert_eq!(old.plan(), Plan::skip(SkipReason::Stale), "{status}");
 
-        let asked_for = Case { since: Since { active_since: None, ..old.since }, ..old };
+        let asked_for = Case { since: Since { begins_at: None, ..old.since }, ..old };
         assert!([ACKNOWLEDGE, CANCEL].contains(&asked_for.step().name.as_str()), "{status}");
     }
-    let new = Case { since: Since { active_since: Some(at("2026-03-14T18:04:00Z")), ..since }, ..case() };
+    let new = Case { since: Since { begins_at: Some(at("2026-03-14T18:04:00Z")), ..since }, ..case() };
     assert_eq!(new.step().name, ACKNOWLEDGE);
 }
 

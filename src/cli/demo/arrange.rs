@@ -1,0 +1,164 @@
+//! What the demo sets up: the simulated systems, an empty database and the settings that bring them together.
+
+use std::{net::SocketAddr, num::NonZeroU32};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use sqlx::PgPool;
+
+use super::{DemoArgs, REQUESTS_PER_MINUTE, say};
+use crate::{
+    cli::{CliError, InstallArgs, database::OpenError},
+    clock::Clock,
+    config::{self, LoadOptions, Settings},
+    database::{
+        self,
+        embedded::{EmbeddedOptions, EmbeddedServer},
+    },
+    lifecycle::Lifecycle,
+    simulator::{
+        self, SimulateOptions, Simulation,
+        godatafeed::{Bucket, GoDataFeedOptions, Hint},
+        limits::Limit,
+        scoffable::{Limits, Pace},
+        spoton::VendorMapping,
+    },
+    store,
+};
+
+/// As many as SpotOn takes, a little below.
+const KITCHEN_PER_SECOND: u32 = 40;
+const KITCHEN_PER_MINUTE: u32 = 1_400;
+/// GoDataFeed takes 2 calls in a second: too slow to watch.
+const FEED: Bucket =
+    Bucket { size: 200, leaks_per_second: NonZeroU32::new(50).expect("not zero"), hint: Hint::RetryAfter };
+const FEED_PER_MINUTE: u32 = 2_400;
+
+pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulation, CliError> {
+    let limit = Some(Limit::per_minute(REQUESTS_PER_MINUTE));
+    let somewhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let options = SimulateOptions {
+        spoton_listen: Some(somewhere),
+        godatafeed_listen: Some(somewhere),
+        godatafeed_bucket: Some(FEED),
+        orders: args.orders,
+        seed: args.seed,
+        chaos: args.chaos,
+        pace: if args.pace.is_zero() { Pace::AtOnce } else { Pace::Over(args.pace) },
+        limits: Limits { per_token: limit, per_account: limit },
+        clock: clock.clone(),
+        ..SimulateOptions::default()
+    };
+    Ok(simulator::run(options).await.map_err(anyhow::Error::from)?)
+}
+
+/// Starts the private server and makes an empty database in it, whose name is returned; drops those that earlier runs
+/// left.
+pub(super) async fn start_database(
+    args: &DemoArgs,
+    clock: &Clock,
+    lifecycle: &Lifecycle,
+) -> Result<(EmbeddedServer, String), CliError> {
+    let dir = match &args.data {
+        Some(dir) => std::path::absolute(dir)?,
+        None => database::default_dir()
+            .ok_or_else(|| anyhow::anyhow!("there is no home for the demo's data: name a folder by --data"))?
+            .join("demo"),
+    };
+    let consent = InstallArgs { install_postgres: args.install.install_postgres }.into();
+    say(lifecycle, &format!("private Postgres in {}", dir.display()));
+    let server = EmbeddedServer::start(EmbeddedOptions { consent, ..EmbeddedOptions::in_folder(dir) })
+        .await
+        .map_err(|error| OpenError::Open(error.into()))?;
+    let pool = PgPool::connect(server.url().expose_secret()).await.map_err(anyhow::Error::from)?;
+    let name = format!("demo_{}_{}", clock.wall().timestamp(), std::process::id());
+    store::demo::replace_databases(&pool, "demo_", &name).await.map_err(anyhow::Error::from)?;
+    pool.close().await;
+    Ok((server, name))
+}
+
+pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString) -> Result<Settings, CliError> {
+    let simulated = SimulateOptions::default();
+    let (Some(spoton), Some(godatafeed)) = (&simulation.spoton, &simulation.godatafeed) else {
+        return Err(anyhow::anyhow!("the demo's kitchen and feed are not simulated").into());
+    };
+    let limit = REQUESTS_PER_MINUTE.to_string();
+    let vendors = inline_toml(&vendors(&spoton.options().chain.vendors));
+    let (per_second, per_minute) = (KITCHEN_PER_SECOND.to_string(), KITCHEN_PER_MINUTE.to_string());
+    let mut overrides: Vec<(String, String)> = [
+        ("database.url", url.expose_secret()),
+        ("http.listen", listen),
+        ("delivery.lease", "15s"),
+        ("delivery.drain", "5s"),
+        ("delivery.read_back", "[\"1s\", \"6s\", \"12s\"]"),
+        ("sources.demo.kind", "scoffable"),
+        ("sources.demo.base_url", &simulation.scoffable.base_url()),
+        ("sources.demo.token", &simulated.token),
+        ("sources.demo.poll_interval", "1s"),
+        ("sources.demo.request_timeout", "2s"),
+        ("sources.demo.requests_per_minute", &limit),
+        ("sources.demo.account_requests_per_minute", &limit),
+        ("sinks.hook.kind", "webhook"),
+        ("sinks.hook.url", &simulation.webhook.url()),
+        ("sinks.hook.signing_secret", &simulated.webhook_secret),
+        ("sinks.pos.kind", "spoton"),
+        ("sinks.pos.base_url", &spoton.url()),
+        ("sinks.pos.token_url", &spoton.token_url()),
+        ("sinks.pos.client_id", &simulated.spoton_client_id),
+        ("sinks.pos.client_secret", &simulated.spoton_client_secret),
+        ("sinks.pos.vendors", &vendors),
+        // The world's orders bear dates of the last days.
+        ("sinks.pos.max_submit_age", "300d"),
+        ("sinks.pos.limits.per_second", &per_second),
+        ("sinks.pos.limits.per_minute", &per_minute),
+        ("sinks.feed.kind", "godatafeed"),
+        ("sinks.feed.after", "pos"),
+        ("sinks.feed.base_url", &godatafeed.url()),
+        ("sinks.feed.token", &simulated.godatafeed_token),
+        ("sinks.feed.templates_confirmed", "true"),
+        ("sinks.feed.channel_name", &GoDataFeedOptions::default().marketplace),
+        ("sinks.feed.start", "beginning"),
+        ("sinks.feed.poll_interval", "1s"),
+        ("sinks.feed.cancel_grace", "3s"),
+        ("sinks.feed.ship_after", "3s"),
+        ("sinks.feed.counterpart_wait", "15s"),
+        ("sinks.feed.dependency_wait", "5s"),
+        ("sinks.feed.limits.per_minute", &FEED_PER_MINUTE.to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .to_vec();
+    let impatient = [
+        ("request_timeout", "2s"),
+        ("retry.initial", "200ms"),
+        ("retry.max", "2s"),
+        ("retry.slow_interval", "5s"),
+        ("retry.give_up_after", "10m"),
+        ("breaker.probe", "500ms"),
+    ];
+    for sink in ["hook", "pos", "feed"] {
+        overrides.extend(impatient.map(|(key, value)| (format!("sinks.{sink}.{key}"), value.to_owned())));
+    }
+    Ok(config::load(&LoadOptions { overrides, ..LoadOptions::default() })?)
+}
+
+/// The map of a restaurant's vendors, as its operator would write it.
+fn vendors<'a>(mappings: impl IntoIterator<Item = (&'a String, &'a VendorMapping)>) -> Value {
+    let vendor = |mapping: &VendorMapping| {
+        let mut modifiers: Map<String, Value> = Map::new();
+        for ((category, option), id) in &mapping.modifiers {
+            let options = modifiers.entry(category).or_insert_with(|| json!({}));
+            options[option] = json!(id);
+        }
+        json!({
+            "location_id": mapping.location_id, "menu_id": mapping.menu_id, "currency": mapping.currency,
+            "time_zone": mapping.time_zone, "fallback_item_id": mapping.fallback_item_id, "items": mapping.items,
+            "modifiers": modifiers,
+        })
+    };
+    mappings.into_iter().map(|(id, mapping)| (id.clone(), vendor(mapping))).collect::<Map<String, Value>>().into()
+}
+
+/// A tree of tables and texts as one TOML value.
+fn inline_toml(value: &Value) -> String {
+    toml::Value::try_from(value).expect("tables and texts are TOML").to_string()
+}
