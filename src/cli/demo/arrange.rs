@@ -21,7 +21,7 @@ use crate::{
         godatafeed::{Bucket, GoDataFeedOptions, Hint},
         limits::Limit,
         scoffable::{Limits, Pace},
-        spoton::VendorMapping,
+        spoton::{SCOPE_ORDERS, SCOPE_REPORTS, VendorMapping},
     },
     store,
 };
@@ -84,6 +84,7 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
     };
     let limit = REQUESTS_PER_MINUTE.to_string();
     let vendors = inline_toml(&vendors(&spoton.options().chain.vendors));
+    let scopes = json!([SCOPE_ORDERS, SCOPE_REPORTS]).to_string();
     let (per_second, per_minute) = (KITCHEN_PER_SECOND.to_string(), KITCHEN_PER_MINUTE.to_string());
     let mut overrides: Vec<(String, String)> = [
         ("database.url", url.expose_secret()),
@@ -106,6 +107,7 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("sinks.pos.token_url", &spoton.token_url()),
         ("sinks.pos.client_id", &simulated.spoton_client_id),
         ("sinks.pos.client_secret", &simulated.spoton_client_secret),
+        ("sinks.pos.scopes", &scopes),
         ("sinks.pos.vendors", &vendors),
         // The world's orders bear dates of the last days.
         ("sinks.pos.max_submit_age", "300d"),

@@ -50,19 +50,31 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         well &= books.mismatches.is_empty() && books.wrongs.is_empty();
         well &= !of_sink.iter().any(|exception| needs_a_person_without_need(exception, args.chaos, books.forgives));
     }
-    let dead = seen.exceptions.iter().filter(|exception| ["parked", "in_doubt"].contains(&exception.state.as_str()));
-    let row = |dead: &Exception| {
-        let (reason, hint) = (dead.reason.as_deref().unwrap_or_default(), dead.hint.as_deref().unwrap_or_default());
-        format!("{:<6} {:<10} {:<9} {reason:<22} {hint}", dead.sink, dead.order_id, dead.state)
-    };
-    let mut rows: Vec<String> = dead.map(row).collect();
-    if !rows.is_empty() {
-        text.push_str("what waits for a person:\n");
-        rows.insert(0, format!("{:<6} {:<10} {:<9} {:<22} hint", "sink", "order", "state", "reason"));
-        list(&mut text, &rows);
-    }
+    list_dead_letters(&mut text, &seen.exceptions);
     say(lifecycle, text.trim_end());
     if well { FINE } else { NOT_WELL }
+}
+
+/// One line for each cause, with an order to look at.
+fn list_dead_letters(text: &mut String, exceptions: &[Exception]) {
+    let mut causes: BTreeMap<(&str, &str, &str), Vec<&Exception>> = BTreeMap::new();
+    for dead in exceptions.iter().filter(|exception| waits_for_a_person(exception)) {
+        let reason = dead.reason.as_deref().unwrap_or_default();
+        causes.entry((&dead.sink, &dead.state, reason)).or_default().push(dead);
+    }
+    if causes.is_empty() {
+        return;
+    }
+    text.push_str("what waits for a person:\n");
+    let row = |((sink, state, reason), dead): (&(&str, &str, &str), &Vec<&Exception>)| {
+        let (order_id, hint) = (&dead[0].order_id, dead[0].hint.as_deref().unwrap_or_default());
+        format!("{:>4}  {sink:<5} {state:<9} {reason:<22} {order_id}: {hint}", dead.len())
+    };
+    list(text, &causes.iter().map(row).collect::<Vec<_>>());
+}
+
+fn waits_for_a_person(exception: &Exception) -> bool {
+    ["parked", "in_doubt"].contains(&exception.state.as_str())
 }
 
 /// A destination's books, as its simulator judges them.
@@ -128,10 +140,9 @@ fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
 
 /// What cannot be sent as it is has to wait for a person, and under chaos also what nobody can know. All else is our fault.
 fn needs_a_person_without_need(exception: &Exception, chaos: Chaos, forgives: bool) -> bool {
-    let waits = ["parked", "in_doubt"].contains(&exception.state.as_str());
     let is_ours = exception.reason.as_deref().is_some_and(|reason| OUR_FAULT.contains(&reason));
     let failed = exception.failed || exception.state == "in_doubt";
-    waits && (forgives || is_ours || failed && chaos == Chaos::None)
+    waits_for_a_person(exception) && (forgives || is_ours || failed && chaos == Chaos::None)
 }
 
 fn told<T: Debug>(wrongs: Vec<T>) -> Vec<String> {
