@@ -118,8 +118,8 @@ impl Client {
         heard.into_answer(outcome)
     }
 
-    /// What a refused cancel means. If our own may have gone through before, a report that does not show it yet says
-    /// nothing; if none went out before, a person has to look. With the number of calls it took.
+    /// What a refused cancel means: it is done already, or a person has to look. Of a cancel that was sent before, whose
+    /// effect the report may not show yet, no refusal says anything: it is sent again. With the number of calls it took.
     async fn read_back(&self, held: &Held, now: DateTime<Utc>) -> (Outcome, u32) {
         let since = held.submitted_at.unwrap_or(now);
         let listed = self.orders(&held.location_id, since, now).await;
@@ -127,12 +127,8 @@ impl Client {
             Ok(listed) => listed,
             Err(failed) => return (of_read(failed.outcome), 1),
         };
-        let ours = records.iter().map(Seen::listed).find(|seen| seen.id() == held.order_id);
-        let outcome = match ours.map(Seen::state) {
+        let outcome = match state_of(held, &records) {
             Some(SeenState::Canceled) => Outcome::Delivered(Receipt::default()),
-            _ if held.cancel_repeated => {
-                Outcome::Retry { reason: Reason::Conflict, sent: Sent::Possibly, not_before: None }
-            }
             _ => Outcome::Reject { reason: Reason::CancelRefused },
         };
         (outcome, calls)
@@ -289,6 +285,12 @@ pub fn found(held: Held, seen: Seen<'_>) -> Option<Receipt> {
         return Some(held.known(Some(Told::merchant_cancelled(&held))));
     }
     submitted(held, seen)
+}
+
+/// What a report says of an order; none: it does not show it.
+pub fn state_of(held: &Held, records: &[Value]) -> Option<SeenState> {
+    let ours = records.iter().map(Seen::listed).find(|seen| held.order_id.is_some() && seen.id() == held.order_id);
+    ours.map(Seen::state)
 }
 
 fn of_status(heard: &Heard, now: DateTime<Utc>) -> Outcome {
