@@ -1,7 +1,8 @@
 //! `doctor`: tries what `run` would need, and says for each thing that is not well what to do about it.
 //!
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
-//! its request limit and is reserved there like any other request; a webhook is only connected to.
+//! its request limit and is reserved there like any other request; a webhook is only connected to, and of a point of sale
+//! the locations and menus are read.
 
 mod spoton;
 

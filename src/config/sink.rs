@@ -237,7 +237,7 @@ pub struct SinkSettings {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum SinkKind {
     Webhook(WebhookSettings),
-    Spoton(SpotonSettings),
+    Spoton(Box<SpotonSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
 }
@@ -370,7 +370,7 @@ pub(super) fn validate(
                     "leave the key out: the newest version is submitted",
                 );
             }
-            RawSpoton::from_entries(entries).validate(section).map(SinkKind::Spoton)
+            RawSpoton::from_entries(entries).validate(section).map(Box::new).map(SinkKind::Spoton)
         }
         #[cfg(feature = "failpoints")]
         Some(Kind::Scripted) => {

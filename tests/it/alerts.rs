@@ -47,8 +47,12 @@ fn noticed(notice: Option<&'static str>) -> Receipt {
 #[tokio::test]
 async fn what_many_orders_share_is_one_alert_with_their_count_also_within_one_batch() {
     let (mut app, puppet) = app_with_puppet().await;
-    ["a", "a", "b", "a"].into_iter().for_each(|vendor| puppet.plans(unmapped(vendor)));
-    (0..3).for_each(|n| app.publish(&order(&format!("A-{n}"), 1, "accepted")));
+    for vendor in ["a", "a", "b", "a"] {
+        puppet.plans(unmapped(vendor));
+    }
+    for n in 0..3 {
+        app.publish(&order(&format!("A-{n}"), 1, "accepted"));
+    }
     app.poll().await;
     app.dispatch().await;
 

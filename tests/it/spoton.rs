@@ -9,7 +9,7 @@ use scoffable_sync::{
         faults::{Fault, cut_after, cut_before, plainly, status},
         spoton::{
             CancelledBy, Chain, Location, OPEN_ITEM, Operation, RepeatedCancel, SCOPE_BUSINESS, SCOPE_ORDERS,
-            SCOPE_REPORTS, SpotonOptions, SpotonSim, Twist,
+            SCOPE_REPORTS, SpotonOptions, SpotonSim, Stored, Twist,
         },
     },
 };
@@ -481,7 +481,7 @@ async fn a_cancel_of_what_the_merchant_cancelled_counts_as_done() {
     case.arrives(&order("71", 2, "cancelled")).await;
 
     assert_eq!(case.state("71").await, applied());
-    assert_eq!(case.sim.ledger().get("ord-1").and_then(|stored| stored.cancelled_by()), Some(CancelledBy::Merchant));
+    assert_eq!(case.sim.ledger().get("ord-1").and_then(Stored::cancelled_by), Some(CancelledBy::Merchant));
 }
 
 #[tokio::test]

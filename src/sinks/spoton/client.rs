@@ -164,7 +164,7 @@ impl Client {
     pub async fn propose(&self, location_id: &str, body: &str, now: DateTime<Utc>) -> Result<Value, Answer> {
         let url = self.url(&self.paths.propose, &[("location_id", location_id)], &[]);
         let heard = self.ask(Method::POST, url, Some(body), now).await?;
-        parsed(heard, now)
+        parsed(heard, now).map_err(|answer| *answer)
     }
 
     async fn all_pages(
@@ -193,7 +193,7 @@ impl Client {
     async fn read(&self, url: Url, now: DateTime<Utc>) -> Result<(Value, StatusCode), Answer> {
         let heard = self.ask(Method::GET, url, None, now).await?;
         let status = heard.answer.status;
-        Ok((parsed(heard, now)?, status))
+        Ok((parsed(heard, now).map_err(|answer| *answer)?, status))
     }
 
     /// Any answer that was read to its end is one here.
@@ -298,13 +298,13 @@ fn of_status(heard: &Heard, now: DateTime<Utc>) -> Outcome {
     outcome.unwrap_or(Outcome::Unknown { reason: Reason::UnreadableAnswer })
 }
 
-fn parsed(heard: Heard, now: DateTime<Utc>) -> Result<Value, Answer> {
+fn parsed(heard: Heard, now: DateTime<Utc>) -> Result<Value, Box<Answer>> {
     let status = heard.answer.status;
     let headers: &HeaderMap = &heard.answer.headers;
     if let Some(outcome) = refused(status, headers, now) {
-        return Err(heard.into_answer(outcome));
+        return Err(Box::new(heard.into_answer(outcome)));
     }
-    serde_json::from_slice(&heard.answer.body).map_err(|_| unreadable(status))
+    serde_json::from_slice(&heard.answer.body).map_err(|_| Box::new(unreadable(status)))
 }
 
 fn unreadable(status: StatusCode) -> Answer {

@@ -416,7 +416,7 @@ pub struct ItemPointers {
     pub barcode: Option<Pointer>,
 }
 
-#[allow(clippy::ref_option, reason = "the signature serde calls")]
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
 fn as_zone<S: Serializer>(zone: &Option<Tz>, serializer: S) -> Result<S::Ok, S::Error> {
     match zone {
         Some(zone) => serializer.serialize_str(zone.name()),
@@ -456,7 +456,7 @@ impl RawSpoton {
             vendors,
             max_submit_age: section
                 .duration("max_submit_age", self.max_submit_age, Duration::from_secs(1))
-                .unwrap_or(Duration::from_mins(60)),
+                .unwrap_or(Duration::from_hours(1)),
             on_change: section.take("on_change", self.on_change).unwrap_or(OnChange::Flag),
             resubmit_when_absent,
             visible_after,
@@ -525,7 +525,9 @@ fn template(key: &str, field: Field<String>, otherwise: String, needed: &[&str],
     let Some(path) = section.take(key, field) else { return otherwise };
     let mut rest = path.clone();
     let missing: Vec<String> = needed.iter().map(|name| format!("{{{name}}}")).filter(|n| !path.contains(n)).collect();
-    needed.iter().for_each(|name| rest = rest.replace(&format!("{{{name}}}"), ""));
+    for name in needed {
+        rest = rest.replace(&format!("{{{name}}}"), "");
+    }
     if !path.starts_with('/') || !missing.is_empty() || rest.contains(['{', '}', '?', '#']) {
         let names: Vec<String> = needed.iter().map(|name| format!("{{{name}}}")).collect();
         section.problem(

@@ -192,6 +192,7 @@ fn cancel(view: &View<'_>, held: Option<Held>) -> Plan {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Completes {
     Yes,
     /// The order is submitted anew afterwards.
@@ -210,7 +211,7 @@ fn cancelling(held: Held, completes: Completes) -> Plan {
         key: format!("{}-cancel", held.reference),
         body: String::new(),
         repeat: Repeat::Within(CANCEL_REPEATED_FOR),
-        completes: matches!(completes, Completes::Yes),
+        completes: completes == Completes::Yes,
         receipt: Some(Held { state: HeldState::Cancelled, ..held }.receipt()),
     })
 }

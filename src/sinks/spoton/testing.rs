@@ -26,7 +26,7 @@ pub fn settings() -> SpotonSettings {
         source_name: "Scoffable".to_owned(),
         provider_name: "Scoffable".to_owned(),
         vendors: [("vendor-a".to_owned(), vendor())].into(),
-        max_submit_age: Duration::from_mins(60),
+        max_submit_age: Duration::from_hours(1),
         on_change: OnChange::Flag,
         resubmit_when_absent: false,
         visible_after: Duration::from_mins(15),
