@@ -27,7 +27,10 @@ use crate::{
         limits::Window,
     },
     sinks::{
-        spoton::config::{RawSpoton, SpotonSettings, Vendor},
+        spoton::{
+            config::{RawSpoton, SpotonSettings},
+            vendors::Vendor,
+        },
         webhook::config::{RawWebhook, WebhookSettings},
     },
 };

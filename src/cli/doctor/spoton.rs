@@ -14,10 +14,7 @@ use crate::{
     },
     sinks::{
         Answer, http_client,
-        spoton::{
-            client,
-            config::{SpotonSettings, Vendor},
-        },
+        spoton::{client, config::SpotonSettings, vendors::Vendor},
     },
     telemetry::chain,
 };

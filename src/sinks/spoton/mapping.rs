@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::{
     amounts::{self, Amounts, narrowed},
-    config::{SpotonSettings, UberDelivery, Vendor},
+    config::{SpotonSettings, UberDelivery},
     customer, tender,
+    vendors::Vendor,
     wire::{self, ASAP, Extra, Kind, Line, Modifier, SCHEDULED, instant},
 };
 use crate::domain::{

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::config::{
-    AddressPointers, CustomerMode, CustomerPointers, EnumStyle, Envelope, ItemPointers, OnChange, Paths,
-    SpotonSettings, TaxMode, UberDelivery, Vendor,
+use super::{
+    config::{
+        AddressPointers, CustomerMode, CustomerPointers, EnumStyle, Envelope, ItemPointers, OnChange, Paths,
+        SpotonSettings, TaxMode, UberDelivery,
+    },
+    vendors::Vendor,
 };
 use crate::{
     config::{HttpUrl, secret::Secret},
