@@ -2,7 +2,7 @@
 //!
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
 //! its request limit and is reserved there like any other request; GoDataFeed is asked for its new orders once; a webhook is
-//! only connected to.
+//! only connected to, and of a point of sale the locations and menus are read.
 
 mod spoton;
 

@@ -31,7 +31,10 @@ use crate::{
             CALLS_PER_MINUTE,
             config::{GodatafeedSettings, RawGodatafeed},
         },
-        spoton::config::{RawSpoton, SpotonSettings, Vendor},
+        spoton::{
+            config::{RawSpoton, SpotonSettings},
+            vendors::Vendor,
+        },
         webhook::config::{RawWebhook, WebhookSettings},
     },
 };
@@ -246,7 +249,7 @@ pub struct SinkSettings {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum SinkKind {
     Webhook(WebhookSettings),
-    Spoton(SpotonSettings),
+    Spoton(Box<SpotonSettings>),
     Godatafeed(Box<GodatafeedSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
@@ -382,7 +385,7 @@ pub(super) fn validate(
                     "leave the key out: the newest version is submitted",
                 );
             }
-            RawSpoton::from_entries(entries).validate(section).map(SinkKind::Spoton)
+            RawSpoton::from_entries(entries).validate(section).map(Box::new).map(SinkKind::Spoton)
         }
         Some(Kind::Godatafeed) => {
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawGodatafeed>()].concat());

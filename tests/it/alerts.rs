@@ -50,7 +50,9 @@ async fn what_many_orders_share_is_one_alert_with_their_count_also_within_one_ba
     for vendor in ["a", "a", "b", "a"] {
         puppet.plans(unmapped(vendor));
     }
-    (0..3).for_each(|n| app.publish(&order(&format!("A-{n}"), 1, "accepted")));
+    for n in 0..3 {
+        app.publish(&order(&format!("A-{n}"), 1, "accepted"));
+    }
     app.poll().await;
     app.dispatch().await;
 

@@ -9,7 +9,7 @@ use scoffable_sync::{
         faults::{Fault, cut_after, cut_before, plainly, status},
         spoton::{
             CancelledBy, Chain, Location, OPEN_ITEM, Operation, RepeatedCancel, SCOPE_BUSINESS, SCOPE_ORDERS,
-            SCOPE_REPORTS, SpotonOptions, SpotonSim, Twist,
+            SCOPE_REPORTS, SpotonOptions, SpotonSim, Stored, Twist,
         },
     },
 };
@@ -441,6 +441,36 @@ async fn an_order_that_the_merchant_cancelled_is_told_and_never_submitted_again(
     case.assert_nothing_wrong();
 }
 
+/// Cause: the cancel was taken to be safe to plan away, and an order that was cancelled passed for standing.
+#[tokio::test]
+async fn an_order_accepted_again_while_its_cancel_is_in_doubt_is_submitted_once_the_cancel_is_certain() {
+    let mut case = Case::usual().await;
+    case.arrives(&order("71", 1, "accepted")).await;
+    case.sim.answer_next_to(Operation::Cancel, [cut_after()]);
+
+    case.arrives(&order("71", 2, "cancelled")).await;
+    assert_eq!(case.state("71").await, in_doubt());
+    case.arrives(&order("71", 3, "accepted")).await;
+    case.app.run_to_rest().await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (2, 1)));
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn a_cancel_that_never_gets_an_answer_is_left_to_a_person_after_an_hour() {
+    let mut case = Case::usual().await;
+    case.arrives(&order("71", 1, "accepted")).await;
+    case.sim.answer_next_to(Operation::Cancel, vec![cut_before(); 1_000]);
+
+    case.arrives(&order("71", 2, "cancelled")).await;
+    case.app.run_to_rest().await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (in_doubt(), (1, 1)));
+    assert_eq!(case.alerts().await, [told("dead_letter", "pos/main/71", 1)]);
+    assert!(case.app.number("SELECT count(*) FROM attempts WHERE step = 'cancel'").await > 10);
+}
+
 #[tokio::test]
 async fn a_cancel_of_what_the_merchant_cancelled_counts_as_done() {
     let mut case = Case::usual().await;
@@ -451,7 +481,7 @@ async fn a_cancel_of_what_the_merchant_cancelled_counts_as_done() {
     case.arrives(&order("71", 2, "cancelled")).await;
 
     assert_eq!(case.state("71").await, applied());
-    assert_eq!(case.sim.ledger().get("ord-1").and_then(|stored| stored.cancelled_by()), Some(CancelledBy::Merchant));
+    assert_eq!(case.sim.ledger().get("ord-1").and_then(Stored::cancelled_by), Some(CancelledBy::Merchant));
 }
 
 #[tokio::test]

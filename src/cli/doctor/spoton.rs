@@ -14,10 +14,7 @@ use crate::{
     },
     sinks::{
         Answer, http_client,
-        spoton::{
-            client,
-            config::{SpotonSettings, Vendor},
-        },
+        spoton::{client, config::SpotonSettings, vendors::Vendor},
     },
     telemetry::chain,
 };
@@ -36,23 +33,19 @@ pub(super) async fn examine(name: &SinkName, sink: &SinkSettings, settings: &Spo
         let subject = format!("{subject}.vendors.{vendor_id:?}");
         let Vendor { location_id, menu_id, .. } = vendor;
         // Several vendors may share a location, which is asked once.
-        let is_known = match known.get(location_id.as_str()) {
-            Some(is_known) => *is_known,
-            None => {
-                let is_known = match client.location(location_id, clock.wall()).await {
-                    Ok(record) => {
-                        tell_location(&subject, vendor, &record, findings);
-                        true
-                    }
-                    Err(answer) => {
-                        let (found, to_do) = explained(&answer, "location_id");
-                        findings.add(Level::Problem, &subject, format!("location {location_id}: {found}"), to_do);
-                        false
-                    }
-                };
-                known.insert(location_id, is_known);
-                is_known
+        let is_known = if let Some(is_known) = known.get(location_id.as_str()) {
+            *is_known
+        } else {
+            let asked = client.location(location_id, clock.wall()).await;
+            known.insert(location_id, asked.is_ok());
+            match &asked {
+                Ok(record) => tell_location(&subject, vendor, record, findings),
+                Err(answer) => {
+                    let (found, to_do) = explained(answer, "location_id");
+                    findings.add(Level::Problem, &subject, format!("location {location_id}: {found}"), to_do);
+                }
             }
+            asked.is_ok()
         };
         if !is_known {
             continue;

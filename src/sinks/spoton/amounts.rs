@@ -1,7 +1,7 @@
 //! Discounts, fees and what is left over: the parts of an order brought to its total, to the cent, or not at all.
 
 use super::{
-    mapping::{Lack, Remark, Sale, subtotal},
+    mapping::{Lack, Remark, Sale, Signed, subtotal},
     wire::{Extra, Line, Totals},
 };
 use crate::domain::{
@@ -25,7 +25,7 @@ pub struct Amounts {
 
 /// `extras` are the signed amounts beside the goods: negative ones are discounts, positive ones fees, because a line would
 /// be printed in the kitchen.
-pub fn balance(sale: Sale<'_>, lines: &[Line], extras: Vec<(String, i64)>, total: Money) -> Result<Amounts, Lack> {
+pub fn balance(sale: Sale<'_>, lines: &[Line], extras: Vec<Signed>, total: Money) -> Result<Amounts, Lack> {
     let (mut discounts, mut fees) = (Vec::new(), Vec::new());
     for (name, amount) in extras {
         let is_discount = amount < 0;

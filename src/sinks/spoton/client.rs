@@ -118,8 +118,8 @@ impl Client {
         heard.into_answer(outcome)
     }
 
-    /// What a refused cancel means. If our own may have gone through before, a report that does not show it yet says
-    /// nothing; if none went out before, a person has to look. With the number of calls it took.
+    /// What a refused cancel means: it is done already, or a person has to look. Of a cancel that was sent before, whose
+    /// effect the report may not show yet, no refusal says anything: it is sent again. With the number of calls it took.
     async fn read_back(&self, held: &Held, now: DateTime<Utc>) -> (Outcome, u32) {
         let since = held.submitted_at.unwrap_or(now);
         let listed = self.orders(&held.location_id, since, now).await;
@@ -127,12 +127,8 @@ impl Client {
             Ok(listed) => listed,
             Err(failed) => return (of_read(failed.outcome), 1),
         };
-        let ours = records.iter().map(Seen::listed).find(|seen| seen.id() == held.order_id);
-        let outcome = match ours.map(Seen::state) {
+        let outcome = match state_of(held, &records) {
             Some(SeenState::Canceled) => Outcome::Delivered(Receipt::default()),
-            _ if held.cancel_repeated => {
-                Outcome::Retry { reason: Reason::Conflict, sent: Sent::Possibly, not_before: None }
-            }
             _ => Outcome::Reject { reason: Reason::CancelRefused },
         };
         (outcome, calls)
@@ -168,7 +164,7 @@ impl Client {
     pub async fn propose(&self, location_id: &str, body: &str, now: DateTime<Utc>) -> Result<Value, Answer> {
         let url = self.url(&self.paths.propose, &[("location_id", location_id)], &[]);
         let heard = self.ask(Method::POST, url, Some(body), now).await?;
-        parsed(heard, now)
+        parsed(heard, now).map_err(|answer| *answer)
     }
 
     async fn all_pages(
@@ -197,7 +193,7 @@ impl Client {
     async fn read(&self, url: Url, now: DateTime<Utc>) -> Result<(Value, StatusCode), Answer> {
         let heard = self.ask(Method::GET, url, None, now).await?;
         let status = heard.answer.status;
-        Ok((parsed(heard, now)?, status))
+        Ok((parsed(heard, now).map_err(|answer| *answer)?, status))
     }
 
     /// Any answer that was read to its end is one here.
@@ -291,18 +287,24 @@ pub fn found(held: Held, seen: Seen<'_>) -> Option<Receipt> {
     submitted(held, seen)
 }
 
+/// What a report says of an order; none: it does not show it.
+pub fn state_of(held: &Held, records: &[Value]) -> Option<SeenState> {
+    let ours = records.iter().map(Seen::listed).find(|seen| held.order_id.is_some() && seen.id() == held.order_id);
+    ours.map(Seen::state)
+}
+
 fn of_status(heard: &Heard, now: DateTime<Utc>) -> Outcome {
     let outcome = refused(heard.answer.status, &heard.answer.headers, now);
     outcome.unwrap_or(Outcome::Unknown { reason: Reason::UnreadableAnswer })
 }
 
-fn parsed(heard: Heard, now: DateTime<Utc>) -> Result<Value, Answer> {
+fn parsed(heard: Heard, now: DateTime<Utc>) -> Result<Value, Box<Answer>> {
     let status = heard.answer.status;
     let headers: &HeaderMap = &heard.answer.headers;
     if let Some(outcome) = refused(status, headers, now) {
-        return Err(heard.into_answer(outcome));
+        return Err(Box::new(heard.into_answer(outcome)));
     }
-    serde_json::from_slice(&heard.answer.body).map_err(|_| unreadable(status))
+    serde_json::from_slice(&heard.answer.body).map_err(|_| Box::new(unreadable(status)))
 }
 
 fn unreadable(status: StatusCode) -> Answer {

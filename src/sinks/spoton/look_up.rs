@@ -1,4 +1,4 @@
-//! What became of submits whose answers were lost: one reading of a location's sales report serves all of them.
+//! What became of steps whose answers were lost: one reading of a location's sales report serves all of them.
 //!
 //! A record that bears our reference is ours. The one report that was ever published has no place for a reference;
 //! where it has none, what has our source, total, number of lines and time may be ours, and the engine says which of them
@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    client::{Client, found},
-    plan::{Held, HeldState, SUBMIT},
-    wire::{Seen, integer},
+    client::{Client, found, state_of},
+    plan::{CANCEL, Held, HeldState},
+    wire::{Seen, SeenState, integer},
 };
 use crate::{
     domain::delivery::{Outcome, Reason, Receipt},
@@ -33,7 +33,7 @@ pub struct LookUp<'a> {
     pub visible_after: Duration,
 }
 
-/// One submit in doubt.
+/// One step in doubt.
 struct Sought<'a> {
     /// Position among the doubts.
     at: usize,
@@ -46,14 +46,14 @@ impl LookUp<'_> {
     pub async fn all(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {
         let mut findings: Vec<Finding> = doubts.iter().map(|_| unusable()).collect();
         let mut by_location = BTreeMap::<String, Vec<Sought<'_>>>::new();
-        for (at, doubt) in doubts.iter().enumerate().filter(|(_, doubt)| doubt.step.name == SUBMIT) {
+        for (at, doubt) in doubts.iter().enumerate() {
             let held = doubt.step.receipt.as_ref().and_then(|receipt| Held::deserialize(receipt).ok());
             if let Some(held) = held {
                 by_location.entry(held.location_id.clone()).or_default().push(Sought { at, doubt, held });
             }
         }
         for (location_id, sought) in by_location {
-            let oldest = sought.iter().map(|sought| sought.sent_at(now)).min().unwrap_or(now);
+            let oldest = sought.iter().map(|sought| sought.submitted_at(now)).min().unwrap_or(now);
             match self.client.orders(&location_id, oldest, now).await {
                 Ok((records, _)) => {
                     for one in &sought {
@@ -68,6 +68,12 @@ impl LookUp<'_> {
 
     fn judge(&self, sought: &Sought<'_>, records: &[Value], now: DateTime<Utc>) -> Finding {
         let reference = sought.held.reference.as_str();
+        if sought.doubt.step.name == CANCEL {
+            return match state_of(&sought.held, records) {
+                Some(SeenState::Canceled) => Finding::Stands(Receipt::default()),
+                _ => ambiguous(reference, "was to be cancelled and may stand: cancel it there, then adopt its id"),
+            };
+        }
         let seen = || records.iter().map(Seen::listed);
         let ours: Vec<Seen<'_>> = seen().filter(|seen| seen.holds(reference)).collect();
         match ours.as_slice() {
@@ -112,6 +118,12 @@ impl Sought<'_> {
         now - chrono::Duration::from_std(self.doubt.sent).unwrap_or_default()
     }
 
+    /// When its order went out.
+    fn submitted_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let sent_at = self.sent_at(now);
+        self.held.submitted_at.map_or(sent_at, |at| at.min(sent_at))
+    }
+
     /// Total and number of lines, from the stored bytes.
     fn said(&self) -> (Option<i64>, Option<usize>) {
         let Ok(body) = serde_json::from_str::<Value>(&self.doubt.step.body) else { return (None, None) };
@@ -125,7 +137,7 @@ fn ambiguous(reference: &str, what: &str) -> Finding {
     Finding::Ambiguous { hint: format!("an order with the reference {reference} {what}") }
 }
 
-/// For a step that is no submit; no plan stores one.
+/// For a step that is none of ours; no plan stores one.
 fn unusable() -> Finding {
     Finding::Failed(Outcome::Reject { reason: Reason::Refused }.into())
 }

@@ -11,14 +11,15 @@ use sha2::{Digest, Sha256};
 
 use super::{
     amounts::{self, Amounts, narrowed},
-    config::{SpotonSettings, UberDelivery, Vendor},
+    config::{SpotonSettings, UberDelivery},
     customer, tender,
+    vendors::Vendor,
     wire::{self, ASAP, Extra, Kind, Line, Modifier, SCHEDULED, instant},
 };
 use crate::domain::{
     delivery::Plan,
     money::{Breakdown, Money, Reason as Uncountable},
-    order::{DeliveryProvider, Item, ItemType, Order, OrderType},
+    order::{DeliveryProvider, Item, ItemType, Order, OrderType, Quantity},
 };
 
 /// A time that is nearer is met by beginning at once.
@@ -167,8 +168,11 @@ fn countable_total(sale: Sale<'_>) -> Result<Money, Lack> {
     Ok(total)
 }
 
+/// Name and amount of what is no goods; negative: it lowers the total.
+pub(super) type Signed = (String, i64);
+
 /// Lines that the kitchen sees, and everything else that has an amount: signed, with its name.
-fn lines_and_extras(sale: Sale<'_>, payload: &Value) -> Result<(Vec<Line>, Vec<(String, i64)>), Lack> {
+fn lines_and_extras(sale: Sale<'_>, payload: &Value) -> Result<(Vec<Line>, Vec<Signed>), Lack> {
     // An entry that is no object is no item, and then nothing of the order is countable.
     let raw = payload.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut lines: Vec<Line> = Vec::new();
@@ -255,9 +259,9 @@ fn item_id(sale: Sale<'_>, item: &Item, raw: &Value) -> Option<String> {
 }
 
 /// An amount beside the goods; none for nothing.
-fn extra(item: &Item) -> Result<Option<(String, i64)>, Lack> {
+fn extra(item: &Item) -> Result<Option<Signed>, Lack> {
     let name = name_of(item);
-    if item.quantity_fulfilled.is_some_and(|fulfilled| fulfilled.is_zero()) {
+    if item.quantity_fulfilled.is_some_and(Quantity::is_zero) {
         return Ok(None);
     }
     let fulfilled = item.quantity_fulfilled.or(item.quantity_ordered.filter(|ordered| ordered.is_positive()));
@@ -319,11 +323,13 @@ fn display_id(id: &str) -> Option<String> {
 /// platform does not promise to keep; and without what only the configuration decides, so that a menu mapped better is
 /// no change of every order that stands.
 fn digest(order: &wire::Order) -> String {
+    /// Name, quantity and price.
+    type Priced<'a> = (&'a str, i64, i64);
     #[derive(Serialize)]
     struct Said<'a> {
         kind: &'a str,
         address: &'a Option<wire::Address>,
-        lines: Vec<(&'a str, i64, i64, Vec<(&'a str, i64, i64)>)>,
+        lines: Vec<(Priced<'a>, Vec<Priced<'a>>)>,
         discounts: &'a [Extra],
         fees: &'a [Extra],
         payments: Vec<i64>,
@@ -337,7 +343,7 @@ fn digest(order: &wire::Order) -> String {
             .iter()
             .map(|line| {
                 let modifiers = line.modifiers.iter().map(|one| (one.name.as_str(), one.quantity, one.price)).collect();
-                (line.name.as_str(), line.quantity, line.price, modifiers)
+                ((line.name.as_str(), line.quantity, line.price), modifiers)
             })
             .collect(),
         discounts: &order.discounts,

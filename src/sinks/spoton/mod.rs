@@ -21,6 +21,7 @@ pub mod plan;
 mod tender;
 #[cfg(test)]
 mod testing;
+pub mod vendors;
 pub mod wire;
 
 use std::{sync::Arc, time::Duration};

@@ -10,7 +10,10 @@
 //! | an order | cancelled | `cancel` it |
 //!
 //! A submit makes a kitchen cook, so it is never repeated: it is written down, and a lost answer is looked up. A cancel
-//! may be repeated: it has one effect. That nothing else is planned while a submit is in doubt is the engine's rule.
+//! may be repeated, as it has one effect; it is written down too, because an order that is accepted again must not pass for
+//! standing while its cancel may have gone through. Nothing else is planned while a step is in doubt: the engine's rule.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -34,6 +37,8 @@ pub const CANCEL: &str = "cancel";
 
 /// Most times that one order is cancelled and submitted anew because it changed: each prints in the kitchen.
 const MOST_RESUBMISSIONS: u32 = 3;
+/// A cancel without an answer is sent again for so long; then the report is asked, and then a person.
+const CANCEL_REPEATED_FOR: Duration = Duration::from_hours(1);
 /// What is stale by no more than this somebody may still be waiting for.
 const RECENT: chrono::Duration = chrono::Duration::hours(24);
 
@@ -66,9 +71,6 @@ pub struct Held {
     /// Whether this submission is sent again because the first one was proven absent.
     #[serde(default)]
     pub resent: bool,
-    /// Whether an earlier cancel of the same version may have gone out.
-    #[serde(default)]
-    pub cancel_repeated: bool,
     pub submitted_at: Option<DateTime<Utc>>,
     /// The time that was asked for, where it was `SCHEDULED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,33 +186,33 @@ fn cancel(view: &View<'_>, held: Option<Held>) -> Plan {
         None => Plan::skip(SkipReason::CancelledBeforeSent),
         Some(held) if held.is_standing() => {
             let cancelled = Held { version: view.version.0, diverged: None, ..held };
-            cancelling(view, cancelled, Completes::Yes)
+            cancelling(cancelled, Completes::Yes)
         }
         Some(held) => settled(view, Held { diverged: None, ..held }, None),
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Completes {
     Yes,
     /// The order is submitted anew afterwards.
     No,
 }
 
-fn cancelling(view: &View<'_>, held: Held, completes: Completes) -> Plan {
+fn cancelling(held: Held, completes: Completes) -> Plan {
     if held.order_id.is_none() {
         return park(
             "order_id_missing",
             "SpotOn's id of the order is not known: cancel it on the POS, then discard this",
         );
     }
-    let cancel_repeated = view.progress.sent.is_some_and(|sent| sent >= view.version);
     Plan::Send(Step {
         name: CANCEL.to_owned(),
         key: format!("{}-cancel", held.reference),
         body: String::new(),
-        repeat: Repeat::Safe,
-        completes: matches!(completes, Completes::Yes),
-        receipt: Some(Held { state: HeldState::Cancelled, cancel_repeated, ..held }.receipt()),
+        repeat: Repeat::Within(CANCEL_REPEATED_FOR),
+        completes: completes == Completes::Yes,
+        receipt: Some(Held { state: HeldState::Cancelled, ..held }.receipt()),
     })
 }
 
@@ -279,7 +281,6 @@ fn submit(view: &View<'_>, sale: Sale<'_>, before: Option<Held>) -> Plan {
         currency: sale.vendor.currency.to_string(),
         resubmissions: before.map_or(0, |held| held.resubmissions),
         resent,
-        cancel_repeated: false,
         submitted_at: Some(view.now),
         scheduled_for: scheduled.into_iter().flatten().next().cloned(),
         answered: None,
@@ -348,7 +349,7 @@ fn compare(view: &View<'_>, sale: Sale<'_>, held: Held) -> Plan {
     match mapped {
         Ok(_) if may_resubmit => {
             let resubmissions = held.resubmissions + 1;
-            cancelling(view, Held { resubmissions, ..held }, Completes::No)
+            cancelling(Held { resubmissions, ..held }, Completes::No)
         }
         // Nothing is cancelled before it is certain that the next one can be submitted.
         Err(lack) if may_resubmit => lack.parked(),

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::config::{
-    AddressPointers, CustomerMode, CustomerPointers, EnumStyle, Envelope, ItemPointers, OnChange, Paths,
-    SpotonSettings, TaxMode, UberDelivery, Vendor,
+use super::{
+    config::{
+        AddressPointers, CustomerMode, CustomerPointers, EnumStyle, Envelope, ItemPointers, OnChange, Paths,
+        SpotonSettings, TaxMode, UberDelivery,
+    },
+    vendors::Vendor,
 };
 use crate::{
     config::{HttpUrl, secret::Secret},
@@ -26,7 +29,7 @@ pub fn settings() -> SpotonSettings {
         source_name: "Scoffable".to_owned(),
         provider_name: "Scoffable".to_owned(),
         vendors: [("vendor-a".to_owned(), vendor())].into(),
-        max_submit_age: Duration::from_mins(60),
+        max_submit_age: Duration::from_hours(1),
         on_change: OnChange::Flag,
         resubmit_when_absent: false,
         visible_after: Duration::from_mins(15),
