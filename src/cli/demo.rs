@@ -181,7 +181,8 @@ look inside with
   SELECT * FROM sync_status;
   SELECT sink, state, reason, count(*) FROM deliveries GROUP BY 1, 2, 3 ORDER BY 1, 2;
   SELECT at, actor, event, detail FROM order_timeline
-    WHERE order_id = (SELECT min(order_id) FROM deliveries WHERE sink = 'feed' AND state = 'applied') ORDER BY at;
+    WHERE order_id = (SELECT order_id FROM deliveries ORDER BY sink = 'feed' AND state = 'applied' DESC, 1 LIMIT 1)
+    ORDER BY at;
 
 Ctrl-C ends it.
 ",

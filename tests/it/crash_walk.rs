@@ -77,8 +77,12 @@ fn scenes(boundary: Boundary) -> Vec<Scene> {
         | B::PageAnswered
         | B::PagesCommitted
         | B::PollFinished
-        | B::CallsReserved
-        | B::DependentsWoken => vec![nth(1)],
+        | B::CallsReserved => vec![nth(1)],
+        // The till takes its time, so that the webhook has looked and waits by then.
+        B::DependentsWoken => {
+            let till = [Operation::Open, Operation::Pay].map(|step| (step, slow(Duration::from_millis(600))));
+            vec![Scene { till: till.into(), ..ONE_ORDER }]
+        }
         B::SinkRegistered => vec![nth(1), nth(2)],
         B::LookUpSending | B::LookUpAnswered => {
             vec![after_a_lost_answer(Operation::Open), after_a_lost_answer(Operation::Pay)]

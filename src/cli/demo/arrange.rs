@@ -121,7 +121,8 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("sinks.feed.channel_name", &GoDataFeedOptions::default().marketplace),
         ("sinks.feed.start", "beginning"),
         ("sinks.feed.poll_interval", "1s"),
-        ("sinks.feed.cancel_grace", "3s"),
+        // Longer than an order takes to be imported.
+        ("sinks.feed.cancel_grace", "8s"),
         ("sinks.feed.ship_after", "3s"),
         ("sinks.feed.counterpart_wait", "15s"),
         ("sinks.feed.dependency_wait", "5s"),

@@ -13,8 +13,10 @@ use crate::{
     store::demo::Exception,
 };
 
-/// Reasons of a skipped order that the destination is not to be held against.
+/// Reasons of a skipped order that the destination's books are not held against.
 const LEFT_OUT: [&str; 3] = ["stale", "unmapped_vendor", "no_counterpart"];
+/// At the feed also this: the order had not been imported yet when its cancellation was due.
+const LEFT_OUT_OF_THE_FEED: &str = "cancelled_before_sent";
 /// Reasons that mean that we are wrong, not the order.
 const OUR_FAULT: [&str; 3] = ["invariant_violated", "unreadable_receipt", "panicked"];
 
@@ -132,7 +134,9 @@ fn feed(simulation: &Simulation, seen: &Seen) -> Option<Books> {
 /// Orders that wait for a person there, were left out, or stand as well as they can.
 fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
     let is_excused = |exception: &&Exception| {
-        let left_out = || exception.reason.as_deref().is_some_and(|reason| LEFT_OUT.contains(&reason));
+        let is_feed = exception.sink == "feed";
+        let is_left_out = |reason| LEFT_OUT.contains(&reason) || is_feed && reason == LEFT_OUT_OF_THE_FEED;
+        let left_out = || exception.reason.as_deref().is_some_and(is_left_out);
         sinks.contains(&exception.sink.as_str()) && (exception.state != "skipped" || left_out())
     };
     seen.exceptions.iter().filter(is_excused).map(|exception| exception.order_id.clone()).collect()
