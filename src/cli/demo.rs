@@ -31,7 +31,7 @@ use crate::{
         Database, DatabaseSource, MIGRATOR, connect::ConnectOptions, embedded::EmbeddedOptions, migrate::migrate,
     },
     lifecycle::Lifecycle,
-    simulator::{Simulation, faults::Chaos},
+    simulator::{Simulation, faults::Chaos, godatafeed::GoDataFeedSim, spoton::SpotonSim},
     store::{
         self,
         demo::{Exception, SinkTotals, Totals},
@@ -189,8 +189,8 @@ Ctrl-C ends it.
         stream = simulation.scoffable.base_url(),
         orders = args.orders,
         receiver = simulation.webhook.url(),
-        spoton = simulation.spoton.as_ref().map(|spoton| spoton.url()).unwrap_or_default(),
-        godatafeed = simulation.godatafeed.as_ref().map(|godatafeed| godatafeed.url()).unwrap_or_default(),
+        spoton = simulation.spoton.as_ref().map(SpotonSim::url).unwrap_or_default(),
+        godatafeed = simulation.godatafeed.as_ref().map(GoDataFeedSim::url).unwrap_or_default(),
     );
     say(lifecycle, &text);
 }

@@ -94,7 +94,7 @@ fn receiver(simulation: &Simulation) -> Books {
         sink: "hook",
         took: format!("the receiver took {} versions:", simulation.webhook.ledger().n_applied()),
         mismatches: simulation.webhook.compare("demo", &simulation.world),
-        wrongs: told(simulation.webhook.violations()),
+        wrongs: told(&simulation.webhook.violations()),
         forgives: true,
     }
 }
@@ -102,7 +102,7 @@ fn receiver(simulation: &Simulation) -> Books {
 fn kitchen(simulation: &Simulation, seen: &Seen) -> Option<Books> {
     let spoton = simulation.spoton.as_ref()?;
     let n_tickets = spoton.ledger().stored().len();
-    let wrongs = told(spoton.violations()).into_iter().chain(told(spoton.doubled()));
+    let wrongs = told(&spoton.violations()).into_iter().chain(told(&spoton.doubled()));
     Some(Books {
         sink: "pos",
         took: format!("the kitchens got {n_tickets} tickets:"),
@@ -126,7 +126,7 @@ fn feed(simulation: &Simulation, seen: &Seen) -> Option<Books> {
         sink: "feed",
         took: format!("GoDataFeed was told {} things:", godatafeed.ledger().writes().len()),
         mismatches: mismatches.into_iter().filter(|mismatch| !excused.contains(&mismatch.order_id)).collect(),
-        wrongs: told(godatafeed.violations()),
+        wrongs: told(&godatafeed.violations()),
         forgives: false,
     })
 }
@@ -149,7 +149,7 @@ fn needs_a_person_without_need(exception: &Exception, chaos: Chaos, forgives: bo
     waits_for_a_person(exception) && (forgives || is_ours || failed && chaos == Chaos::None)
 }
 
-fn told<T: Debug>(wrongs: Vec<T>) -> Vec<String> {
+fn told<T: Debug>(wrongs: &[T]) -> Vec<String> {
     wrongs.iter().map(|wrong| format!("{wrong:?}")).collect()
 }
 
