@@ -49,10 +49,10 @@ async fn main() {
         let (mut ratios, mut of_recording) = (Vec::new(), Vec::new());
         for round in 0..=rounds {
             let bare = bare_loop(&sink, deliveries, size).await;
-            let recording = match latency.is_zero() {
-                true => Some(recording_loop(&mut bench, &sink, deliveries, size).await),
-                false => None,
-            };
+            let mut recording = None;
+            if latency.is_zero() {
+                recording = Some(recording_loop(&mut bench, &sink, deliveries, size).await);
+            }
             let ours = dispatch(&mut bench, &sink, deliveries, size, Statistics::Fresh, None).await;
             if round == 0 {
                 continue; // warms up files, code and connections
