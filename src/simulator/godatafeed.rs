@@ -518,7 +518,9 @@ async fn handle(
         Err(refusal) => return shared.refuse(call, refusal),
     };
     shared.keep(Received { at, operation: route.operation, order: route.order, path, query, body });
-    let running = Running::enter(&shared, route.operation, subject);
+    // What only reads may be done at any time.
+    let is_alone = route.operation.is_write() || route.operation == Operation::Authorize;
+    let running = is_alone.then(|| shared.ledger().enter(subject, route.operation));
     shared.journal.touch();
 
     fault.wait_before().await;
@@ -562,36 +564,6 @@ impl Genuine {
 
     fn text(body: impl Into<Bytes>) -> Self {
         Self { status: StatusCode::OK, body: body.into(), is_text: true, listing: None }
-    }
-}
-
-/// A write or a wish for a token that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    operation: Operation,
-    order: Option<usize>,
-}
-
-impl Running {
-    /// None for what only reads: that may be done at any time.
-    fn enter(shared: &Arc<Shared>, operation: Operation, order: Option<usize>) -> Option<Self> {
-        let mut ledger = shared.ledger();
-        match order {
-            Some(order) if operation.is_write() => ledger.enter(order, operation),
-            _ if operation == Operation::Authorize => ledger.enter_authorization(),
-            _ => return None,
-        }
-        Some(Self { shared: shared.clone(), operation, order })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut ledger = self.shared.ledger();
-        match self.order {
-            Some(order) => ledger.leave(order, self.operation),
-            None => ledger.leave_authorization(),
-        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! [`spoton`] and [`godatafeed`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
 //! destination we can think of. A new destination adds a file and uses the shared parts.
 
+pub mod conduct;
 pub mod digest;
 pub mod faults;
 pub mod godatafeed;

@@ -57,6 +57,7 @@ use serde_json::{Value, json};
 
 pub use self::ledger::{Doubled, Ledger, Line, Payment, Sale, Show, Standing, Sums, Ticket, Violation};
 use super::{
+    conduct::Working,
     digest::short_hash,
     faults::{Chaos, Fault, Faults, Reach, Reply, Side, json_response, plainly},
     journal::{Arrival, Call, Journal, TimedOut},
@@ -358,7 +359,7 @@ async fn handle(
         Err(refusal) => return shared.refuse(call, refusal),
     };
     shared.keep(Received { operation, path, query, body });
-    let running = Running::enter(&shared, operation, &asked);
+    let running = shared.enter(operation, &asked);
     shared.journal.touch();
 
     fault.wait_before().await;
@@ -396,17 +397,10 @@ fn route(method: &Method, path: &str) -> Result<(Operation, String), Refusal> {
     }
 }
 
-/// An effect that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    order: String,
-    operation: Operation,
-}
-
-impl Running {
+impl Shared {
     /// None for a look-up: those may be made at any time.
-    fn enter(shared: &Arc<Shared>, operation: Operation, asked: &Asked) -> Option<Self> {
-        let mut ledger = shared.ledger();
+    fn enter(&self, operation: Operation, asked: &Asked) -> Option<Working<String, Operation>> {
+        let mut ledger = self.ledger();
         let order = match asked {
             Asked::Open { order, .. } => order.clone(),
             Asked::Amend { ticket, .. } | Asked::Pay { ticket, .. } | Asked::Void { ticket, .. } => {
@@ -414,18 +408,9 @@ impl Running {
             }
             Asked::FindTickets { .. } | Asked::FindPayments { .. } => return None,
         };
-        ledger.enter(&order, operation);
-        Some(Self { shared: shared.clone(), order, operation })
+        Some(ledger.enter(&order, operation))
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.ledger().leave(&self.order, self.operation);
-    }
-}
-
-impl Shared {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().expect("nothing panics while the ledger is held")
     }

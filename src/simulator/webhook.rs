@@ -33,7 +33,7 @@ use super::{
     digest::{content_hash, short_hash},
     faults::{Chaos, Fault, Faults, Reach, Reply, Side, json_response, plainly},
     journal::{Arrival, Call, Journal, TimedOut},
-    ledger::{self, Admission, Ledger, Mismatch, OrderName, Violation},
+    ledger::{self, Ledger, Mismatch, OrderName, Violation},
     scoffable::STATE_PATH,
     server::{Cut, Server},
     time::SimTime,
@@ -287,7 +287,8 @@ async fn handle(
         Ok(received) => received,
         Err(refusal) => return shared.refuse(call, refusal),
     };
-    let Some(running) = Running::enter(&shared, &received.1) else {
+    let entered = shared.ledger().enter(&received.1);
+    let Some(running) = entered else {
         call.answers(409);
         return json_response(StatusCode::CONFLICT, error_body("the key was used with another body"));
     };
@@ -312,30 +313,6 @@ async fn handle(
         call.answers(response.status().as_u16());
     }
     response
-}
-
-/// A request that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    order: OrderName,
-    version: i64,
-}
-
-impl Running {
-    fn enter(shared: &Arc<Shared>, request: &ledger::Request) -> Option<Self> {
-        match shared.ledger().enter(request) {
-            Admission::Admitted => {
-                Some(Self { shared: shared.clone(), order: request.order.clone(), version: request.version })
-            }
-            Admission::KeyReused => None,
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.ledger().leave(&self.order, self.version);
-    }
 }
 
 impl Refusal {

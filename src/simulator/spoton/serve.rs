@@ -21,6 +21,7 @@ use super::{
     throttle::Told,
 };
 use crate::simulator::{
+    conduct::Working,
     digest::short_hash,
     faults::{Reach, Reply, json_response, plainly},
     journal::{Arrival, Call},
@@ -128,7 +129,7 @@ pub(super) async fn handle(
     };
     let Route { operation, location, .. } = route;
     shared.keep(Received { operation, path, query, body });
-    let running = Running::enter(&shared, operation, &asked);
+    let running = shared.enter(operation, &asked);
     shared.journal.touch();
 
     fault.wait_before().await;
@@ -176,37 +177,6 @@ fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
     Ok(Route { operation, location: location.to_owned(), about: about.to_owned() })
 }
 
-/// An effect that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    order: String,
-    operation: Operation,
-}
-
-impl Running {
-    /// None for what changes nothing: that may be asked at any time.
-    fn enter(shared: &Arc<Shared>, operation: Operation, asked: &Asked) -> Option<Self> {
-        let order = match asked {
-            Asked::Submit(order) => ledger::order_of(&order.reference),
-            Asked::Cancel { order, .. } => order.clone(),
-            Asked::Propose(_)
-            | Asked::Report { .. }
-            | Asked::ListMenus
-            | Asked::ListItems { .. }
-            | Asked::ReadLocation
-            | Asked::Livez => return None,
-        };
-        shared.ledger().enter(&order, operation);
-        Some(Self { shared: shared.clone(), order, operation })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.ledger().leave(&self.order, self.operation);
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReportQuery {
@@ -221,6 +191,21 @@ struct PageQuery {
 }
 
 impl Shared {
+    /// None for what changes nothing: that may be asked at any time.
+    fn enter(&self, operation: Operation, asked: &Asked) -> Option<Working<String, Operation>> {
+        let order = match asked {
+            Asked::Submit(order) => &ledger::order_of(&order.reference),
+            Asked::Cancel { order, .. } => order,
+            Asked::Propose(_)
+            | Asked::Report { .. }
+            | Asked::ListMenus
+            | Asked::ListItems { .. }
+            | Asked::ReadLocation
+            | Asked::Livez => return None,
+        };
+        Some(self.ledger().enter(order, operation))
+    }
+
     fn refuse(&self, call: Call, refusal: Refusal, told: Option<Told>) -> Response<Body> {
         let Refusal { status, message, violation } = refusal;
         if let Some(violation) = violation {
