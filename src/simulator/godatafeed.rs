@@ -35,6 +35,7 @@
 //! | reset before or after | `cut_before()`, `cut_after()` |
 //! | 200 with an error inside | [`error_inside`], also `.after_the_effect()` |
 //! | 4xx on an identical repeat | [`GoDataFeedSim::answer_repeats`] |
+//! | a list that still shows an order as new | [`GoDataFeedSim::hide_next`] |
 //!
 //! | For one order | Switch |
 //! | --- | --- |
@@ -317,6 +318,8 @@ struct Shared {
     faults: Faults,
     /// Faults for the next requests of one operation; played before those for just any request.
     targeted: Mutex<HashMap<Operation, VecDeque<Fault>>>,
+    /// Those for the next writes, whatever they write; played between the two.
+    writes: Mutex<VecDeque<Fault>>,
     journal: Journal,
 }
 
@@ -344,6 +347,7 @@ impl GoDataFeedSim {
             received: Mutex::default(),
             faults: Faults::new(Side::Destination, options.chaos, options.seed),
             targeted: Mutex::default(),
+            writes: Mutex::default(),
             journal: Journal::default(),
             options,
         });
@@ -429,6 +433,23 @@ impl GoDataFeedSim {
     /// The next requests of one operation are treated like this, one each, whatever else is asked in between.
     pub fn answer_next_to(&self, operation: Operation, faults: impl IntoIterator<Item = Fault>) {
         self.shared.targeted().entry(operation).or_default().extend(faults);
+    }
+
+    /// So are the next writes, whatever they write, whatever is read in between.
+    pub fn answer_next_writes(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.shared.writes().extend(faults);
+    }
+
+    /// Forgets what is left of every script.
+    pub fn clear_script(&self) {
+        self.shared.faults.clear_script();
+        self.shared.targeted().clear();
+        self.shared.writes().clear();
+    }
+
+    /// Of the next writes that change something, these leave their orders among the new ones in every list: `true`, one each.
+    pub fn hide_next(&self, script: impl IntoIterator<Item = bool>) {
+        self.ledger().hide_next(script);
     }
 
     /// Held only for a moment: requests wait meanwhile.
@@ -615,9 +636,14 @@ impl Shared {
         self.targeted.lock().expect("nothing panics while the script is held")
     }
 
+    fn writes(&self) -> MutexGuard<'_, VecDeque<Fault>> {
+        self.writes.lock().expect("nothing panics while the script is held")
+    }
+
     fn next_fault(&self, operation: Operation, key: &str) -> Option<Fault> {
         let targeted = self.targeted().get_mut(&operation).and_then(VecDeque::pop_front);
-        targeted.or_else(|| self.faults.next(key))
+        let of_writes = || if operation.is_write() { self.writes().pop_front() } else { None };
+        targeted.or_else(of_writes).or_else(|| self.faults.next(key))
     }
 
     fn refuse(&self, call: Call, refusal: Refusal) -> Response<Body> {
