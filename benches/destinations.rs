@@ -26,7 +26,7 @@ use scoffable_sync::{
     lifecycle::Lifecycle,
     simulator::{
         godatafeed::{GoDataFeedOptions, GoDataFeedSim, Import},
-        spoton::{OPEN_ITEM, SpotonOptions, SpotonSim},
+        spoton::{OPEN_ITEM, SpotonOptions, SpotonSim, Stored},
         world::{World, WorldOptions},
     },
     sinks::{
@@ -182,7 +182,7 @@ async fn pace(bench: &mut Bench, concurrency: usize, seconds: usize) {
     owe(&pool, "pos", orders).await;
     let lifecycle = started(&settings, &pool).await;
     stored(&sim, orders).await;
-    let mut at: Vec<DateTime<Utc>> = sim.ledger().stored().iter().map(|stored| stored.stored_at()).collect();
+    let mut at: Vec<DateTime<Utc>> = sim.ledger().stored().iter().map(Stored::stored_at).collect();
     at.sort();
     let took = (at[orders - 1] - at[0]).as_seconds_f64();
     let per_second = (orders - 1) as f64 / took;
@@ -300,7 +300,7 @@ fn shipment(settings: &GodatafeedSettings, order: &Order, now: DateTime<Utc>) ->
     let shipped = Order { dispatched_at: Some(now), ..order.clone() };
     let money = breakdown(&shipped);
     let known =
-        Known::Young { listing: Arc::new(Listing::of(Vec::new(), false, now)), next_in: Duration::from_secs(60) };
+        Known::Young { listing: Arc::new(Listing::of(Vec::new(), false, now)), next_in: Duration::from_mins(1) };
     let view = View {
         key: &key,
         version: Version(1),

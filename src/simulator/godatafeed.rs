@@ -729,7 +729,8 @@ impl Shared {
             (Asked::Write(content), Some(at)) => self.write(at, content),
             (Asked::Order, Some(at)) => {
                 let mut ledger = self.ledger();
-                Genuine::json(StatusCode::OK, &self.render(ledger.look_up(at)))
+                let order = ledger.look_up(at);
+                Genuine::json(StatusCode::OK, &render(order, self.status_of(order)))
             }
             (Asked::Listing(page), _) => self.list(page),
             (Asked::Token, _) => {
@@ -751,7 +752,8 @@ impl Shared {
         if let Some(Page { number, size }) = page {
             shown = shown.into_iter().skip((number - 1).saturating_mul(size)).take(size).collect();
         }
-        let orders: Value = shown.iter().map(|at| self.render(&ledger.orders()[*at])).collect();
+        // A list that lags behind shows as new what is not any more.
+        let orders: Value = shown.iter().map(|at| render(&ledger.orders()[*at], "NEW")).collect();
         let body = match self.options.list_answer {
             ListAnswer::Root => orders,
             ListAnswer::Member(name) => json!({ name: orders }),
@@ -813,20 +815,6 @@ impl Shared {
         }
     }
 
-    /// With fields of which a client needs none.
-    fn render(&self, order: &Counterpart) -> Value {
-        json!({
-            "id": order.id,
-            "marketplaceOrderNumber": order.number,
-            "marketplace": order.marketplace,
-            "status": self.status_of(order),
-            "orderDate": instant(order.purchased_at),
-            "destinationOrderNumber": order.destination_number,
-            "buyer": BUYER,
-            "items": [],
-        })
-    }
-
     fn state(&self) -> Value {
         let ledger = self.ledger();
         let count = |state: OrderState| ledger.orders().iter().filter(|order| order.state() == state).count();
@@ -850,6 +838,20 @@ impl Shared {
             "violations": ledger.violations(),
         })
     }
+}
+
+/// With fields of which a client needs none.
+fn render(order: &Counterpart, status: &str) -> Value {
+    json!({
+        "id": order.id,
+        "marketplaceOrderNumber": order.number,
+        "marketplace": order.marketplace,
+        "status": status,
+        "orderDate": instant(order.purchased_at),
+        "destinationOrderNumber": order.destination_number,
+        "buyer": BUYER,
+        "items": [],
+    })
 }
 
 fn instant(at: DateTime<Utc>) -> String {

@@ -103,6 +103,7 @@ mod a_feed_at_which_orders_are_shipped_at_once {
         two_processes_share_the_work_and_repeat_none,
         a_dry_run_asks_for_no_effect_and_changes_nothing,
         nothing_that_is_echoed_is_kept_or_logged,
+        before_another_sink_it_wakes_that_one,
         a_drain_waits_for_the_answer_and_records_it,
     );
 }

@@ -87,6 +87,7 @@ macro_rules! subject {
         impl Subject for $feed {
             const STEPS: usize = $steps;
             const REFRESHES: bool = $refreshes;
+            const REFRESHES_AFTER: Duration = Duration::from_mins(10);
             const SEEN_AFTER: Option<Duration> = Some(Duration::ZERO);
             const NOTES: usize = 1;
             const STAYS_FOR: &str = $stays;

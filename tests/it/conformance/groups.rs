@@ -32,7 +32,6 @@ macro_rules! of_any {
             a_dry_run_asks_for_no_effect_and_changes_nothing,
             nothing_that_is_echoed_is_kept_or_logged,
             behind_another_sink_it_waits_and_is_woken,
-            before_another_sink_it_wakes_that_one,
             a_version_that_arrives_while_a_request_is_under_way_follows_it,
             a_drain_waits_for_the_answer_and_records_it,
         );
@@ -45,6 +44,7 @@ macro_rules! of_making {
             an_order_cancelled_before_it_was_sent_is_never_sent,
             every_fault_at_every_request_of_an_order_accepted_again_ends_right,
             a_restart_between_any_two_steps_repeats_none,
+            before_another_sink_it_wakes_that_one,
             before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
             a_dry_run_asks_for_nothing_at_all,
         );

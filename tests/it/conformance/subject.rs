@@ -28,6 +28,8 @@ pub trait Subject: Sized {
     const STEPS: usize;
     /// Whether a 401 is answered with fresh credentials and one repeat.
     const REFRESHES: bool;
+    /// How old credentials are at least when fresh ones are asked for.
+    const REFRESHES_AFTER: Duration = Duration::ZERO;
     /// After this a look-up certainly sees an effect; none: it may never.
     const SEEN_AFTER: Option<Duration>;
     /// How many rounds read and note what the first request rests on, without one.
@@ -170,11 +172,16 @@ impl<S: Subject> Case<S> {
     /// Exactly this stands, and it stands in the books as well.
     pub async fn assert_applied(&self, order_id: &str, total: i64) {
         assert_eq!(self.there.stands(order_id), [S::wanted(total)], "{order_id}");
+        self.assert_brought(order_id).await;
+        self.assert_no_wrong();
+    }
+
+    /// By its own row.
+    pub async fn assert_brought(&self, order_id: &str) {
         let delivery = self.delivery(order_id).await;
         let is_applied = delivery.state == "applied" && delivery.applied == Some(delivery.wanted);
         let stays = !S::STAYS_FOR.is_empty() && delivery.waiting_for.as_deref() == Some(S::STAYS_FOR);
         assert!(is_applied || stays, "{delivery:?}");
-        self.assert_no_wrong();
     }
 
     pub async fn assert_nothing_stands(&self, order_id: &str) {
