@@ -243,7 +243,6 @@ impl RawGodatafeed {
         };
         Some(GodatafeedSettings {
             channel_name: section.take("channel_name", self.channel_name),
-            matching: matching.ok()?,
             destination_number: section
                 .take("destination_number", self.destination_number)
                 .unwrap_or(DestinationNumber::Id),
@@ -256,6 +255,7 @@ impl RawGodatafeed {
             templates_confirmed,
             allow_insecure,
             api,
+            matching: matching.ok()?,
             paging: paging.ok()?,
             base_url: base_url?,
             auth: auth?,
