@@ -359,13 +359,11 @@ async fn calls(bench: &mut Bench, orders: usize) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = began.elapsed();
-    let total = sim.journal().total();
+    let (total, lists, violations) = (sim.journal().total(), sim.ledger().n_listings(), sim.violations().len());
     println!("GoDataFeed, {orders} orders acknowledged and shipped in {:.1} s:", took.as_secs_f64());
     println!(
-        "  calls {total}, {:.3} per order   lists {} (one each 5 minutes)   violations {}\n",
-        total as f64 / orders as f64,
-        sim.ledger().n_listings(),
-        sim.violations().len()
+        "  calls {total}, {:.3} per order   lists {lists} (one each 5 minutes)   violations {violations}\n",
+        total as f64 / orders as f64
     );
     end(lifecycle, pool).await;
 }

@@ -39,8 +39,8 @@ Examples:
   curl -s http://127.0.0.1:9471/_sim/state            what was asked; so on the other ports
   scoffable-sync simulate --config my-simulator.toml  with another [simulator] table
 
-The tables [simulator.spoton] and [simulator.godatafeed] of a configuration file that is named say how those two behave;
-config/simulator.toml explains every key. Nothing else in the file is looked at.")]
+How SpotOn and GoDataFeed behave is said by the tables [simulator.spoton] and [simulator.godatafeed]
+of the file that --config names; config/simulator.toml explains every key. Nothing else in it counts.")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]

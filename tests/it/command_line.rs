@@ -124,6 +124,8 @@ async fn every_command_explains_itself() {
         "spoton",
         "spoton propose",
         "spoton items",
+        "godatafeed",
+        "godatafeed cancel",
         "config",
         "config show",
         "config schema",
