@@ -9,6 +9,7 @@ pub mod deliveries;
 pub mod demo;
 pub mod dev_database;
 pub mod doctor;
+pub mod godatafeed;
 pub mod migrate;
 pub mod operator;
 pub mod order;
@@ -106,6 +107,9 @@ enum Command {
     /// Ask a SpotOn point of sale: what it would compute of an order, what is on a menu
     #[command(subcommand)]
     Spoton(spoton::SpotonCommand),
+    /// Cancel at GoDataFeed what was rejected here
+    #[command(subcommand)]
+    Godatafeed(godatafeed::GodatafeedCommand),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),
     /// Owe a sink stored orders that it was never owed
@@ -251,7 +255,7 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         Command::Run(install) => run::run(&options, install.into()).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Simulate(args) => simulate::run(args, out).await,
+        Command::Simulate(args) => simulate::run(args, &options, out).await,
         Command::CheckConfig(json) => Ok(config::check(&options, json.form(), out)?),
         Command::Status(args) if args.live => live(&options).await,
         Command::Status(args) => {
@@ -290,6 +294,11 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(spoton::run(&settings, &database.pool, &Clock::default(), &command, out).await?)
+        }
+        Command::Godatafeed(command) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(godatafeed::run(&settings, &database.pool, &command, REAL_TIME, out).await?)
         }
         Command::Replay(args) => {
             let database = configured(&options).await?;

@@ -6,11 +6,17 @@ use clap::Args;
 
 use super::{CliError, FINE};
 use crate::{
+    config::{
+        LoadOptions,
+        simulator::{self as behaviour, Fate, SimulatorSettings},
+    },
     lifecycle::Lifecycle,
     simulator::{
-        self, SimulateOptions,
-        faults::Chaos,
+        self, SimulateOptions, Simulation,
+        faults::{Chaos, Fault},
+        godatafeed,
         scoffable::{Limits, Pace},
+        spoton,
     },
 };
 
@@ -30,7 +36,11 @@ pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2Vj
 Examples:
   scoffable-sync simulate --chaos hard --seed 7
   scoffable-sync run --config config/simulator.toml   the daemon, in another terminal
-  curl -s http://127.0.0.1:9471/_sim/state            what was asked; so on the other ports")]
+  curl -s http://127.0.0.1:9471/_sim/state            what was asked; so on the other ports
+  scoffable-sync simulate --config my-simulator.toml  with another [simulator] table
+
+How SpotOn and GoDataFeed behave is said by the tables [simulator.spoton] and [simulator.godatafeed]
+of the file that --config names; config/simulator.toml explains every key. Nothing else in it counts.")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]
@@ -61,7 +71,8 @@ pub struct SimulateArgs {
     limits: bool,
 }
 
-pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliError> {
+pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write) -> Result<u8, CliError> {
+    let behaviour = behaviour::load(options)?;
     let lifecycle = Lifecycle::new();
     let signals = lifecycle.obey_signals()?;
     let simulation = simulator::run(SimulateOptions {
@@ -78,11 +89,15 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
         webhook_secret: SIGNING_SECRET.to_owned(),
         spoton_client_id: SPOTON_CLIENT_ID.to_owned(),
         spoton_client_secret: SPOTON_CLIENT_SECRET.to_owned(),
+        spoton: behaviour.spoton.options.clone(),
         godatafeed_token: GODATAFEED_TOKEN.to_owned(),
+        godatafeed: behaviour.godatafeed.options.clone(),
+        godatafeed_feed: behaviour.godatafeed.feed.clone(),
         ..SimulateOptions::default()
     })
     .await
     .map_err(anyhow::Error::from)?;
+    script(&simulation, &behaviour);
     writeln!(out, "order stream      {}  (token {TOKEN})", simulation.scoffable.base_url())?;
     writeln!(out, "webhook receiver  {}  (signing secret {SIGNING_SECRET})", simulation.webhook.url())?;
     if let Some(spoton) = &simulation.spoton {
@@ -97,4 +112,18 @@ pub async fn run(args: SimulateArgs, out: &mut impl Write) -> Result<u8, CliErro
     simulation.stop().await;
     signals.abort();
     Ok(FINE)
+}
+
+/// What befalls the first requests.
+fn script(simulation: &Simulation, behaviour: &SimulatorSettings) {
+    let faults = |fates: &[Fate]| fates.iter().map(|fate| fate.fault()).collect::<Vec<Fault>>();
+    if let Some(spoton) = &simulation.spoton {
+        spoton.answer_next_to(spoton::Operation::Submit, faults(&behaviour.spoton.submits));
+        spoton.answer_next_to(spoton::Operation::Cancel, faults(&behaviour.spoton.cancels));
+        spoton.answer_next_to(spoton::Operation::Report, faults(&behaviour.spoton.reports));
+    }
+    if let Some(godatafeed) = &simulation.godatafeed {
+        godatafeed.answer_next_writes(faults(&behaviour.godatafeed.writes));
+        godatafeed.answer_next_to(godatafeed::Operation::List, faults(&behaviour.godatafeed.lists));
+    }
 }

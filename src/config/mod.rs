@@ -35,6 +35,7 @@ pub mod retry;
 mod schema;
 pub mod secret;
 mod show;
+pub mod simulator;
 pub mod sink;
 pub mod source;
 pub mod url;
@@ -180,10 +181,11 @@ struct RawSettings {
     sinks: field::Field<field::Named<sink::RawSink>>,
 }
 
-fn validate(tree: serde_json::Map<String, serde_json::Value>, env: &Env, found: &mut Problems) -> Option<Settings> {
+fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, found: &mut Problems) -> Option<Settings> {
     use field::RawTable as _;
 
     let mut root = problems::Section::root(env, found);
+    simulator::validate(&mut tree, &mut root);
     root.refuse_unknown(&tree, &field::known_keys::<RawSettings>());
     let raw = RawSettings::from_entries(tree);
     let database = root.table("database", raw.database, database::RawDatabase::validate);

@@ -806,8 +806,9 @@ fn the_shipped_files_load() {
         .replace("/run/secrets/gdf", token.to_str().unwrap())
         .replace("after = \"pos\"", "")
         .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"");
-    let other_way_to_authorise = ["consumer_key =", "token_file =", "token_lifespan_days =", "auth_request_template ="];
-    let is_other = |line: &&str| other_way_to_authorise.iter().any(|key| line.starts_with(key));
+    let other_ways =
+        ["consumer_key =", "token_file =", "token_lifespan_days =", "auth_request_template =", "match_template ="];
+    let is_other = |line: &&str| other_ways.iter().any(|key| line.starts_with(key));
     let manual: String = manual.lines().filter(|line| !is_other(line)).map(|line| line.to_owned() + "\n").collect();
 
     let manual = check_with(&manual, env.clone());

@@ -124,6 +124,10 @@ codes! {
 /// is sent for the order until a person retries it.
 pub const POSSIBLY_STANDS: &str = "possibly_stands";
 
+/// Key in a receipt: a person asked that the destination's own record of an order be cancelled, although the order was
+/// rejected or never accepted and so owes nothing.
+pub const CANCEL_ASKED: &str = "cancel_asked";
+
 /// Key in a receipt: false where what it names was taken back there, as a cancelled order. Absent: it stands.
 pub const STANDS: &str = "stands";
 

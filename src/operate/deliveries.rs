@@ -1,4 +1,4 @@
-//! Deliveries that wait for a person: list, retry, discard, adopt.
+//! Deliveries that wait for a person: list, retry, discard, adopt; and what a person wants cancelled that owes nothing.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
@@ -11,7 +11,11 @@ use crate::{
         delivery::State,
         ids::{SinkName, SourceName},
     },
-    store::operations::{self, Act, Filter, Listed, Moved, Named, Operated, Place},
+    sinks::godatafeed,
+    store::{
+        operations::{self, Act, Filter, Listed, Moved, Named, Operated, Place},
+        replay,
+    },
 };
 
 /// Which deliveries to list; none: any, and of the states those that wait for a person.
@@ -222,6 +226,56 @@ pub async fn adopt(desk: Desk<'_>, adopt: &Adopt) -> Operated<Answer> {
     let named = Named { sink: &adopt.sink, source: adopt.source.as_ref(), order_ids };
     let deliveries = operations::adopt(desk.pool, named, &adopt.external_id, desk.by, desk.offset_ms).await?;
     Ok(Answer { action: Act::Adopt, sink: adopt.sink.clone(), deliveries })
+}
+
+/// Orders that GoDataFeed holds by itself, and Scoffable declined.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "RawCancel")]
+pub struct Cancel {
+    pub sink: SinkName,
+    pub source: Option<SourceName>,
+    pub orders: Vec<String>,
+    /// Without it only what would be done is said.
+    pub yes: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCancel {
+    sink: SinkName,
+    source: Option<SourceName>,
+    orders: Vec<String>,
+    #[serde(default)]
+    yes: bool,
+}
+
+impl TryFrom<RawCancel> for Cancel {
+    type Error = Contradiction;
+    fn try_from(raw: RawCancel) -> Result<Self, Contradiction> {
+        Ok(Self { sink: raw.sink, source: raw.source, orders: named(raw.orders)?, yes: raw.yes })
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct CancelAnswer {
+    pub action: Act,
+    pub sink: SinkName,
+    /// Otherwise there was no consent, and nothing was changed.
+    pub finished: bool,
+    /// As they are now, or would be.
+    pub deliveries: Vec<Moved>,
+}
+
+/// Has them cancelled at the destination: the engine does it, as soon as it finds them there.
+pub async fn cancel(desk: Desk<'_>, cancel: &Cancel) -> Operated<CancelAnswer> {
+    let Desk { pool, by, offset_ms } = desk;
+    let named = Named { sink: &cancel.sink, source: cancel.source.as_ref(), order_ids: &cancel.orders };
+    let deliveries = if cancel.yes {
+        replay::cancel(pool, godatafeed::KIND, named, by, offset_ms).await?
+    } else {
+        replay::try_cancel(pool, godatafeed::KIND, named, by, offset_ms).await?
+    };
+    Ok(CancelAnswer { action: Act::Cancel, sink: cancel.sink.clone(), finished: cancel.yes, deliveries })
 }
 
 #[cfg(test)]

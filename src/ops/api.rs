@@ -55,6 +55,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/v1/deliveries/retry", post(retry))
         .route("/api/v1/deliveries/discard", post(discard))
         .route("/api/v1/deliveries/adopt", post(adopt))
+        .route("/api/v1/deliveries/cancel", post(cancel))
         .route("/api/v1/sinks/{name}/pause", post(pause_sink))
         .route("/api/v1/sinks/{name}/resume", post(resume_sink))
         .route("/api/v1/sources/{name}/pause", post(pause_source))
@@ -251,6 +252,10 @@ async fn discard(State(shared): State<Arc<Shared>>, asked: Asked<deliveries::Dis
 
 async fn adopt(State(shared): State<Arc<Shared>>, asked: Asked<deliveries::Adopt>) -> Changed {
     change(&shared, Box::pin(deliveries::adopt(asked.desk(&shared), &asked.request))).await
+}
+
+async fn cancel(State(shared): State<Arc<Shared>>, asked: Asked<deliveries::Cancel>) -> Changed {
+    change(&shared, Box::pin(deliveries::cancel(asked.desk(&shared), &asked.request))).await
 }
 
 /// A request that says nothing but who and why.

@@ -35,6 +35,7 @@
 //! | reset before or after | `cut_before()`, `cut_after()` |
 //! | 200 with an error inside | [`error_inside`], also `.after_the_effect()` |
 //! | 4xx on an identical repeat | [`GoDataFeedSim::answer_repeats`] |
+//! | a list that still shows an order as new | [`GoDataFeedSim::hide_next`] |
 //!
 //! | For one order | Switch |
 //! | --- | --- |
@@ -390,6 +391,11 @@ impl GoDataFeedSim {
         *self.simulator().repeats.lock().expect("nothing panics while the switch is held") = repeats;
     }
 
+    /// Of the next writes that change something, these leave their orders among the new ones in every list: `true`, one each.
+    pub fn hide_next(&self, script: impl IntoIterator<Item = bool>) {
+        self.ledger().hide_next(script);
+    }
+
     /// See [`Ledger::compare`].
     pub fn compare(&self, world: &World, numbers: &BTreeMap<String, Vec<String>>) -> Vec<Mismatch> {
         self.ledger().compare(world, numbers)
@@ -445,6 +451,10 @@ impl Simulator for GoDataFeed {
         route.operation
     }
 
+    fn is_write(operation: Operation) -> bool {
+        operation.is_write()
+    }
+
     fn check(&self, route: Route, incoming: &Incoming) -> Result<(Job, Received), Answer> {
         let (asked, order) = self.read(&route, incoming).map_err(|refusal| self.refuse(refusal))?;
         let Incoming { at, path, query, body, .. } = incoming;
@@ -469,7 +479,10 @@ impl Simulator for GoDataFeed {
             (Asked::Write(content), Some(at)) => self.write(at, content.clone()),
             (Asked::Order, Some(at)) => {
                 let mut ledger = self.ledger();
-                Answer::of(StatusCode::OK, &self.render(ledger.look_up(at)))
+                {
+                    let order = ledger.look_up(at);
+                    Answer::of(StatusCode::OK, &render(order, self.status_of(order)))
+                }
             }
             (Asked::Listing(page), _) => {
                 let (answer, listed) = self.list(*page);
@@ -616,7 +629,8 @@ impl GoDataFeed {
         if let Some(Page { number, size }) = page {
             shown = shown.into_iter().skip((number - 1).saturating_mul(size)).take(size).collect();
         }
-        let orders: Value = shown.iter().map(|at| self.render(&ledger.orders()[*at])).collect();
+        // A list that lags behind shows as new what is not any more.
+        let orders: Value = shown.iter().map(|at| render(&ledger.orders()[*at], "NEW")).collect();
         let body = match self.options.list_answer {
             ListAnswer::Root => orders,
             ListAnswer::Member(name) => json!({ name: orders }),
@@ -665,20 +679,20 @@ impl GoDataFeed {
             OrderState::Cancelled => &self.options.cancelled,
         }
     }
+}
 
-    /// With fields of which a client needs none.
-    fn render(&self, order: &Counterpart) -> Value {
-        json!({
-            "id": order.id,
-            "marketplaceOrderNumber": order.number,
-            "marketplace": order.marketplace,
-            "status": self.status_of(order),
-            "orderDate": instant(order.purchased_at),
-            "destinationOrderNumber": order.destination_number,
-            "buyer": BUYER,
-            "items": [],
-        })
-    }
+/// With fields of which a client needs none.
+fn render(order: &Counterpart, status: &str) -> Value {
+    json!({
+        "id": order.id,
+        "marketplaceOrderNumber": order.number,
+        "marketplace": order.marketplace,
+        "status": status,
+        "orderDate": instant(order.purchased_at),
+        "destinationOrderNumber": order.destination_number,
+        "buyer": BUYER,
+        "items": [],
+    })
 }
 
 fn instant(at: DateTime<Utc>) -> String {

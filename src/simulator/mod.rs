@@ -43,7 +43,7 @@ use serde_json::{Value, json};
 
 use self::{
     faults::Chaos,
-    godatafeed::{Bucket, Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
+    godatafeed::{Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
     spoton::{Chain, SpotonOptions, SpotonSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
@@ -55,9 +55,9 @@ use crate::clock::Clock;
 pub const TOKEN_ID: &str = "main";
 
 /// How long SpotOn's sales report lags behind: minutes in truth, too long to watch.
-const REPORT_LAG: Duration = Duration::from_secs(5);
+pub const DEFAULT_REPORT_LAG: Duration = Duration::from_secs(5);
 /// How much later than in the stream an order is found in GoDataFeed: minutes in truth, too long to watch.
-const IMPORT_DELAY: Duration = Duration::from_secs(5);
+pub const DEFAULT_IMPORT_DELAY: Duration = Duration::from_secs(5);
 
 /// What to simulate.
 #[derive(Clone)]
@@ -79,10 +79,14 @@ pub struct SimulateOptions {
     pub webhook_secret: String,
     pub spoton_client_id: String,
     pub spoton_client_secret: String,
+    /// How SpotOn behaves; what else this struct names is taken from there.
+    pub spoton: SpotonOptions,
     /// The token GoDataFeed accepts.
     pub godatafeed_token: String,
-    /// How many calls GoDataFeed takes; none: any number.
-    pub godatafeed_bucket: Option<Bucket>,
+    /// How GoDataFeed behaves; what else this struct names is taken from there.
+    pub godatafeed: GoDataFeedOptions,
+    /// How orders come into GoDataFeed, but for their pace. Without oddities, chaos deals some.
+    pub godatafeed_feed: Feed,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
     /// How many versions to mix in that cannot be read.
@@ -95,7 +99,7 @@ impl Default for SimulateOptions {
     fn default() -> Self {
         let (scoffable, webhook, world) =
             (ScoffableOptions::default(), WebhookOptions::default(), WorldOptions::default());
-        let spoton = SpotonOptions::default();
+        let spoton = SpotonOptions { lag: DEFAULT_REPORT_LAG, ..SpotonOptions::default() };
         Self {
             scoffable_listen: scoffable.listen,
             webhook_listen: webhook.listen,
@@ -108,10 +112,12 @@ impl Default for SimulateOptions {
             limits: scoffable.limits,
             token: scoffable.grants[0].token.clone(),
             webhook_secret: webhook.secret,
-            spoton_client_id: spoton.client_id,
-            spoton_client_secret: spoton.client_secret,
+            spoton_client_id: spoton.client_id.clone(),
+            spoton_client_secret: spoton.client_secret.clone(),
+            spoton,
             godatafeed_token: GoDataFeedOptions::default().token,
-            godatafeed_bucket: GoDataFeedOptions::default().bucket,
+            godatafeed: GoDataFeedOptions::default(),
+            godatafeed_feed: Feed { delay: DEFAULT_IMPORT_DELAY, ..Feed::default() },
             payload_bytes: None,
             broken: 0,
             page_latency: Duration::ZERO,
@@ -201,11 +207,10 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
                 client_id: options.spoton_client_id.clone(),
                 client_secret: options.spoton_client_secret.clone(),
                 chain: Chain::of(&world),
-                lag: REPORT_LAG,
                 chaos: options.chaos,
                 seed,
                 clock: options.clock.clone(),
-                ..SpotonOptions::default()
+                ..options.spoton.clone()
             });
             Some(started.await.map_err(|error| SimulatorError::Spoton(listen, error))?)
         }
@@ -231,15 +236,17 @@ async fn start_godatafeed(
     let godatafeed = GoDataFeedSim::start(GoDataFeedOptions {
         listen,
         token: options.godatafeed_token.clone(),
-        bucket: options.godatafeed_bucket,
         chaos,
         seed,
         clock: options.clock.clone(),
-        ..GoDataFeedOptions::default()
+        ..options.godatafeed.clone()
     })
     .await?;
-    let oddities = if chaos == Chaos::None { Oddities::None } else { Oddities::Dealt { seed } };
-    godatafeed.import_world(world, &Feed { pace, delay: IMPORT_DELAY, oddities, ..Feed::default() });
+    let oddities = match &options.godatafeed_feed.oddities {
+        Oddities::None if chaos != Chaos::None => Oddities::Dealt { seed },
+        stated => stated.clone(),
+    };
+    godatafeed.import_world(world, &Feed { pace, oddities, ..options.godatafeed_feed.clone() });
     Ok(godatafeed)
 }
 

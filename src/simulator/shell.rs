@@ -4,7 +4,7 @@
 //! do. It never sees a fault. [`Sim`] runs it and treats each request alike:
 //!
 //! 1. The request is written into the journal, [found its way](Simulator::arrive), and refused or let in.
-//! 2. A fault is drawn for it: from the script of its operation, else from the script of all, else by dice.
+//! 2. A fault is drawn for it: from the script of its operation, else of all writes if it is one, else of all, else by dice.
 //! 3. It is [checked](Simulator::check), refused or kept, and has its [effect](Simulator::perform), before and after
 //!    which the fault may wait, unless the fault spares the effect.
 //! 4. What it held is free again before the client can have seen the answer, or the fault's answer, or none.
@@ -63,6 +63,11 @@ pub trait Simulator: Send + Sync + Sized + 'static {
     fn arrive(&self, incoming: &Incoming) -> Arrived<Self::Route>;
 
     fn operation(route: &Self::Route) -> Self::Operation;
+
+    /// Whether it changes something, see [`Sim::answer_next_writes`].
+    fn is_write(_operation: Self::Operation) -> bool {
+        false
+    }
 
     /// Tells requests apart that are no repeats of one another, see [`Faults::next`].
     fn key(&self, _route: &Self::Route, incoming: &Incoming) -> String {
@@ -188,6 +193,8 @@ struct Shell<S: Simulator> {
     faults: Faults,
     /// Faults for the next requests of one operation.
     targeted: Mutex<HashMap<S::Operation, VecDeque<Fault>>>,
+    /// Those for the next writes.
+    writes: Mutex<VecDeque<Fault>>,
     received: Mutex<VecDeque<S::Received>>,
     journal: Journal,
 }
@@ -202,6 +209,7 @@ impl<S: Simulator> Sim<S> {
             time,
             faults: Faults::new(side, chaos, seed),
             targeted: Mutex::default(),
+            writes: Mutex::default(),
             received: Mutex::default(),
             journal: Journal::default(),
         });
@@ -238,6 +246,18 @@ impl<S: Simulator> Sim<S> {
     /// The next requests of one operation are treated like this, one each, whatever else is asked in between.
     pub fn answer_next_to(&self, operation: S::Operation, faults: impl IntoIterator<Item = Fault>) {
         self.shell.targeted().entry(operation).or_default().extend(faults);
+    }
+
+    /// So are the next writes, whatever they write, whatever is read in between.
+    pub fn answer_next_writes(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.shell.writes().extend(faults);
+    }
+
+    /// Forgets what is left of every script.
+    pub fn clear_script(&self) {
+        self.faults().clear_script();
+        self.shell.targeted().clear();
+        self.shell.writes().clear();
     }
 
     /// Well-formed requests, oldest first, also those that were then answered with a fault.
@@ -315,6 +335,10 @@ impl<S: Simulator> Shell<S> {
         self.targeted.lock().expect("nothing panics while the script is held")
     }
 
+    fn writes(&self) -> MutexGuard<'_, VecDeque<Fault>> {
+        self.writes.lock().expect("nothing panics while the script is held")
+    }
+
     fn received(&self) -> MutexGuard<'_, VecDeque<S::Received>> {
         self.received.lock().expect("nothing panics while the requests are held")
     }
@@ -353,8 +377,11 @@ impl<S: Simulator> Shell<S> {
     }
 
     fn next_fault(&self, route: &S::Route, incoming: &Incoming, call: &Call) -> Fault {
-        let targeted = self.targeted().get_mut(&S::operation(route)).and_then(VecDeque::pop_front);
-        let fault = targeted.or_else(|| self.faults.next(&self.simulator.key(route, incoming)));
+        let operation = S::operation(route);
+        let targeted = self.targeted().get_mut(&operation).and_then(VecDeque::pop_front);
+        let of_writes = || if S::is_write(operation) { self.writes().pop_front() } else { None };
+        let any = || self.faults.next(&self.simulator.key(route, incoming));
+        let fault = targeted.or_else(of_writes).or_else(any);
         if let Some(fault) = &fault {
             call.plays(fault.name());
         }

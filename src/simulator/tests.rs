@@ -203,7 +203,7 @@ async fn godatafeed_is_simulated_when_asked_for_with_the_orders_of_the_same_worl
     let simulation = run(SimulateOptions { godatafeed_listen, clock: clock.clone(), ..options(Chaos::None, 1) }).await;
     let simulation = simulation.expect("free ports");
 
-    clock.advance(IMPORT_DELAY);
+    clock.advance(DEFAULT_IMPORT_DELAY);
 
     let state = &simulation.state()["godatafeed"];
     assert_eq!(state["orders"]["new"], simulation.world.orders.len());

@@ -32,6 +32,7 @@ pub enum Act {
     Discard,
     Adopt,
     Replay,
+    Cancel,
 }
 
 impl Act {
@@ -41,6 +42,7 @@ impl Act {
             Self::Discard => "discard",
             Self::Adopt => "adopt",
             Self::Replay => "replay",
+            Self::Cancel => "cancel",
         }
     }
 
@@ -50,6 +52,7 @@ impl Act {
             Self::Retry | Self::Discard => &[State::Parked, State::InDoubt],
             Self::Adopt => &[State::InDoubt],
             Self::Replay => &[State::Applied, State::Skipped, State::Parked],
+            Self::Cancel => &[State::Pending, State::Applied, State::Skipped, State::Parked],
         }
     }
 }
@@ -83,6 +86,10 @@ pub enum Refusal {
     ContentRemoved { order_id: String },
     #[error("{external_id} is what sink {sink} calls order {order_id} of source {source_name} already")]
     LinkedElsewhere { sink: SinkName, external_id: String, source_name: String, order_id: String },
+    #[error("order {order_id} is {status}: only what was rejected or never accepted is cancelled by a person")]
+    NotDeclined { order_id: String, status: String },
+    #[error("sink {sink} is of kind {kind}, which holds no order that it was not sent")]
+    HoldsNoOthers { sink: SinkName, kind: String },
     #[error("nothing is in quarantine under {0}")]
     UnknownCase(i64),
     #[error("{0} is resolved already")]
@@ -114,6 +121,8 @@ impl Refusal {
             | Self::PossiblyStands { .. }
             | Self::ContentRemoved { .. }
             | Self::LinkedElsewhere { .. }
+            | Self::NotDeclined { .. }
+            | Self::HoldsNoOthers { .. }
             | Self::Resolved(_)
             | Self::Gate { .. } => RefusalKind::Conflict,
         }
@@ -132,6 +141,8 @@ impl Refusal {
             Self::PossiblyStands { .. } => "possibly_stands",
             Self::ContentRemoved { .. } => "content_removed",
             Self::LinkedElsewhere { .. } => "linked_elsewhere",
+            Self::NotDeclined { .. } => "not_declined",
+            Self::HoldsNoOthers { .. } => "holds_no_others",
             Self::Resolved(_) => "resolved",
         }
     }
@@ -550,7 +561,9 @@ pub(super) async fn chosen(db: &mut PgConnection, named: Named<'_>, act: Act) ->
             [] => Refusal::UnknownOrder { sink, order_id },
             [row] => match State::parse(&row.state) {
                 Some(State::InFlight) => Refusal::InFlight { sink, order_id },
-                Some(_) if act == Act::Replay && row.possibly_stands => Refusal::PossiblyStands { sink, order_id },
+                Some(_) if matches!(act, Act::Replay | Act::Cancel) && row.possibly_stands => {
+                    Refusal::PossiblyStands { sink, order_id }
+                }
                 Some(state) if act.needs().contains(&state) => continue,
                 _ => Refusal::WrongState { sink, order_id, state: row.state.clone(), act },
             },

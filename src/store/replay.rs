@@ -6,6 +6,8 @@
 //!
 //! A sink of `versions = "every"` is brought the newest version again, and only that; a walk that is not at its end goes
 //! on where it stands.
+//!
+//! A cancellation that a person asks for is the same with a mark in the receipt, which the sink's plan then finds.
 
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
@@ -16,7 +18,11 @@ use super::{
         Act, Chosen, Moved, Named, Operated, OperationError, Operator, Refusal, begin, chosen, columns, commit,
     },
 };
-use crate::domain::ids::{SinkName, SourceName};
+use crate::domain::{
+    delivery::CANCEL_ASKED,
+    ids::{SinkName, SourceName},
+    order::Status,
+};
 
 /// Which deliveries are planned again; none: any.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,14 +50,85 @@ pub async fn try_named(pool: &PgPool, named: Named<'_>, by: Operator<'_>, offset
 }
 
 async fn move_named(db: &mut PgConnection, named: Named<'_>, by: Operator<'_>, offset_ms: i64) -> Operated<Vec<Moved>> {
-    let locked = chosen(db, named, Act::Replay).await?;
+    let held = named_with_content(db, named, Act::Replay).await?;
+    Ok(make_pending(db, named.sink, &held, Again::REPLAY, by, offset_ms).await?)
+}
+
+/// The named ones, locked, if this can be done with all of them.
+async fn named_with_content(db: &mut PgConnection, named: Named<'_>, act: Act) -> Operated<Vec<Chosen>> {
+    let locked = chosen(db, named, act).await?;
     let held = hold_content(db, &locked).await?;
     let removed = locked.iter().filter(|one| !held.contains(one));
     let refusals: Vec<_> = removed.map(|one| Refusal::ContentRemoved { order_id: one.order_id.clone() }).collect();
+    if refusals.is_empty() { Ok(held) } else { Err(OperationError::Refused(refusals)) }
+}
+
+/// Has the named ones cancelled at a destination that holds orders it was not sent, all or none: it is planned with
+/// [`CANCEL_ASKED`] in the receipt. Only for a sink of this kind, and orders whose newest version is rejected or placed.
+pub async fn cancel(
+    pool: &PgPool,
+    kind: &str,
+    named: Named<'_>,
+    by: Operator<'_>,
+    offset_ms: i64,
+) -> Operated<Vec<Moved>> {
+    let mut tx = begin(pool).await?;
+    let moved = ask_to_cancel(&mut tx, kind, named, by, offset_ms).await?;
+    commit(tx).await?;
+    Ok(moved)
+}
+
+/// What [`cancel`] would do, or why not; nothing is changed.
+pub async fn try_cancel(
+    pool: &PgPool,
+    kind: &str,
+    named: Named<'_>,
+    by: Operator<'_>,
+    offset_ms: i64,
+) -> Operated<Vec<Moved>> {
+    let mut tx = begin(pool).await?;
+    let moved = ask_to_cancel(&mut tx, kind, named, by, offset_ms).await?;
+    tx.rollback().await.map_err(StoreError::of("replay.try_cancel"))?;
+    Ok(moved)
+}
+
+async fn ask_to_cancel(
+    db: &mut PgConnection,
+    kind: &str,
+    named: Named<'_>,
+    by: Operator<'_>,
+    offset_ms: i64,
+) -> Operated<Vec<Moved>> {
+    let held = named_with_content(db, named, Act::Cancel).await?;
+    let (sources, order_ids) = columns(&held);
+    let rows = sqlx::query!(
+        r#"-- replay.to_cancel
+        SELECT k.kind, o.order_id, o.status
+        FROM sinks k
+        CROSS JOIN unnest($2::text[], $3::text[]) AS c (source, order_id)
+        JOIN orders o ON o.source = c.source AND o.order_id = c.order_id
+        WHERE k.name = $1
+        ORDER BY o.source, o.order_id
+        "#,
+        named.sink.as_str(),
+        &sources[..] as _,
+        &order_ids[..] as _,
+    )
+    .fetch_all(&mut *db)
+    .await
+    .map_err(StoreError::of("replay.to_cancel"))?;
+    if let Some(other) = rows.iter().find(|row| row.kind != kind) {
+        return Err(Refusal::HoldsNoOthers { sink: named.sink.clone(), kind: other.kind.clone() }.into());
+    }
+    let is_declined = |status: &str| matches!(Status::from_text(status), Status::Placed | Status::Rejected);
+    let wanted = rows.into_iter().filter(|row| !is_declined(&row.status));
+    let refusals: Vec<_> =
+        wanted.map(|row| Refusal::NotDeclined { order_id: row.order_id, status: row.status }).collect();
     if !refusals.is_empty() {
         return Err(OperationError::Refused(refusals));
     }
-    Ok(make_pending(db, named.sink, &held, None, by, offset_ms).await?)
+    let again = Again { act: Act::Cancel, priority: None, mark: Some(CANCEL_ASKED) };
+    Ok(make_pending(db, named.sink, &held, again, by, offset_ms).await?)
 }
 
 /// What one step of a long replay did.
@@ -73,10 +150,11 @@ pub async fn batch(
 ) -> Result<Replayed> {
     const BACKFILL: i16 = 2;
 
+    let again = Again { priority: Some(BACKFILL), ..Again::REPLAY };
     let mut tx = begin(pool).await?;
     let locked = lock_next(&mut tx, sink, which, batch).await?;
     let held = hold_content(&mut tx, &locked).await?;
-    let moved = make_pending(&mut tx, sink, &held, Some(BACKFILL), by, offset_ms).await?;
+    let moved = make_pending(&mut tx, sink, &held, again, by, offset_ms).await?;
     commit(tx).await?;
     let last = locked.into_iter().next_back().map(|one| (one.source, one.order_id));
     Ok(Replayed { replayed: moved.len() as u64, last })
@@ -148,11 +226,25 @@ async fn hold_content(db: &mut PgConnection, locked: &[Chosen]) -> Result<Vec<Ch
     .map_err(StoreError::of("replay.hold_content"))
 }
 
+/// How deliveries are planned again.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    act: Act,
+    /// None: theirs.
+    priority: Option<i16>,
+    /// A key that becomes true in the receipt.
+    mark: Option<&'static str>,
+}
+
+impl Again {
+    const REPLAY: Self = Self { act: Act::Replay, priority: None, mark: None };
+}
+
 async fn make_pending(
     db: &mut PgConnection,
     sink: &SinkName,
     held: &[Chosen],
-    priority: Option<i16>,
+    again: Again,
     by: Operator<'_>,
     offset_ms: i64,
 ) -> Result<Vec<Moved>> {
@@ -183,13 +275,15 @@ async fn make_pending(
                 reason = NULL,
                 hint = NULL,
                 curable = true,
+                receipt = CASE WHEN $9::text IS NULL THEN d.receipt
+                               ELSE coalesce(d.receipt, '{}') || jsonb_build_object($9, true) END,
                 updated_at = now() + $4 * interval '1 millisecond'
             FROM before b
             WHERE d.sink = $1 AND d.source = b.source AND d.order_id = b.order_id
             RETURNING d.source, d.order_id, d.state, d.reason
         ), noted AS (
             INSERT INTO operator_actions (at, who, action, sink, source, order_id, why, detail)
-            SELECT now() + $4 * interval '1 millisecond', $5, 'replay', $1, b.source, b.order_id, $6,
+            SELECT now() + $4 * interval '1 millisecond', $5, $8, $1, b.source, b.order_id, $6,
                    jsonb_strip_nulls(jsonb_build_object('was', b.state, 'reason', b.reason, 'version', b.newest))
             FROM before b
             ORDER BY b.source, b.order_id
@@ -211,7 +305,9 @@ async fn make_pending(
         offset_ms as f64,
         by.who,
         by.why,
-        priority,
+        again.priority,
+        again.act.as_str(),
+        again.mark,
     )
     .fetch_all(db)
     .await

@@ -124,6 +124,8 @@ async fn every_command_explains_itself() {
         "spoton",
         "spoton propose",
         "spoton items",
+        "godatafeed",
+        "godatafeed cancel",
         "config",
         "config show",
         "config schema",
@@ -382,13 +384,13 @@ async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
     let [stream, receiver, spoton, godatafeed] =
         [unused_port(), unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
     let simulate = ["simulate", "--orders", "20", "--pace", "0s", "--stream", &stream, "--receiver", &receiver];
-    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed];
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml");
+    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--config", file];
     let mut simulators = scoffable_sync(simulate.into_iter().chain(others)).start();
     simulators.says("Ctrl-C").await;
     let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
     assert!(line.contains(&format!("http://{spoton}/oauth2/v1/token")), "{line}");
     let database = fresh_database().await;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml");
 
     let daemon = scoffable_sync(["run", "--config", file])
         .with("database.url", database.url.expose_secret())
@@ -412,4 +414,29 @@ async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
         process.signal(Signal::TERM);
         process.finished().await.expect_code(0);
     }
+}
+
+#[tokio::test]
+async fn simulators_behave_as_their_file_says_and_a_mistake_in_it_is_named() {
+    let [stream, receiver, spoton, godatafeed] =
+        [unused_port(), unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
+    let wrong = ConfigFile::holding("[simulator.spoton]\nlags = \"1s\"\n");
+    let file = ConfigFile::holding("[simulator.godatafeed]\napi = \"v2\"\nlists = [\"server_error\"]\n");
+
+    let refused = wrong.command(&["simulate"]).finish().await.expect_code(2);
+    assert!(refused.stderr.contains("simulator.spoton.lags") && refused.stderr.contains("`lag`"), "{}", refused.stderr);
+    let addresses = ["--stream", &stream, "--receiver", &receiver, "--spoton", &spoton, "--godatafeed", &godatafeed];
+    let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses].concat()).start();
+    simulators.says("Ctrl-C").await;
+
+    let client = scoffable_sync::http::client_builder().no_proxy().build().unwrap();
+    let mut answers = Vec::new();
+    for path in ["v2/orders", "v2/orders", "v1/simulator-gdf-token/orders"] {
+        let request =
+            client.get(format!("http://{godatafeed}/{path}?status=NEW")).bearer_auth(simulate::GODATAFEED_TOKEN);
+        answers.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(answers, [500, 200, 404]);
+    simulators.signal(Signal::TERM);
+    simulators.finished().await.expect_code(0);
 }

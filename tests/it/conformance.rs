@@ -3,10 +3,12 @@
 //! To put a sink under them, write a [`Subject`] for its simulator beside [`webhook`] and [`till`], and name the groups
 //! that fit it below: [`any`] fits every sink; [`safe`] one whose requests may all be repeated, [`once`] one with
 //! requests that must not; of the latter, [`provable`] one whose look-ups can prove that nothing stands, [`unprovable`]
-//! one whose cannot; [`needy`] one that cannot send every order. Of [`any`], `of_walking` is for a sink that may take every
-//! version; of [`provable`], `of_tireless` for one that sends again as often as it takes.
+//! one whose cannot; [`needy`] one that cannot send every order. Of [`any`], `of_making` is for a sink whose requests make
+//! what stands, and make it anew when it was taken back; `of_walking` for one that may take every version. Of [`provable`],
+//! `of_making_provably` is for the former, `of_tireless` for one that sends again as often as it takes.
 
 mod any;
+mod godatafeed;
 mod groups;
 mod needy;
 mod once;
@@ -18,24 +20,32 @@ mod till;
 mod unprovable;
 mod webhook;
 
-use groups::{of_any, of_needy, of_once, of_provable, of_safe, of_tireless, of_unprovable, of_walking};
+use groups::{
+    of_any, of_making, of_making_provably, of_needy, of_once, of_provable, of_safe, of_tireless, of_unprovable,
+    of_walking,
+};
 
 mod a_webhook {
-    use super::{of_any, of_safe, of_walking, webhook::Receiver};
+    use super::{of_any, of_making, of_safe, of_walking, webhook::Receiver};
 
     of_any!(Receiver);
+    of_making!(Receiver);
     of_walking!(Receiver);
     of_safe!(Receiver);
 }
 
 mod a_till {
-    use super::{of_any, of_needy, of_once, of_provable, of_tireless, of_walking, till::Till};
+    use super::{
+        of_any, of_making, of_making_provably, of_needy, of_once, of_provable, of_tireless, of_walking, till::Till,
+    };
 
     of_any!(Till);
+    of_making!(Till);
     of_walking!(Till);
     of_tireless!(Till);
     of_once!(Till);
     of_provable!(Till);
+    of_making_provably!(Till);
     of_needy!(Till);
 }
 
@@ -48,11 +58,13 @@ mod a_till_that_never_proves_absence {
 
 /// It takes no version that is outdated already, and sends an order whose absence is proven once more and no oftener.
 mod a_point_of_sale {
-    use super::{of_any, of_needy, of_once, of_provable, spoton::Pos};
+    use super::{of_any, of_making, of_making_provably, of_needy, of_once, of_provable, spoton::Pos};
 
     of_any!(Pos);
+    of_making!(Pos);
     of_once!(Pos);
     of_provable!(Pos);
+    of_making_provably!(Pos);
     of_needy!(Pos);
 }
 
@@ -61,4 +73,47 @@ mod a_point_of_sale_that_asks_a_person {
 
     of_once!(CautiousPos);
     of_unprovable!(CautiousPos);
+}
+
+/// It holds the orders by itself: what the sink does is told of them, and what was cancelled stays so.
+mod a_feed {
+    use super::{godatafeed::Feed, of_any, of_once, of_provable, of_tireless};
+
+    of_any!(Feed);
+    of_once!(Feed);
+    of_provable!(Feed);
+    of_tireless!(Feed);
+}
+
+mod a_feed_at_which_orders_are_shipped_at_once {
+    use super::{godatafeed::ShippingFeed, groups::tests};
+
+    tests!(any, ShippingFeed:
+        a_new_order_is_brought_by_the_requests_it_takes_and_each_once,
+        a_version_that_changes_nothing_visible_asks_for_nothing,
+        an_outcome_lost_with_its_process_leaves_one_effect_each,
+        a_throttled_request_waits_as_long_as_asked_and_costs_no_attempt,
+        throttling_without_a_wish_backs_off_and_costs_no_attempt,
+        unaccepted_credentials_block_the_sink_until_they_are_accepted_again,
+        a_missing_right_blocks_the_sink_until_it_is_given_again,
+        a_redirect_is_refused_and_nothing_follows_it,
+        a_refused_version_is_cured_by_a_newer_one,
+        every_fault_at_every_request_of_a_correction_ends_right,
+        a_process_stopped_at_any_moment_loses_nothing,
+        two_processes_share_the_work_and_repeat_none,
+        a_dry_run_asks_for_no_effect_and_changes_nothing,
+        nothing_that_is_echoed_is_kept_or_logged,
+        before_another_sink_it_wakes_that_one,
+        a_drain_waits_for_the_answer_and_records_it,
+    );
+}
+
+mod a_feed_with_a_key {
+    use super::{godatafeed::KeyedFeed, groups::tests};
+
+    tests!(any, KeyedFeed:
+        a_new_order_is_brought_by_the_requests_it_takes_and_each_once,
+        unaccepted_credentials_block_the_sink_until_they_are_accepted_again,
+        nothing_that_is_echoed_is_kept_or_logged,
+    );
 }

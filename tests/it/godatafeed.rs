@@ -1,5 +1,6 @@
 //! GoDataFeed's sink behind a webhook that inserts the orders: what it sends, when, and what it does about lost answers.
 
+mod declined;
 mod doubts;
 mod tokens;
 

@@ -84,10 +84,11 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
 }
 
-const CHANGES: [&str; 12] = [
+const CHANGES: [&str; 13] = [
     "deliveries/retry",
     "deliveries/discard",
     "deliveries/adopt",
+    "deliveries/cancel",
     "sinks/hook/pause",
     "sinks/hook/resume",
     "sources/main/pause",
@@ -495,4 +496,21 @@ async fn a_list_that_is_not_understood_is_refused() {
     }
     assert_eq!(api.get("deliveries?sink=nowhere").await.0, 404);
     assert_eq!(api.get("quarantine?source=nowhere").await.0, 404);
+}
+
+#[tokio::test]
+async fn what_was_declined_is_cancelled_only_where_orders_are_held_that_were_not_sent() {
+    let mut app = TestApp::start().await;
+    let api = Api::start(&app).await;
+    app.arrives(&order("A-1", 1, "rejected")).await;
+
+    let cancel = |orders: &[&str]| json!({"sink": "hook", "orders": orders, "yes": true});
+
+    assert_eq!(
+        api.refusal("deliveries/cancel", &cancel(&["A-1"])).await,
+        (StatusCode::CONFLICT.as_u16(), "holds_no_others".to_owned())
+    );
+    assert_eq!(api.refusal("deliveries/cancel", &cancel(&[])).await.0, StatusCode::BAD_REQUEST.as_u16());
+    assert_eq!(standing(&app, "A-1").await, stands("skipped", Some("never_accepted")));
+    assert_eq!(actions(&app).await, 0);
 }

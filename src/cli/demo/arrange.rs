@@ -40,7 +40,7 @@ pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulatio
     let options = SimulateOptions {
         spoton_listen: Some(somewhere),
         godatafeed_listen: Some(somewhere),
-        godatafeed_bucket: Some(FEED),
+        godatafeed: GoDataFeedOptions { bucket: Some(FEED), ..GoDataFeedOptions::default() },
         orders: args.orders,
         seed: args.seed,
         chaos: args.chaos,

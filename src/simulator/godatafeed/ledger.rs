@@ -9,7 +9,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -270,6 +270,8 @@ pub struct Counterpart {
     calls: BTreeMap<Operation, u64>,
     /// A listing showed it, and its answer was not tampered with.
     was_listed: bool,
+    /// Lists go on showing it as new.
+    is_hidden: bool,
 }
 
 impl Counterpart {
@@ -348,6 +350,8 @@ pub struct Ledger {
     takings: Vec<(Duration, usize)>,
     /// By order; wishes for a token by none.
     in_flight: InFlight<Option<usize>, Operation>,
+    /// Which of the next effects lists do not show.
+    hidden: VecDeque<bool>,
     listed_at: Option<Duration>,
     n_listings: u64,
     token_generated_at: Option<Duration>,
@@ -367,6 +371,7 @@ impl Ledger {
             by_id: HashMap::new(),
             takings: Vec::new(),
             in_flight: InFlight::default(),
+            hidden: VecDeque::new(),
             listed_at: None,
             n_listings: 0,
             token_generated_at: None,
@@ -405,6 +410,7 @@ impl Ledger {
             writes: Vec::new(),
             calls: BTreeMap::new(),
             was_listed: false,
+            is_hidden: false,
         });
         self.by_id.insert(id.clone(), at);
         self.takings.extend(taken_at.map(|taken_at| (taken_at, at)));
@@ -444,8 +450,16 @@ impl Ledger {
     /// The orders a listing of `NEW` shows now, of whichever marketplace.
     pub(super) fn new_orders(&self) -> Vec<usize> {
         (0..self.orders.len())
-            .filter(|at| self.has_appeared(*at) && self.orders[*at].state() == OrderState::New)
+            .filter(|at| {
+                let order = &self.orders[*at];
+                self.has_appeared(*at) && (order.state() == OrderState::New || order.is_hidden)
+            })
             .collect()
+    }
+
+    /// See [`GoDataFeedSim::hide_next`](super::GoDataFeedSim::hide_next).
+    pub(super) fn hide_next(&mut self, script: impl IntoIterator<Item = bool>) {
+        self.hidden.extend(script);
     }
 
     /// A listing was asked for at this time; the further pages of one are none of their own.
@@ -496,6 +510,7 @@ impl Ledger {
         };
         if result == Ok(Done::Applied) {
             self.apply(at, &content);
+            self.orders[at].is_hidden = self.hidden.pop_front().unwrap_or(false);
         }
         self.orders[at].writes.push(Write { at: self.now, content, result });
         result

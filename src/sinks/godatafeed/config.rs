@@ -56,8 +56,8 @@ pub struct GodatafeedSettings {
     pub carriers: Carriers,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub match_prefix: Option<String>,
+    #[serde(flatten)]
+    pub matching: Option<Matching>,
     pub destination_number: DestinationNumber,
     pub tracking: Tracking,
     #[serde(serialize_with = "duration::serialize")]
@@ -86,6 +86,28 @@ pub enum AuthSettings {
         token_lifespan_days: Option<u32>,
         auth_request_template: Template,
     },
+}
+
+/// How the marketplace writes a Scoffable order's number, where it is not the order's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Matching {
+    #[serde(rename = "match_prefix")]
+    Prefix(String),
+    /// Has [`ORDER_ID`] exactly once.
+    #[serde(rename = "match_template")]
+    Template(String),
+}
+
+/// Stands for the Scoffable order id.
+pub const ORDER_ID: &str = "{id}";
+
+impl Matching {
+    pub fn of(&self, order_id: &str) -> String {
+        match self {
+            Self::Prefix(prefix) => format!("{prefix}{order_id}"),
+            Self::Template(template) => template.replacen(ORDER_ID, order_id, 1),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -15,8 +15,8 @@ use crate::{
 
 /// The marketplace's number of an order.
 pub fn marketplace_number(order_id: &str, settings: &GodatafeedSettings) -> String {
-    let prefix = settings.match_prefix.as_deref().unwrap_or_default();
-    format!("{prefix}{}", order_id.trim()).trim().to_owned()
+    let order_id = order_id.trim();
+    settings.matching.as_ref().map_or_else(|| order_id.to_owned(), |matching| matching.of(order_id).trim().to_owned())
 }
 
 /// The number under which the other sink's system holds the order. Never the Scoffable id: it would tell the marketplace

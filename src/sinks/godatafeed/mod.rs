@@ -40,6 +40,8 @@ use crate::{
     },
 };
 
+pub const KIND: &str = "godatafeed";
+
 /// Calls in any 60 seconds. GoDataFeed's bucket holds 50 and loses 2 a second, so that 40 at once fit at any time.
 /// Source: GoDataFeed API v1 Reference, introduction.
 pub const CALLS_PER_MINUTE: u32 = 40;
@@ -73,7 +75,7 @@ impl Godatafeed {
 
 impl Sink for Godatafeed {
     fn kind(&self) -> &'static str {
-        "godatafeed"
+        KIND
     }
 
     fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
@@ -146,4 +148,32 @@ fn found(doubt: &Doubt<'_>, listing: &Arc<Listing>) -> Finding {
         return Finding::Failed(unknown.into());
     }
     Finding::Stands(Receipt { external_id: Some(held.gdf_id), ..Receipt::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::simulator::limits::{LeakyBucket, Limit, SlidingWindow};
+
+    proptest! {
+        /// The limit only counts, so calls may come in bursts, also at the edge of two minutes.
+        #[test]
+        fn no_calls_within_the_limit_overflow_the_bucket(pauses in prop::collection::vec(0_u64..4_000, 300)) {
+            let mut allowed = SlidingWindow::new(Limit::per_minute(CALLS_PER_MINUTE));
+            let mut bucket = LeakyBucket::new(50, NonZeroU32::new(2).unwrap());
+            let mut now = Duration::ZERO;
+            // Every other call follows the one before at once.
+            for pause in pauses.into_iter().flat_map(|pause| [pause, 0, 0]) {
+                now += Duration::from_millis(pause);
+                now += allowed.wait(now);
+                allowed.take(now);
+                prop_assert!(bucket.wait(now).is_zero(), "at {now:?}");
+                bucket.take(now);
+            }
+        }
+    }
 }

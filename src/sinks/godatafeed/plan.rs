@@ -7,6 +7,9 @@
 //! | `shipped` | nothing | a person |
 //! | `cancelled` | a person | nothing |
 //!
+//! One that was rejected or never accepted owes nothing, unless `cancel_rejected` or a person ([`CANCEL_ASKED`]) says that it
+//! is to be cancelled there.
+//!
 //! What a later step rests on is noted in the receipt before it is used: which order it is there, under which number it is
 //! acknowledged, when it was shipped. No step completes a version: what is owed after it is planned from its receipt.
 //!
@@ -26,7 +29,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{About, Alert, Plan, Receipt, Repeat, STANDS, SkipReason, State, Step, WaitingFor},
+        delivery::{About, Alert, CANCEL_ASKED, Plan, Receipt, Repeat, STANDS, SkipReason, State, Step, WaitingFor},
         order::Status,
     },
     sinks::{Told, View},
@@ -66,6 +69,9 @@ pub struct Held {
     /// Whether not all that was ordered was supplied when it was shipped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// A person wants it cancelled although it owes nothing. Its name is that of [`CANCEL_ASKED`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_asked: bool,
 }
 
 /// How far an order has come by our own steps.
@@ -113,9 +119,15 @@ pub static TAKEN_ELSEWHERE: Told = Told {
            there; settle it there, then discard this",
 };
 
+/// Whether a person wants it cancelled although it owes nothing.
+fn is_cancel_asked(receipt: Option<&Value>) -> bool {
+    receipt.and_then(|receipt| receipt.get(CANCEL_ASKED)?.as_bool()).unwrap_or(false)
+}
+
 /// Whether an order that is not accepted concerns us all the same.
 pub fn has_a_say(status: &Status, receipt: Option<&Value>, cancel_rejected: bool) -> bool {
-    let is_ours = || !matches!(Held::of(receipt), Ok(None | Some(Held { reached: Reached::New, .. })));
+    let is_taken_over = || !matches!(Held::of(receipt), Ok(None | Some(Held { reached: Reached::New, .. })));
+    let is_ours = || is_taken_over() || is_cancel_asked(receipt);
     match status {
         // An order that is new there is cancelled there, although we have sent nothing.
         Status::Cancelled => true,
@@ -130,13 +142,19 @@ pub fn plan(settings: &GodatafeedSettings, known: &Known, view: &View<'_>) -> Pl
     let Ok(held) = Held::of(view.receipt) else {
         return park("unreadable_receipt", "what was done there is not known: report it", false);
     };
-    if held.is_none() && is_too_old(view) {
+    let is_declined = matches!(view.order.status, Status::Placed | Status::Rejected);
+    let is_cancel_asked = is_cancel_asked(view.receipt);
+    if is_cancel_asked && !is_declined {
+        return forget_the_wish(view);
+    }
+    if held.is_none() && !is_cancel_asked && is_too_old(view) {
         return Plan::skip(SkipReason::Stale);
     }
-    let planning = Planning { settings, known, view };
+    let planning = Planning { settings, known, view, is_cancel_asked };
     let plan = match (&view.order.status, held) {
         (Status::Accepted, held) => planning.bring(held),
         (Status::Cancelled, held) => planning.cancel(held),
+        (Status::Placed | Status::Rejected, held) if is_cancel_asked => planning.cancel(held),
         (Status::Rejected, held) if settings.cancel_rejected && !held.as_ref().is_some_and(is_taken_over) => {
             planning.cancel(held)
         }
@@ -150,6 +168,15 @@ pub fn plan(settings: &GodatafeedSettings, known: &Known, view: &View<'_>) -> Pl
         }
         plan => plan,
     }
+}
+
+/// What a person asked for was meant for the order as it was then.
+fn forget_the_wish(view: &View<'_>) -> Plan {
+    let mut receipt = view.receipt.cloned().unwrap_or_default();
+    if let Some(entries) = receipt.as_object_mut() {
+        entries.remove(CANCEL_ASKED);
+    }
+    Plan::Note(Receipt { receipt: Some(receipt), ..Receipt::default() })
 }
 
 fn is_taken_over(held: &Held) -> bool {
@@ -176,6 +203,8 @@ struct Planning<'a> {
     settings: &'a GodatafeedSettings,
     known: &'a Known,
     view: &'a View<'a>,
+    /// By a person, of an order that owes nothing. They have waited: there is no grace.
+    is_cancel_asked: bool,
 }
 
 impl Planning<'_> {
@@ -231,6 +260,7 @@ impl Planning<'_> {
             Known::Nothing => return Found::Instead(Plan::Unread),
         };
         let Some(held) = held else { return self.match_up(listing, next_in) };
+        let held = Held { cancel_asked: self.is_cancel_asked, ..held };
         if listing.has(&held.gdf_id) {
             return Found::Order(held);
         }
@@ -252,6 +282,7 @@ impl Planning<'_> {
                 changed_number: None,
                 ship_date: None,
                 partial: false,
+                cancel_asked: self.is_cancel_asked,
             }),
             _ => Found::Instead(park(
                 "ambiguous_counterpart",
@@ -355,7 +386,8 @@ impl Planning<'_> {
                 true,
             ),
             (_, held) => {
-                let left = self.settings.cancel_grace.checked_sub(self.view.since.received);
+                let grace = if self.is_cancel_asked { Duration::ZERO } else { self.settings.cancel_grace };
+                let left = grace.checked_sub(self.view.since.received);
                 if let Some(left) = left.filter(|left| !left.is_zero()) {
                     return wait(left.max(SHORTEST_WAIT), WaitingFor::Grace);
                 }
@@ -380,20 +412,22 @@ impl Planning<'_> {
             Found::Order(held) if self.view.receipt != Some(&held.receipt()) => held.note(),
             Found::Order(held) => self.send_cancel(held),
             Found::Instead(plan) => plan,
+            Found::Nowhere { next_in } if self.is_cancel_asked => self.wait_for_counterpart(next_in),
             Found::Nowhere { .. } => Plan::skip(SkipReason::CancelledBeforeSent),
         }
     }
 
     fn send_cancel(&self, held: Held) -> Plan {
         let body = wire::cancellation(self.settings);
-        Plan::Send(step(CANCEL, body, Repeat::Once, &Held { reached: Reached::Cancelled, ..held }))
+        Plan::Send(step(CANCEL, body, Repeat::Once, &Held { reached: Reached::Cancelled, cancel_asked: false, ..held }))
     }
 
     /// GoDataFeed holds as much of this version as it ever can.
     fn settled(&self, held: &Held) -> Plan {
         let order = self.view.order;
         let changed = self.destination_number().filter(|number| held.number.as_deref().is_some_and(|n| n != *number));
-        let held = Held { changed_number: changed.map(str::to_owned).or(held.changed_number.clone()), ..held.clone() };
+        let changed_number = changed.map(str::to_owned).or(held.changed_number.clone());
+        let held = Held { changed_number, cancel_asked: false, ..held.clone() };
         let stands = matches!(held.reached, Reached::Acknowledged | Reached::Shipped);
         let notice = match &order.status {
             Status::Placed | Status::Rejected if stands => Some(NO_LONGER_ACCEPTED),

@@ -337,6 +337,16 @@ impl Default for Paths {
     }
 }
 
+impl SpotonSettings {
+    /// Whether anything is looked for in an order as it was received.
+    pub fn points_into_payload(&self) -> bool {
+        self.requested_time_pointer.is_some()
+            || self.customer_pointers != CustomerPointers::default()
+            || self.address_pointers != AddressPointers::default()
+            || self.item_pointers != ItemPointers::default()
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CustomerPointers {
     #[serde(skip_serializing_if = "Option::is_none")]

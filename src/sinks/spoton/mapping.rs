@@ -88,7 +88,11 @@ pub fn map(sale: Sale<'_>, reference: &str, now: DateTime<Utc>) -> Result<Mapped
     let Sale { order, settings, vendor, .. } = sale;
     let total = countable_total(sale)?;
     // Only where something points into it.
-    let payload = serde_json::from_str(sale.payload).unwrap_or(Value::Null);
+    let payload = if settings.points_into_payload() {
+        serde_json::from_str(sale.payload).unwrap_or(Value::Null)
+    } else {
+        Value::Null
+    };
 
     let (lines, extras) = lines_and_extras(sale, &payload)?;
     if lines.is_empty() {

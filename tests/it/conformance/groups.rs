@@ -27,18 +27,26 @@ macro_rules! of_any {
             a_refused_version_is_cured_by_a_newer_one,
             every_fault_at_every_request_of_a_correction_ends_right,
             every_fault_at_every_request_of_a_cancellation_ends_right,
-            every_fault_at_every_request_of_an_order_accepted_again_ends_right,
             a_process_stopped_at_any_moment_loses_nothing,
-            a_restart_between_any_two_steps_repeats_none,
             two_processes_share_the_work_and_repeat_none,
-            an_order_cancelled_before_it_was_sent_is_never_sent,
-            a_dry_run_asks_for_nothing_and_changes_nothing,
+            a_dry_run_asks_for_no_effect_and_changes_nothing,
             nothing_that_is_echoed_is_kept_or_logged,
             behind_another_sink_it_waits_and_is_woken,
-            before_another_sink_it_wakes_that_one,
-            before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
             a_version_that_arrives_while_a_request_is_under_way_follows_it,
             a_drain_waits_for_the_answer_and_records_it,
+        );
+    };
+}
+
+macro_rules! of_making {
+    ($subject:ty) => {
+        crate::conformance::groups::tests!(any, $subject:
+            an_order_cancelled_before_it_was_sent_is_never_sent,
+            every_fault_at_every_request_of_an_order_accepted_again_ends_right,
+            a_restart_between_any_two_steps_repeats_none,
+            before_another_sink_it_wakes_that_one,
+            before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
+            a_dry_run_asks_for_nothing_at_all,
         );
     };
 }
@@ -78,9 +86,16 @@ macro_rules! of_provable {
     ($subject:ty) => {
         crate::conformance::groups::tests!(provable, $subject:
             what_is_not_seen_is_sent_again_only_once_it_is_proven_absent,
-            a_cancellation_during_a_doubt_is_not_owed_for_what_is_absent,
             many_doubts_at_once_each_come_to_their_own_end,
             a_late_refusal_does_not_settle_the_step_that_was_sent_again_since,
+        );
+    };
+}
+
+macro_rules! of_making_provably {
+    ($subject:ty) => {
+        crate::conformance::groups::tests!(provable, $subject:
+            a_cancellation_during_a_doubt_is_not_owed_for_what_is_absent,
         );
     };
 }
@@ -115,4 +130,7 @@ macro_rules! of_needy {
     };
 }
 
-pub(crate) use {of_any, of_needy, of_once, of_provable, of_safe, of_tireless, of_unprovable, of_walking, tests};
+pub(crate) use {
+    of_any, of_making, of_making_provably, of_needy, of_once, of_provable, of_safe, of_tireless, of_unprovable,
+    of_walking, tests,
+};

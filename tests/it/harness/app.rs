@@ -48,8 +48,12 @@ pub struct TestApp {
     /// Not cancelled unless a test does it.
     pub drain: CancellationToken,
     placed_now: bool,
+    on_publish: Option<OnPublish>,
     overrides: BTreeMap<String, String>,
 }
+
+/// Is told of each version before the stream shows it: for a system that gets orders by another way, too.
+pub type OnPublish = Box<dyn Fn(&Value) + Send + Sync>;
 
 /// What a test wants otherwise than usual.
 #[derive(Default)]
@@ -63,10 +67,23 @@ pub struct Setup {
     pub world: Option<World>,
     pub database: Option<TestDatabase>,
     placed_now: bool,
+    on_publish: Option<OnPublish>,
     clock: Clock,
 }
 
 impl Setup {
+    /// See [`OnPublish`].
+    pub fn on_publish(mut self, told: impl Fn(&Value) + Send + Sync + 'static) -> Self {
+        self.on_publish = Some(Box::new(told));
+        self
+    }
+
+    /// Sets a key that nobody has set so far.
+    pub fn or_with(mut self, key: &str, value: &str) -> Self {
+        self.overrides.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+        self
+    }
+
     /// Orders are placed the moment they are published: for a sink that takes no old ones.
     pub fn placed_now(mut self) -> Self {
         self.placed_now = true;
@@ -186,6 +203,7 @@ impl Setup {
             dispatchers: app.dispatchers,
             drain: CancellationToken::new(),
             placed_now: self.placed_now,
+            on_publish: self.on_publish,
             overrides,
         }
     }
@@ -248,6 +266,9 @@ impl TestApp {
         let mut order = order.clone();
         if self.placed_now {
             order["placedAt"] = json!(self.clock.wall());
+        }
+        if let Some(told) = &self.on_publish {
+            told(&order);
         }
         self.scoffable.publish(order.to_string());
     }
@@ -325,10 +346,16 @@ impl TestApp {
 
     /// Sends until nothing is open any more, moving time to whatever is scheduled next.
     pub async fn run_to_rest(&mut self) {
+        self.run_until_only("").await;
+    }
+
+    /// The same, but for deliveries that wait for this.
+    pub async fn run_until_only(&mut self, waiting_for: &str) {
+        let sql = "SELECT count(*) FROM deliveries WHERE open AND waiting_for IS DISTINCT FROM $1";
         for _ in 0..500 {
             self.dispatch().await;
-            let open: i64 = self.number("SELECT count(*) FROM deliveries WHERE open").await;
-            if open == 0 {
+            let open = sqlx::query_scalar::<_, i64>(sql).bind(waiting_for).fetch_one(&self.pool).await;
+            if open.expect("the test's SQL works") == 0 {
                 return;
             }
             self.advance(Duration::from_mins(1));

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Api, AuthMode, AuthSettings, Carriers, DestinationNumber, Fields, GodatafeedSettings, Literals, Paging, Pointers,
-    Templates, Tracking,
+    Api, AuthMode, AuthSettings, Carriers, DestinationNumber, Fields, GodatafeedSettings, Literals, Matching, ORDER_ID,
+    Paging, Pointers, Templates, Tracking,
 };
 use crate::{
     config::{
@@ -74,6 +74,8 @@ pub struct RawGodatafeed {
     channel_name: Field<String>,
     /// What stands before the Scoffable order number in the marketplace's.
     match_prefix: Field<String>,
+    /// The marketplace's order number, with `{id}` for the Scoffable order's.
+    match_template: Field<String>,
     /// Which number of the other sink's order is acknowledged: its `"id"` or its `"display_id"`.
     destination_number: Field<DestinationNumber>,
     /// The tracking number of a shipment: `"omit"` it, or send the `"order_id"`.
@@ -235,12 +237,12 @@ impl RawGodatafeed {
                 None
             }
         };
+        let matching = validate_matching(self.match_prefix, self.match_template, section);
         let duration = |section: &mut Section<'_>, key, field, default| {
             section.duration(key, field, Duration::ZERO).unwrap_or(default)
         };
         Some(GodatafeedSettings {
             channel_name: section.take("channel_name", self.channel_name),
-            match_prefix: section.take("match_prefix", self.match_prefix),
             destination_number: section
                 .take("destination_number", self.destination_number)
                 .unwrap_or(DestinationNumber::Id),
@@ -253,6 +255,7 @@ impl RawGodatafeed {
             templates_confirmed,
             allow_insecure,
             api,
+            matching: matching.ok()?,
             paging: paging.ok()?,
             base_url: base_url?,
             auth: auth?,
@@ -283,6 +286,31 @@ fn check_common(common: &SinkCommon, section: &mut Section<'_>) {
             "\"every\" would acknowledge and cancel by versions that are outdated",
             "use \"latest\", or leave the key out",
         );
+    }
+}
+
+/// An error where one of the two is wrong.
+fn validate_matching(
+    prefix: Field<String>,
+    template: Field<String>,
+    section: &mut Section<'_>,
+) -> Result<Option<Matching>, ()> {
+    let n_stated = usize::from(!prefix.is_absent()) + usize::from(!template.is_absent());
+    match (section.take("match_prefix", prefix), section.take("match_template", template)) {
+        (Some(_), Some(_)) => {
+            section.problem("match_template", "stands beside `match_prefix`", "remove one of the two");
+            Err(())
+        }
+        (None, Some(template)) if template.matches(ORDER_ID).count() != 1 => {
+            let problem = format!("{template:?} does not say where the order id stands");
+            let suggestion = "write {id} once in its place, as \"SC-{id}-UK\"";
+            section.problem("match_template", problem, suggestion);
+            Err(())
+        }
+        (prefix, template) => {
+            let matching = prefix.map(Matching::Prefix).or(template.map(Matching::Template));
+            if n_stated == usize::from(matching.is_some()) { Ok(matching) } else { Err(()) }
+        }
     }
 }
 

@@ -107,6 +107,7 @@ fn held(reached: Reached) -> Held {
         changed_number: None,
         ship_date: None,
         partial: false,
+        cancel_asked: false,
     }
 }
 
@@ -519,12 +520,50 @@ fn until_a_person_confirms_the_templates_every_step_is_shown_and_withheld() {
 }
 
 #[test]
+fn what_was_declined_is_cancelled_once_a_person_asks_and_at_once() {
+    for status in [Status::Placed, Status::Rejected] {
+        let asked = |reached| {
+            let mut case = Case::of(status.clone(), Some(reached));
+            case.since.received = Duration::ZERO;
+            Case { held: Some(Held { cancel_asked: true, ..held(reached) }), ..case }
+        };
+        let receipt = asked(Reached::New).held.map(|held| held.receipt());
+        assert!(has_a_say(&status, receipt.as_ref(), false));
+        assert!(has_a_say(&status, Some(&serde_json::json!({ CANCEL_ASKED: true })), false));
+        assert!(!has_a_say(&status, Some(&held(Reached::New).receipt()), false));
+
+        for reached in [Reached::New, Reached::Acknowledged] {
+            let step = asked(reached).step();
+            assert_eq!(step.name, CANCEL, "{reached:?}");
+            assert_eq!(step.receipt.unwrap().get(CANCEL_ASKED), None, "it is done then");
+        }
+        assert_eq!(asked(Reached::Shipped).parked(), "cancel_after_ship");
+        assert_eq!(asked(Reached::Cancelled).notice(), None);
+        assert_eq!(Case { listed: Vec::new(), ..asked(Reached::New) }.parked(), "taken_elsewhere");
+    }
+}
+
+#[test]
+fn what_a_person_wanted_cancelled_is_forgotten_once_it_is_accepted() {
+    let asked = Case { held: Some(Held { cancel_asked: true, ..held(Reached::New) }), ..case() };
+
+    assert_eq!(asked.plan(), Plan::Note(Receipt { receipt: Some(held(Reached::New).receipt()), ..Receipt::default() }));
+    assert_eq!(asked.step().name, ACKNOWLEDGE);
+}
+
+#[test]
 fn numbers_are_compared_whole_with_what_the_marketplace_puts_before_them() {
     let decorated = |prefix: &str| {
         let one = Listed { number: format!("SC-{ID}"), ..listed("G-1") };
         Case { listed: vec![one], ..Case::with(&[("match_prefix", prefix)]) }
     };
 
+    let templated = |template: &str| {
+        let one = Listed { number: format!("SC-{ID}-UK"), ..listed("G-1") };
+        Case { listed: vec![one], ..Case::with(&[("match_template", template)]) }
+    };
+    assert_eq!(templated("SC-{id}-UK").step().name, ACKNOWLEDGE);
+    assert_eq!(templated("SC-{id}").waits().0, WaitingFor::Counterpart);
     assert_eq!(decorated("SC-").step().name, ACKNOWLEDGE);
     assert_eq!(decorated("S").waits().0, WaitingFor::Counterpart);
     let other_channel = Listed { is_of_channel: false, ..listed("G-1") };
