@@ -6,6 +6,7 @@ use sqlx::PgPool;
 
 use super::{FINE, NOT_WELL, config::Form, status::shown};
 use crate::{
+    delivery::decide::WAITS,
     domain::{ids::SourceName, money::Money},
     ops::{
         server::OrderAnswer,
@@ -86,6 +87,10 @@ fn write_event(event: &Event, out: &mut impl Write) -> io::Result<()> {
             Ok(())
         }
         What::Quarantined(refusal) => writeln!(out, "{}", refused(refusal)),
+        What::Decision(attempt) if attempt.outcome == WAITS => {
+            let what = attempt.reason.as_deref().unwrap_or("something");
+            writeln!(out, "version {} waits for {what}", attempt.version)
+        }
         What::Decision(attempt) => writeln!(out, "version {} decided: {}", attempt.version, outcome(attempt)),
         What::Attempt(attempt) => {
             let step = attempt.step.as_deref().unwrap_or_default();
@@ -162,6 +167,7 @@ fn outcome(attempt: &StoredAttempt) -> String {
     let parts = [
         Some(attempt.outcome.clone()),
         attempt.reason.clone(),
+        attempt.external_id.as_ref().map(|id| format!("there {id}")),
         attempt.http_status.map(|status| format!("status {status}")),
         attempt.step.is_some().then(|| format!("{took} ms")),
     ];

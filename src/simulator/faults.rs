@@ -39,6 +39,7 @@ pub struct Fault {
     after: Duration,
     gate: Option<CancellationToken>,
     reply: Reply,
+    breaks_off: bool,
 }
 
 /// Whether the request does what it asks for.
@@ -59,8 +60,6 @@ pub enum Reply {
     Instead(Answer),
     /// No answer: the connection is reset.
     Cut,
-    /// The right answer, whose body ends in the middle with the connection.
-    Truncated,
     /// The right status with a body that is not JSON.
     NotJson,
     /// The right page, but its cursor points back to its own beginning: it comes a second time.
@@ -92,6 +91,7 @@ pub fn plainly() -> Fault {
         after: Duration::ZERO,
         gate: None,
         reply: Reply::Genuine,
+        breaks_off: false,
     }
 }
 
@@ -127,7 +127,7 @@ pub fn cut_after() -> Fault {
 
 /// The effect happens, the answer ends in the middle of its body.
 pub fn truncated() -> Fault {
-    Fault { name: "truncated", reply: Reply::Truncated, ..plainly() }
+    Fault { name: "truncated", ..plainly() }.broken_off()
 }
 
 /// The effect happens, the answer has the right status and is no JSON.
@@ -188,6 +188,13 @@ impl Fault {
         self
     }
 
+    /// The answer, whichever it is, ends in the middle of its body with the connection.
+    #[must_use]
+    pub fn broken_off(mut self) -> Self {
+        self.breaks_off = true;
+        self
+    }
+
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -198,6 +205,11 @@ impl Fault {
 
     pub fn reply(&self) -> &Reply {
         &self.reply
+    }
+
+    /// The client gets the right answer, all of it.
+    pub fn is_answered_rightly(&self) -> bool {
+        matches!(self.reply, Reply::Genuine) && !self.breaks_off
     }
 
     /// The connection goes before the request was read.
@@ -218,41 +230,38 @@ impl Fault {
 
     /// Turns the genuine answer into what the client is to see.
     pub fn disguise(&self, status: StatusCode, genuine: Bytes, cut: &Cut) -> Response<Body> {
-        match &self.reply {
-            Reply::Genuine | Reply::RepeatedPage | Reply::ReversedPage => json_response(status, genuine),
-            Reply::Instead(answer) => answer.response(),
-            Reply::NotJson => {
-                let mut response = Response::new(Body::from("<html><body>Bad gateway</body></html>"));
-                *response.status_mut() = status;
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-                response
-            }
+        let (mut response, body) = match &self.reply {
+            Reply::Genuine | Reply::RepeatedPage | Reply::ReversedPage => (head(status, JSON), genuine),
+            Reply::Instead(answer) => (answer.head(), answer.body.clone()),
+            Reply::NotJson => (head(status, "text/html"), Bytes::from_static(b"<html><body>Bad gateway</body></html>")),
             Reply::Cut => {
                 cut.now();
-                json_response(status, Bytes::new())
+                (head(status, JSON), Bytes::new())
             }
-            Reply::Truncated => {
-                let length = genuine.len();
-                let half = genuine.slice(..length / 2);
-                // Head and first half leave while the stream pauses; an error right away would take them along.
-                let first = futures::stream::iter([Ok(half)]);
-                let then = futures::stream::once(async {
-                    tokio::task::yield_now().await;
-                    Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
-                });
-                let parts = first.chain(then);
-                let mut response = json_response(status, Bytes::new());
-                *response.body_mut() = Body::from_stream(parts);
-                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-                response
-            }
+        };
+        if self.breaks_off {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            *response.body_mut() = first_half(&body);
+        } else {
+            *response.body_mut() = Body::from(body);
         }
+        response
     }
 }
 
+/// Head and first half leave while the stream pauses; an error right away would take them along.
+fn first_half(body: &Bytes) -> Body {
+    let first = futures::stream::iter([Ok(body.slice(..body.len() / 2))]);
+    let then = futures::stream::once(async {
+        tokio::task::yield_now().await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    });
+    Body::from_stream(first.chain(then))
+}
+
 impl Answer {
-    fn response(&self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body.clone()));
+    fn head(&self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in &self.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
@@ -263,11 +272,20 @@ impl Answer {
     }
 }
 
+const JSON: &str = "application/json";
+
+/// An answer still without its body.
+fn head(status: StatusCode, media_type: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
 /// An answer with a JSON body.
 pub fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = head(status, JSON);
+    *response.body_mut() = Body::from(body);
     response
 }
 

@@ -531,13 +531,13 @@ async fn handle(
     };
     shared.journal.touch();
     fault.wait_after().await;
-    if matches!(fault.reply(), Reply::Genuine) {
+    if fault.is_answered_rightly() {
         shared.shows(&genuine, at);
     }
     // The order is free again before the client can have seen the answer.
     drop(running);
     let mut response = fault.disguise(genuine.status, genuine.body, &cut);
-    if genuine.is_text && matches!(fault.reply(), Reply::Genuine) {
+    if genuine.is_text && fault.is_answered_rightly() {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     }
     if !matches!(fault.reply(), Reply::Cut) {

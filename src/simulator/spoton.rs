@@ -345,6 +345,17 @@ impl SpotonSim {
         self.shared.set().targeted.entry(operation).or_default().extend(faults);
     }
 
+    /// How many of those faults nobody has met yet.
+    pub fn scripted_left(&self, operation: Operation) -> usize {
+        self.shared.set().targeted.get(&operation).map_or(0, VecDeque::len)
+    }
+
+    /// Drops what is left of the scripts for requests; the token endpoint has its own.
+    pub fn clear_scripts(&self) {
+        self.shared.set().targeted.clear();
+        self.shared.faults.clear_script();
+    }
+
     /// The next submits that are stored are answered like this, one each.
     pub fn twist_next(&self, twists: impl IntoIterator<Item = Twist>) {
         self.shared.set().twists.extend(twists);

@@ -144,7 +144,7 @@ pub(super) async fn handle(
     // The order is free again before the client can have seen the answer.
     drop(running);
     let mut response = fault.disguise(status, body, &cut);
-    if let (Some(told), Reply::Genuine) = (told, fault.reply()) {
+    if let Some(told) = told.filter(|_| fault.is_answered_rightly()) {
         told.write(response.headers_mut(), shared.set().manner.rate_headers);
     }
     if !matches!(fault.reply(), Reply::Cut) {
