@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     breaker::Signal,
     budget::HOLD,
-    decide::{Decision, Policy, Sending, Tried, WAITS, decide, still_in_doubt},
+    decide::{Decision, Policy, Sending, Tried, UNCHANGED, WAITS, decide, still_in_doubt},
     driver::{Driver, Ended, Held, report},
     rules::{self, Reached, sent_after},
 };
@@ -420,7 +420,7 @@ impl Driver {
             Plan::Send(_) | Plan::Unread => unreachable!("it is acted on, not decided"),
             Plan::Settled(receipt) => {
                 known = receipt;
-                (Moved::Applied, Some("unchanged"), None)
+                (Moved::Applied, Some(UNCHANGED), None)
             }
             Plan::Skip { reason, alert } => {
                 known.alert = alert;

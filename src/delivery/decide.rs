@@ -24,6 +24,8 @@ pub struct Policy<'a> {
 pub const ABSENT: &str = "absent";
 /// Label of a plan to wait.
 pub const WAITS: &str = "waits";
+/// Label of a plan that had nothing to send.
+pub const UNCHANGED: &str = "unchanged";
 
 /// What was tried.
 #[derive(Debug, Clone, Copy)]

@@ -116,18 +116,26 @@ async fn the_money_that_is_sent_is_the_money_that_is_stored() {
     }
 }
 
+/// Minor units, also where they are written as `1250.0`; nothing where there is no amount.
+fn amount(money: &Value) -> i64 {
+    let written = money["amount"].to_string();
+    written.strip_suffix(".0").unwrap_or(&written).parse().unwrap_or_default()
+}
+
 /// What the goods of an order come to, from the JSON as the platform wrote it.
 fn goods(payload: &Value) -> i64 {
-    let number = |value: &Value| value.as_i64().unwrap_or_default();
+    let is_product = |item: &&Value| match item["type"].as_str() {
+        Some(kind) => kind == "product",
+        None => amount(&item["price"]) >= 0,
+    };
     let of_item = |item: &Value| {
         let categories = item["optionCategories"].as_array().into_iter().flatten();
         let options = categories.flat_map(|category| category["selectedOptions"].as_array().into_iter().flatten());
-        let surcharge: i64 = options.map(|option| number(&option["optionPrice"]["amount"])).sum();
-        let quantity = item.get("quantityFulfilled").unwrap_or(&item["quantity"]);
-        number(quantity) * (number(&item["price"]["amount"]) + surcharge)
+        let surcharge: i64 = options.map(|option| amount(&option["optionPrice"])).sum();
+        let supplied = item["quantityFulfilled"].as_i64().or(item["quantity"].as_i64()).expect("a quantity");
+        supplied * (amount(&item["price"]) + surcharge)
     };
-    let products = payload["items"].as_array().into_iter().flatten().filter(|item| item["type"] == "product");
-    products.map(of_item).sum()
+    payload["items"].as_array().into_iter().flatten().filter(is_product).map(of_item).sum()
 }
 
 /// A ticket as the restaurant would add it up.
@@ -167,20 +175,20 @@ async fn what_spoton_holds_is_the_order_to_the_penny() {
             .unwrap();
     let excused: BTreeSet<String> = excused.into_iter().collect();
     assert_eq!(sim.compare(&world, &excused), []);
-    let ledger = sim.ledger();
+    let stored = sim.ledger().stored().to_vec();
     let mut checked = 0;
-    for stored in ledger.stored().iter().filter(|stored| stored.is_standing()) {
+    for stored in stored.iter().filter(|stored| stored.is_standing() && !excused.contains(&stored.order)) {
         let newest = world.orders[&stored.order].newest().expect("it has a version");
         let payload: Value = serde_json::from_slice(&world.versions[newest.position].payload).unwrap();
         let paid: i64 = stored.content.payments.iter().map(|payment| payment.amount).sum();
-        let total = payload["total"]["amount"].as_i64();
+        let total = amount(&payload["total"]);
         assert_eq!(added_up(stored), (goods(&payload), paid), "{stored:?} of {payload}");
-        assert_eq!((Some(paid), Some(stored.grand_total())), (total, total), "{stored:?}");
+        assert_eq!((paid, stored.grand_total()), (total, total), "{stored:?}");
         checked += 1;
     }
-    drop(ledger);
     assert!(checked > 100, "only {checked} orders");
-    let equal = "SELECT count(*) FROM money_reconciliation WHERE verdict = 'equal' AND posted_minor > 0";
-    assert_eq!(app.number(equal).await, checked, "and so the books say");
-    assert_eq!(app.number("SELECT count(*) FROM money_reconciliation WHERE verdict <> 'equal'").await, 0);
+    let differs = "SELECT count(*) FROM money_reconciliation r JOIN deliveries d USING (sink, source, order_id)
+                   WHERE r.verdict <> 'equal' AND d.notice IS DISTINCT FROM 'diverged'";
+    assert_eq!(app.number(differs).await, 0, "and so the books say");
+    assert!(app.number("SELECT count(*) FROM money_reconciliation WHERE verdict = 'equal'").await >= checked);
 }

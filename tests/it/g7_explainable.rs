@@ -135,24 +135,16 @@ impl Chain {
 
     fn without_clock(&self, line: &str) -> String {
         const WRITTEN: &str = "2026-03-01 12:00:00Z";
-        let mut out = String::new();
-        let mut rest = line;
-        while !rest.is_empty() {
-            let instant =
-                rest.get(..WRITTEN.len()).map(|text| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%SZ"));
-            if let Some(Ok(at)) = instant {
-                out += &format!("{:>8}", self.minute_of(at.and_utc()));
-                rest = &rest[WRITTEN.len()..];
-            } else {
-                let next = rest.chars().next().map_or(1, char::len_utf8);
-                out += &rest[..next];
-                rest = &rest[next..];
+        let mut out = line.to_owned();
+        for at in (0..line.len()).rev() {
+            let written = line.get(at..at + WRITTEN.len()).unwrap_or_default();
+            if let Ok(instant) = NaiveDateTime::parse_from_str(written, "%Y-%m-%d %H:%M:%SZ") {
+                let minute = format!("{:>8}", self.minute_of(instant.and_utc()));
+                out.replace_range(at..at + WRITTEN.len(), &minute);
             }
         }
-        match out.strip_suffix(" ms").and_then(|line| line.rsplit_once(", ")) {
-            Some((line, _)) => line.to_owned(),
-            None => out,
-        }
+        let is_duration = |part: &&str| part.strip_suffix(" ms").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        out.split(", ").filter(|part| !is_duration(part)).collect::<Vec<_>>().join(", ")
     }
 
     /// The same as JSON.
@@ -172,7 +164,11 @@ impl Chain {
                 }
             }
             Value::Array(values) => values.iter_mut().for_each(|value| self.take_clock_from(value)),
-            Value::Object(values) => values.values_mut().for_each(|value| self.take_clock_from(value)),
+            Value::Object(values) => {
+                // It covers the times in the order.
+                values.remove("content_hash");
+                values.values_mut().for_each(|value| self.take_clock_from(value));
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
