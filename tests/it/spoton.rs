@@ -4,13 +4,14 @@ mod seeds;
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::{Command, FromArgMatches as _, Subcommand as _};
 use scoffable_sync::{
     cli::{self, config::Form, spoton::SpotonCommand},
     domain::ids::SinkName,
     simulator::{
         faults::{cut_after, cut_before, status},
-        spoton::{CancelledBy, OPEN_ITEM, Operation, Stored, Twist},
+        spoton::{CancelledBy, OPEN_ITEM, Operation, SpotonOptions, SpotonSim, Stored, Twist},
     },
     store::operations::{self, Named, OperationError, Operator, Refusal},
 };
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     app::{Setup, order, order_of},
-    pos::{AWAY, Case, HOME, LAG, POS, of_vendor},
+    pos::{AWAY, Case, HOME, LAG, POS, at_pos, of_vendor},
 };
 
 fn told(cause: &str, subject: &str, count: i64) -> (String, String, i64) {
@@ -104,6 +105,30 @@ async fn an_answer_with_another_total_is_kept_told_and_shown_by_the_books() {
     assert_eq!((case.state("71").await, case.notice("71").await.as_deref()), (applied(), Some("total_differs")));
     assert_eq!(case.alerts().await, [told("total_differs", "pos/main/71", 1)]);
     assert_eq!(case.app.number("SELECT difference_minor FROM money_reconciliation").await, 5);
+}
+
+#[tokio::test]
+async fn a_wanted_time_that_cannot_be_met_is_told_with_both_times_and_the_order_is_kept() {
+    let setup = Setup::default().without_hook();
+    let options = SpotonOptions {
+        kitchen: Duration::from_hours(2),
+        limits: Vec::new(),
+        clock: setup.clock().clone(),
+        ..SpotonOptions::default()
+    };
+    let sim = SpotonSim::start(options).await.expect("a loopback port is free");
+    let app = at_pos(setup, POS, &sim).with("sinks.pos.requested_time_pointer", "/wantedAt").start().await;
+    let mut case = Case { app, sim };
+    let mut wanted = order("71", 1, "accepted");
+    wanted["wantedAt"] = json!(case.app.clock.wall() + TimeDelta::hours(1));
+
+    case.arrives(&wanted).await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (1, 1)));
+    assert_eq!(case.alerts().await, [told("scheduled_became_asap", "pos/main/71", 1)]);
+    let receipt = case.receipt("71").await;
+    assert!(receipt["scheduled_for"].is_string() && receipt["answered"]["estimated_ready_at"].is_string(), "{receipt}");
+    case.assert_nothing_wrong();
 }
 
 #[tokio::test]

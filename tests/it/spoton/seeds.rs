@@ -30,8 +30,8 @@ use crate::harness::{
     pos::{Case, POS},
 };
 
-/// Seeds where nobody says how many: each trouble meets each merchant.
-const SEEDS: u64 = 2 * TROUBLES;
+/// Seeds where nobody says how many: each trouble meets each merchant twice.
+const SEEDS: u64 = 4 * TROUBLES;
 const TROUBLES: u64 = 2 * 4 * 4;
 /// Restaurants that play seeds side by side.
 const STAGES: usize = 4;

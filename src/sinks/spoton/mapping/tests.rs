@@ -465,6 +465,19 @@ fn options_are_modifiers_each_also_free_ones_and_repeated_ones() {
     assert_eq!(body["line_items"][0]["modifiers"], expected);
 }
 
+/// Assumed: an option's price is per unit. Where it is meant per line instead, the total does not come out.
+#[test]
+fn an_option_that_is_priced_per_line_parks_and_never_goes_out_with_a_wrong_total() {
+    let mut item = product("a", "Naan", 1000, 2, 2);
+    item["optionCategories"] =
+        json!([{"name": "Side", "selectedOptions": [{"name": "Garlic", "optionPrice": gbp(50)}]}]);
+
+    assert!(mapped(&order_of(&[item.clone()], 2100)).is_ok(), "per unit");
+    let lack = lack(&order_of(&[item], 2050));
+    assert_eq!(lack.reason, "totals_do_not_add_up");
+    assert!(lack.hint.contains("2050") && lack.hint.contains("2100"), "{}", lack.hint);
+}
+
 #[test]
 fn a_delivery_has_an_address_and_by_uber_may_be_handed_over_at_the_counter() {
     let pointer = |text| Some(Pointer::of(text));
