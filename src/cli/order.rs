@@ -6,7 +6,8 @@ use sqlx::PgPool;
 
 use super::{FINE, NOT_WELL, config::Form, status::shown};
 use crate::{
-    domain::{ids::SourceName, money::Money},
+    delivery::decide::{UNCHANGED, WAITS},
+    domain::{delivery::WaitingFor, ids::SourceName, money::Money},
     ops::{
         server::OrderAnswer,
         timeline::{Change, Event, Units, What, timeline},
@@ -86,6 +87,10 @@ fn write_event(event: &Event, out: &mut impl Write) -> io::Result<()> {
             Ok(())
         }
         What::Quarantined(refusal) => writeln!(out, "{}", refused(refusal)),
+        What::Decision(attempt) if attempt.outcome == WAITS => {
+            let what = attempt.reason.as_deref().unwrap_or_default();
+            writeln!(out, "version {} waits for {}", attempt.version, awaited(what))
+        }
         What::Decision(attempt) => writeln!(out, "version {} decided: {}", attempt.version, outcome(attempt)),
         What::Attempt(attempt) => {
             let step = attempt.step.as_deref().unwrap_or_default();
@@ -162,10 +167,29 @@ fn outcome(attempt: &StoredAttempt) -> String {
     let parts = [
         Some(attempt.outcome.clone()),
         attempt.reason.clone(),
+        (attempt.outcome == UNCHANGED).then(|| "nothing more to send".to_owned()),
         attempt.http_status.map(|status| format!("status {status}")),
         attempt.step.is_some().then(|| format!("{took} ms")),
+        attempt.external_id.as_ref().map(|id| format!("there {id}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `the sink named by \`after\` (dependency)`.
+fn awaited(code: &str) -> String {
+    let meaning = match WaitingFor::parse(code) {
+        Some(WaitingFor::Retry) => "the next try",
+        Some(WaitingFor::Stability) => "a time without a newer version",
+        Some(WaitingFor::Dependency) => "the sink named by `after`",
+        Some(WaitingFor::Counterpart) => "the destination's own record of the order",
+        Some(WaitingFor::Budget) => "more calls to be allowed",
+        Some(WaitingFor::Breaker) => "the destination to work again",
+        Some(WaitingFor::Shipment) => "the moment from which it counts as shipped",
+        Some(WaitingFor::Grace) => "the time in which the cancellation may be taken back",
+        Some(WaitingFor::Confirmation) => "a person's word that the sink may write",
+        None => return code.to_owned(),
+    };
+    format!("{meaning} ({code})")
 }
 
 fn write_state(delivery: &StoredDelivery, out: &mut impl Write) -> io::Result<()> {
@@ -184,7 +208,8 @@ fn write_state(delivery: &StoredDelivery, out: &mut impl Write) -> io::Result<()
     writeln!(out)?;
     let mut line = |text: String| writeln!(out, "{:40}{text}", "");
     if let Some(at) = delivery.next_attempt_at {
-        let waiting = delivery.waiting_for.as_deref().map(|what| format!(", waiting for {what}")).unwrap_or_default();
+        let waiting = delivery.waiting_for.as_deref();
+        let waiting = waiting.map(|what| format!(", waiting for {}", awaited(what))).unwrap_or_default();
         line(format!("next at {}{waiting}, {} attempts so far", shown(at), delivery.attempts))?;
     }
     if let Some(step) = &delivery.pending_step {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     breaker::Signal,
     budget::HOLD,
-    decide::{Decision, Policy, Sending, Tried, decide, still_in_doubt},
+    decide::{Decision, Policy, Sending, Tried, UNCHANGED, WAITS, decide, still_in_doubt},
     driver::{Driver, Ended, Held, report},
     rules::{self, Reached, sent_after},
 };
@@ -420,19 +420,21 @@ impl Driver {
             Plan::Send(_) | Plan::Unread => unreachable!("it is acted on, not decided"),
             Plan::Settled(receipt) => {
                 known = receipt;
-                (Moved::Applied, Some("unchanged"), None)
+                (Moved::Applied, Some(UNCHANGED), None)
             }
             Plan::Skip { reason, alert } => {
                 known.alert = alert;
                 (Moved::Skipped { reason: reason.as_str() }, Some("skipped"), Some(reason.as_str().to_owned()))
             }
-            Plan::Wait { wait, waiting_for } => (later(wait, Some(waiting_for)), None, None),
+            Plan::Wait { wait, waiting_for } => {
+                (later(wait, Some(waiting_for)), Some(WAITS), Some(waiting_for.as_str().to_owned()))
+            }
             Plan::Withhold { step, wait, waiting_for } => {
                 info!(
                     sink.name = %self.name, order.id = %claimed.key.order.order_id, step = step.name,
                     "step withheld until a person confirms that the sink may write"
                 );
-                (later(wait, Some(waiting_for)), None, None)
+                (later(wait, Some(waiting_for)), Some(WAITS), Some(waiting_for.as_str().to_owned()))
             }
             Plan::Note(receipt) => {
                 known = receipt;
@@ -509,6 +511,11 @@ impl Driver {
             http_status: answer.http_status,
             reason: code.map(str::to_owned),
             response_excerpt: answer.excerpt,
+            external_id: if reached == Reached::Yes {
+                known.external_id.clone().or_else(|| claimed.external_id.clone())
+            } else {
+                None
+            },
             ..attempt
         };
         self.metrics.attempt(
@@ -591,6 +598,7 @@ impl Driver {
             reason: None,
             request_digest: None,
             response_excerpt: None,
+            external_id: None,
             again: false,
         }
     }

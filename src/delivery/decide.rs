@@ -20,6 +20,11 @@ pub struct Policy<'a> {
     pub absence_proven_after: Option<Duration>,
 }
 
+/// Label of a plan to wait.
+pub const WAITS: &str = "waits";
+/// Label of a plan that had nothing to send.
+pub const UNCHANGED: &str = "unchanged";
+
 /// What was tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Tried {
@@ -70,7 +75,7 @@ pub fn decide(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
     let next = if tried.repeat == Repeat::Once && tried.sending == Sending::Again && !tells_nothing {
         Next::InDoubt { look_up_in: None, reason: MAYBE_APPLIED, hint: MAYBE_APPLIED_HINT.to_owned() }
     } else {
-        in_doubt(policy, Duration::ZERO, asked.unwrap_or_default())
+        in_doubt(policy, Duration::ZERO, asked.unwrap_or_default().max(before_another(policy, tried)))
     };
     Decision { next, reached: Reached::Possibly, ..decision }
 }
@@ -216,6 +221,15 @@ fn in_doubt(policy: Policy<'_>, since: Duration, no_earlier: Duration) -> Next {
     };
     let look_up_in = next.map(|at| at.saturating_sub(since).max(no_earlier));
     Next::InDoubt { look_up_in, reason: NO_ANSWER, hint: hint.to_owned() }
+}
+
+/// Each repeat in vain is followed by a longer wait of the schedule; the last one is the longest.
+fn before_another(policy: Policy<'_>, tried: Tried) -> Duration {
+    let repeats = match tried.sending {
+        Sending::First => 0,
+        Sending::Again => tried.number.saturating_sub(1) as usize,
+    };
+    policy.read_back.get(repeats).or(policy.read_back.last()).copied().unwrap_or_default()
 }
 
 fn continue_plan() -> Next {
@@ -461,6 +475,19 @@ mod tests {
         }
         let confirmed = decide_for(Versions::Latest, again, &Outcome::Delivered(Receipt::default()));
         assert_eq!(confirmed.next, Next::Applied);
+    }
+
+    /// Cause: a cancel that was refused while the report did not show it was sent every ten seconds for an hour.
+    #[test]
+    fn each_repeat_in_vain_is_followed_by_a_longer_wait() {
+        let wait_after = |number, sending| {
+            let tried = Tried { number, sending, ..first(Repeat::Within(Duration::from_hours(1))) };
+            looked_up_in(&decide_for(Versions::Latest, tried, &Outcome::Unknown { reason: Reason::Timeout }))
+        };
+
+        assert_eq!(wait_after(4, Sending::First), Some(Duration::from_secs(10)), "whatever failed before it was sent");
+        let waits: Vec<_> = (2..=5).map(|number| wait_after(number, Sending::Again).unwrap().as_secs()).collect();
+        assert_eq!(waits, [60, 900, 900, 900]);
     }
 
     #[test]

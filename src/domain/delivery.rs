@@ -131,6 +131,10 @@ pub const CANCEL_ASKED: &str = "cancel_asked";
 /// Key in a receipt: false where what it names was taken back there, as a cancelled order. Absent: it stands.
 pub const STANDS: &str = "stands";
 
+/// Key in a receipt: a list of what the destination called the order before, oldest first. Such a name is never taken for
+/// another order's.
+pub const FORMER_IDS: &str = "former_ids";
+
 /// One delivery's identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DeliveryKey {

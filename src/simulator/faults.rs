@@ -40,6 +40,7 @@ pub struct Fault {
     after: Duration,
     gate: Option<CancellationToken>,
     reply: Reply,
+    breaks_off: bool,
 }
 
 /// Whether the request does what it asks for.
@@ -60,8 +61,6 @@ pub enum Reply {
     Instead(Answer),
     /// No answer: the connection is reset.
     Cut,
-    /// The right answer, whose body ends in the middle with the connection.
-    Truncated,
     /// The right status with a body that is not JSON.
     NotJson,
     /// The right page, but its cursor points back to its own beginning: it comes a second time.
@@ -127,6 +126,7 @@ pub fn plainly() -> Fault {
         after: Duration::ZERO,
         gate: None,
         reply: Reply::Genuine,
+        breaks_off: false,
     }
 }
 
@@ -162,7 +162,7 @@ pub fn cut_after() -> Fault {
 
 /// The effect happens, the answer ends in the middle of its body.
 pub fn truncated() -> Fault {
-    Fault { name: "truncated", reply: Reply::Truncated, ..plainly() }
+    Fault { name: "truncated", ..plainly() }.broken_off()
 }
 
 /// The effect happens, the answer has the right status and is no JSON.
@@ -226,6 +226,13 @@ impl Fault {
         self
     }
 
+    /// The answer, whichever it is, ends in the middle of its body with the connection.
+    #[must_use]
+    pub fn broken_off(mut self) -> Self {
+        self.breaks_off = true;
+        self
+    }
+
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -236,6 +243,11 @@ impl Fault {
 
     pub fn reply(&self) -> &Reply {
         &self.reply
+    }
+
+    /// The client gets the right answer, all of it.
+    pub fn is_answered_rightly(&self) -> bool {
+        matches!(self.reply, Reply::Genuine) && !self.breaks_off
     }
 
     /// The connection goes before the request was read.
@@ -256,35 +268,39 @@ impl Fault {
 
     /// Turns the genuine answer into what the client is to see.
     pub fn disguise(&self, genuine: Answer, cut: &Cut) -> Response<Body> {
-        match &self.reply {
-            Reply::Genuine | Reply::RepeatedPage | Reply::ReversedPage => genuine.response(),
-            Reply::Instead(answer) => answer.clone().response(),
+        let answer = match &self.reply {
+            Reply::Genuine | Reply::RepeatedPage | Reply::ReversedPage => genuine,
+            Reply::Instead(answer) => answer.clone(),
             Reply::NotJson => {
                 let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
                 let body = "<html><body>Bad gateway</body></html>".into();
-                Answer { status: genuine.status, headers, body }.response()
+                Answer { status: genuine.status, headers, body }
             }
             Reply::Cut => {
                 cut.now();
-                Answer::json(genuine.status, Bytes::new()).response()
+                Answer::json(genuine.status, Bytes::new())
             }
-            Reply::Truncated => {
-                let length = genuine.body.len();
-                let half = genuine.body.slice(..length / 2);
-                // Head and first half leave while the stream pauses; an error right away would take them along.
-                let first = futures::stream::iter([Ok(half)]);
-                let then = futures::stream::once(async {
-                    tokio::task::yield_now().await;
-                    Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
-                });
-                let parts = first.chain(then);
-                let mut response = Answer::json(genuine.status, Bytes::new()).response();
-                *response.body_mut() = Body::from_stream(parts);
-                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-                response
-            }
+        };
+        if !self.breaks_off {
+            return answer.response();
         }
+        let length = answer.body.len();
+        let first_half = first_half(&answer.body);
+        let mut response = Answer { body: Bytes::new(), ..answer }.response();
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        *response.body_mut() = first_half;
+        response
     }
+}
+
+/// Head and first half leave while the stream pauses; an error right away would take them along.
+fn first_half(body: &Bytes) -> Body {
+    let first = futures::stream::iter([Ok(body.slice(..body.len() / 2))]);
+    let then = futures::stream::once(async {
+        tokio::task::yield_now().await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    });
+    Body::from_stream(first.chain(then))
 }
 
 async fn pause(wait: Duration) {

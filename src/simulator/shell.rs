@@ -253,6 +253,11 @@ impl<S: Simulator> Sim<S> {
         self.shell.writes().extend(faults);
     }
 
+    /// How many of those faults for one operation nobody has met yet.
+    pub fn scripted_left(&self, operation: S::Operation) -> usize {
+        self.shell.targeted().get(&operation).map_or(0, VecDeque::len)
+    }
+
     /// Forgets what is left of every script.
     pub fn clear_script(&self) {
         self.faults().clear_script();
@@ -369,7 +374,7 @@ impl<S: Simulator> Shell<S> {
         };
         self.journal.touch();
         fault.wait_after().await;
-        if matches!(fault.reply(), Reply::Genuine) {
+        if fault.is_answered_rightly() {
             self.simulator.told(&job);
         }
         drop(job);

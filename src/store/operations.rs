@@ -493,7 +493,9 @@ async fn refuse_linked_elsewhere(
         r#"-- operations.linked_elsewhere
         SELECT source, order_id
         FROM deliveries
-        WHERE sink = $1 AND left(external_id, 200) = left($2, 200) AND external_id = $2
+        WHERE sink = $1
+          AND (left(external_id, 200) = left($2, 200) AND external_id = $2
+               OR receipt ? 'former_ids' AND receipt -> 'former_ids' ? $2)
           AND (source, order_id) NOT IN (SELECT c.source, c.order_id
                                          FROM unnest($3::text[], $4::text[]) AS c (source, order_id))
         ORDER BY source, order_id

@@ -70,6 +70,8 @@ pub struct StoredAttempt {
     pub reason: Option<String>,
     /// Masked before it was stored.
     pub response_excerpt: Option<String>,
+    /// What the destination calls the order that this had its effect on.
+    pub external_id: Option<String>,
 }
 
 /// Where the order stands with one sink.
@@ -257,7 +259,8 @@ async fn attempts(db: impl PgExecutor<'_>, source: &str, order_id: &str) -> Resu
     let mut rows = sqlx::query_as!(
         StoredAttempt,
         r#"-- orders.attempts
-        SELECT sink, version, attempt, step, started_at, finished_at, outcome, http_status, reason, response_excerpt
+        SELECT sink, version, attempt, step, started_at, finished_at, outcome, http_status, reason, response_excerpt,
+               external_id
         FROM attempts
         WHERE source = $1 AND order_id = $2
         ORDER BY id DESC

@@ -454,6 +454,7 @@ mod store_tests {
                 reason: None,
                 request_digest: None,
                 response_excerpt: None,
+                external_id: None,
                 again: false,
             },
         }

@@ -1,6 +1,6 @@
 //! G3: an effect is never had twice. A webhook is safe to repeat as long as a repeat is one: the same key and the same
 //! bytes, whoever sends it and however late. What must not be repeated at all is written down before it is sent, and
-//! looked up when its answer is missing.
+//! looked up when its answer is missing: so a kitchen never cooks an order twice. See also `spoton::seeds`.
 
 use std::{
     sync::{
@@ -15,15 +15,18 @@ use futures::future::BoxFuture;
 use scoffable_sync::{
     domain::delivery::{Plan, Receipt, Repeat, Step},
     simulator::{
-        faults::{Fault, cut_after, cut_before, slow, status, truncated},
+        faults::{Fault, cut_after, cut_before, plainly, slow, status, truncated},
+        spoton::{Operation, RepeatedCancel},
         webhook::Received,
     },
     sinks::{Answer, Doubt, Finding, Sink, View},
 };
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
     app::{SOURCE, TestApp, order, order_of},
+    pos::Case,
     puppet::drive,
 };
 
@@ -234,4 +237,68 @@ async fn a_step_that_must_not_be_repeated_is_looked_up_after_its_adapter_broke()
     let delivery = app.delivery("A-1").await;
     assert_eq!((delivery.state.as_str(), delivery.external_id.as_deref()), ("applied", Some("there-ref-1")));
     assert_eq!(sink.sent.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_two_processes_bring_is_cooked_once() {
+    let mut case = Case::usual().await;
+    let mut other = case.app.another_process().await.dispatchers;
+    for n in 0..20 {
+        case.app.publish(&order(&n.to_string(), 1, "accepted"));
+    }
+    case.app.poll().await;
+
+    for _ in 0..20 {
+        let (one, another) = tokio::join!(case.app.dispatchers[0].tick(), other[0].tick());
+        one.and(another).expect("the database answers");
+    }
+
+    for n in 0..20 {
+        assert_eq!(case.tickets(&n.to_string()), (1, 1));
+    }
+    case.assert_nothing_wrong();
+}
+
+/// Ways in which an answer is lost after the effect.
+fn lost_answers(never: &CancellationToken) -> [Fault; 3] {
+    [plainly().answered_when(never), status(500).after_the_effect(), cut_after()]
+}
+
+#[tokio::test]
+async fn an_order_is_not_cooked_twice_when_the_answer_to_its_submit_or_its_cancel_is_lost() {
+    let never = CancellationToken::new();
+    for repeated in [RepeatedCancel::Fails(409), RepeatedCancel::Fails(400), RepeatedCancel::Succeeds] {
+        let mut case = Case::start(|setup| setup.with("sinks.pos.request_timeout", "300ms")).await;
+        case.sim.change_rules(|rules| rules.repeated_cancel = repeated);
+        for (n, fault) in lost_answers(&never).into_iter().enumerate() {
+            let id = n.to_string();
+            case.sim.answer_next_to(Operation::Submit, [fault.clone()]);
+            case.arrives(&order(&id, 1, "accepted")).await;
+            assert_eq!(case.state(&id).await.0, "in_doubt", "{fault:?}");
+            case.app.run_to_rest().await;
+            assert_eq!((case.state(&id).await.0.as_str(), case.tickets(&id)), ("applied", (1, 1)), "{fault:?}");
+
+            case.sim.answer_next_to(Operation::Cancel, [fault.clone()]);
+            case.arrives(&order(&id, 2, "cancelled")).await;
+            case.app.run_to_rest().await;
+            assert_eq!((case.state(&id).await.0.as_str(), case.tickets(&id)), ("applied", (1, 0)), "{fault:?}");
+        }
+        case.assert_nothing_wrong();
+    }
+}
+
+/// Cause: the cancel was taken to be safe to plan away, and an order that was cancelled passed for standing.
+#[tokio::test]
+async fn an_order_accepted_again_while_its_cancel_is_in_doubt_is_cooked_again_once_the_cancel_is_certain() {
+    let mut case = Case::usual().await;
+    case.arrives(&order("71", 1, "accepted")).await;
+    case.sim.answer_next_to(Operation::Cancel, [cut_after()]);
+
+    case.arrives(&order("71", 2, "cancelled")).await;
+    assert_eq!(case.state("71").await.0, "in_doubt");
+    case.arrives(&order("71", 3, "accepted")).await;
+    case.app.run_to_rest().await;
+
+    assert_eq!((case.state("71").await.0.as_str(), case.tickets("71")), ("applied", (2, 1)));
+    case.assert_nothing_wrong();
 }

@@ -3,13 +3,20 @@
 //! Sums are recomputed by SQL from the payloads as received, by numeric arithmetic of the database's: nothing of our own
 //! money code takes part in the check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use scoffable_sync::simulator::world::{Readability, World, WorldOptions};
+use scoffable_sync::simulator::{
+    scoffable::{Limits, Pace, ScoffableOptions},
+    spoton::{Chain, SpotonOptions, SpotonSim, Stored},
+    world::{Readability, World, WorldOptions},
+};
 use serde_json::Value;
 use sqlx::Row;
 
-use crate::harness::app::{SOURCE, TestApp};
+use crate::harness::{
+    app::{SOURCE, Setup, TestApp},
+    pos::{POS, at_pos},
+};
 
 async fn a_world_taken_in(seed: u64) -> (TestApp, World) {
     let options = WorldOptions { seed, orders: 300, ..WorldOptions::default() };
@@ -107,4 +114,81 @@ async fn the_money_that_is_sent_is_the_money_that_is_stored() {
         .unwrap();
         assert_eq!(body["money"], stored, "{request:?}");
     }
+}
+
+/// Minor units, also where they are written as `1250.0`; nothing where there is no amount.
+fn amount(money: &Value) -> i64 {
+    let written = money["amount"].to_string();
+    written.strip_suffix(".0").unwrap_or(&written).parse().unwrap_or_default()
+}
+
+/// What the goods of an order come to, from the JSON as the platform wrote it.
+fn goods(payload: &Value) -> i64 {
+    let is_product = |item: &&Value| match item["type"].as_str() {
+        Some(kind) => kind == "product",
+        None => amount(&item["price"]) >= 0,
+    };
+    let of_item = |item: &Value| {
+        let categories = item["optionCategories"].as_array().into_iter().flatten();
+        let options = categories.flat_map(|category| category["selectedOptions"].as_array().into_iter().flatten());
+        let surcharge: i64 = options.map(|option| amount(&option["optionPrice"])).sum();
+        let supplied = item["quantityFulfilled"].as_i64().or(item["quantity"].as_i64()).expect("a quantity");
+        supplied * (amount(&item["price"]) + surcharge)
+    };
+    payload["items"].as_array().into_iter().flatten().filter(is_product).map(of_item).sum()
+}
+
+/// A ticket as the restaurant would add it up.
+fn added_up(stored: &Stored) -> (i64, i64) {
+    let order = &stored.content;
+    let goods = order.lines.iter().map(|line| {
+        let modifiers: i64 = line.modifiers.iter().map(|modifier| modifier.quantity * modifier.price).sum();
+        line.quantity * (line.price + modifiers)
+    });
+    let goods: i64 = goods.sum();
+    let fees: i64 = order.fees.iter().map(|fee| fee.amount).sum();
+    let discounts: i64 = order.discounts.iter().map(|discount| discount.amount).sum();
+    (goods, goods + fees - discounts)
+}
+
+#[tokio::test]
+async fn what_spoton_holds_is_the_order_to_the_penny() {
+    let setup = Setup::default().without_hook();
+    let clock = setup.clock().clone();
+    // Ordered just now: nothing old is ever submitted.
+    let world = World::generate(WorldOptions { seed: 8, orders: 250, epoch: clock.wall(), ..WorldOptions::default() });
+    let chain = Chain::of(&world);
+    let options = SpotonOptions { chain, limits: Vec::new(), clock, ..SpotonOptions::default() };
+    let sim = SpotonSim::start(options).await.expect("a loopback port is free");
+    let mut setup = at_pos(setup, POS, &sim).with("sinks.pos.on_change", "cancel_and_resubmit");
+    setup.stream = ScoffableOptions { limits: Limits::NONE, pace: Pace::AtOnce, ..ScoffableOptions::default() };
+    setup.world = Some(world.clone());
+    let mut app = setup.start().await;
+
+    app.poll().await;
+    app.run_to_rest().await;
+
+    let excused: Vec<String> =
+        sqlx::query_scalar("SELECT order_id FROM deliveries WHERE state <> 'applied' OR notice = 'diverged'")
+            .fetch_all(&app.pool)
+            .await
+            .unwrap();
+    let excused: BTreeSet<String> = excused.into_iter().collect();
+    assert_eq!(sim.compare(&world, &excused), []);
+    let stored = sim.ledger().stored().to_vec();
+    let mut checked = 0;
+    for stored in stored.iter().filter(|stored| stored.is_standing() && !excused.contains(&stored.order)) {
+        let newest = world.orders[&stored.order].newest().expect("it has a version");
+        let payload: Value = serde_json::from_slice(&world.versions[newest.position].payload).unwrap();
+        let paid: i64 = stored.content.payments.iter().map(|payment| payment.amount).sum();
+        let total = amount(&payload["total"]);
+        assert_eq!(added_up(stored), (goods(&payload), paid), "{stored:?} of {payload}");
+        assert_eq!((paid, stored.grand_total()), (total, total), "{stored:?}");
+        checked += 1;
+    }
+    assert!(checked > 100, "only {checked} orders");
+    let differs = "SELECT count(*) FROM money_reconciliation r JOIN deliveries d USING (sink, source, order_id)
+                   WHERE r.verdict <> 'equal' AND d.notice IS DISTINCT FROM 'diverged'";
+    assert_eq!(app.number(differs).await, 0, "and so the books say");
+    assert!(app.number("SELECT count(*) FROM money_reconciliation WHERE verdict = 'equal'").await >= checked);
 }

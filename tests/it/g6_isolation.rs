@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use scoffable_sync::{
     clock::Clock,
-    simulator::faults::{plainly, status},
+    simulator::{
+        faults::{plainly, status},
+        spoton::{Ledger, Operation},
+    },
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::app::{PATIENCE, SOURCE, Setup, TestApp, order, receiver};
+use crate::harness::{
+    app::{PATIENCE, SOURCE, Setup, TestApp, order, receiver},
+    pos::{Case, HOME, POS, of_vendor},
+};
 
 #[tokio::test]
 async fn a_refused_order_holds_up_no_other() {
@@ -123,4 +129,63 @@ async fn an_order_parked_in_one_sink_is_applied_in_another() {
 
     assert_eq!(app.delivery("A-1").await.state, "parked");
     assert_eq!(other.ledger().applied(SOURCE, "A-1").len(), 1);
+}
+
+#[tokio::test]
+async fn a_restaurant_that_is_refused_holds_up_no_other_and_no_other_sink() {
+    let clock = Clock::default();
+    let healthy = receiver(&clock).await;
+    let setup = Setup::on(&clock).with_receiver("healthy", &healthy);
+    let mut case = Case::beside(setup, |setup| setup).await;
+    case.sim.close_location(HOME);
+
+    for n in 0..3 {
+        case.arrives(&of_vendor(&format!("A-{n}"), "vendor-a")).await;
+        case.arrives(&of_vendor(&format!("B-{n}"), "vendor-b")).await;
+    }
+
+    for n in 0..3 {
+        assert_eq!(case.state(&format!("B-{n}")).await.0, "applied");
+        let waiting = case.app.delivery_at(POS, &format!("A-{n}")).await;
+        assert_eq!((waiting.state.as_str(), waiting.attempts), ("pending", 0), "it costs no attempt");
+    }
+    assert_eq!(healthy.ledger().n_applied(), 6);
+    assert_eq!(case.alerts().await, [("blocked".to_owned(), format!("pos/{HOME}"), 1)]);
+    let hint = case.app.text("SELECT hint FROM sinks WHERE name = 'pos'").await.expect("it says what to do");
+    assert!(hint.contains(HOME) && hint.contains("scopes"), "{hint}");
+    case.sim.reopen_location(HOME);
+    case.app.run_to_rest().await;
+    for n in 0..3 {
+        assert_eq!(case.state(&format!("A-{n}")).await.0, "applied");
+    }
+    assert_eq!(case.alerts().await, []);
+    case.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn a_restaurant_that_never_answers_holds_up_no_other_and_no_other_sink() {
+    let clock = Clock::default();
+    let healthy = receiver(&clock).await;
+    let setup = Setup::on(&clock).with_receiver("healthy", &healthy);
+    let mut case = Case::beside(setup, |setup| setup).await;
+    let never = CancellationToken::new();
+    case.sim.answer_next_to(Operation::Submit, [plainly().answered_when(&never)]);
+    let is_waiting = |ledger: &Ledger| ledger.running("A-1") == 1;
+    let drain = CancellationToken::new();
+    let loops: Vec<_> =
+        case.app.dispatchers.drain(..).map(|dispatcher| tokio::spawn(dispatcher.run(drain.clone()))).collect();
+    case.app.stores(&of_vendor("A-1", "vendor-a")).await;
+    case.sim.wait_until(is_waiting, PATIENCE).await.expect("the first one waits for its answer");
+
+    for n in 1..=5 {
+        case.app.stores(&of_vendor(&format!("B-{n}"), "vendor-b")).await;
+    }
+
+    let all_stand = |ledger: &Ledger| (1..=5).all(|n| ledger.tickets(&format!("B-{n}")) == 1);
+    case.sim.wait_until(all_stand, PATIENCE).await.expect("the other restaurant has its orders");
+    healthy.wait_until(|ledger| ledger.n_applied() == 6, PATIENCE).await.expect("the other sink has all of them");
+    assert_eq!(case.sim.ledger().running("A-1"), 1, "and the first one still waits");
+    for one in loops {
+        one.abort();
+    }
 }

@@ -1,131 +1,26 @@
 //! The sink for a SpotOn point of sale: what it does beyond what every sink has to stand.
 
+mod seeds;
+
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::{Command, FromArgMatches as _, Subcommand as _};
 use scoffable_sync::{
     cli::{self, config::Form, spoton::SpotonCommand},
+    domain::ids::SinkName,
     simulator::{
-        faults::{Fault, cut_after, cut_before, plainly, status},
-        spoton::{
-            CancelledBy, Chain, Location, OPEN_ITEM, Operation, RepeatedCancel, SCOPE_BUSINESS, SCOPE_ORDERS,
-            SCOPE_REPORTS, SpotonOptions, SpotonSim, Stored, Twist,
-        },
+        faults::{cut_after, cut_before, status},
+        spoton::{CancelledBy, OPEN_ITEM, Operation, SpotonOptions, SpotonSim, Stored, Twist},
     },
+    store::operations::{self, Named, OperationError, Operator, Refusal},
 };
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::harness::app::{Setup, TestApp, order, order_of};
-
-const POS: &str = "pos";
-const LAG: Duration = Duration::from_secs(20);
-/// Of the vendor whose orders [`order`] makes.
-const HOME: &str = "BL-7Q2M-0ZK4-88TD";
-const AWAY: &str = "BL-0000-0000-0002";
-
-/// Adds a sink at a simulated point of sale, without limits, and publishes orders as placed right now.
-pub fn at_pos(setup: Setup, sink: &str, sim: &SpotonSim) -> Setup {
-    let options = sim.options();
-    let key = |key: &str| format!("sinks.{sink}.{key}");
-    let scopes = format!("[{SCOPE_ORDERS:?}, {SCOPE_REPORTS:?}, {SCOPE_BUSINESS:?}]");
-    let mut setup = setup
-        .placed_now()
-        .with(&key("kind"), "spoton")
-        .with(&key("base_url"), &sim.url())
-        .with(&key("token_url"), &sim.token_url())
-        .with(&key("client_id"), &options.client_id)
-        .with(&key("client_secret"), &options.client_secret)
-        .with(&key("scopes"), &scopes)
-        .with(&key("limits.per_second"), "unlimited")
-        .with(&key("limits.per_minute"), "unlimited");
-    for (vendor, location) in ["vendor-a", "vendor-b"].into_iter().zip(&options.chain.locations) {
-        setup = setup
-            .with(&key(&format!("vendors.{vendor}.location_id")), &location.id)
-            .with(&key(&format!("vendors.{vendor}.menu_id")), &location.menus[0].id)
-            .with(&key(&format!("vendors.{vendor}.currency")), "GBP")
-            .with(&key(&format!("vendors.{vendor}.fallback_item_id")), OPEN_ITEM);
-    }
-    setup
-}
-
-/// One sink, at a chain of two restaurants: `vendor-a` at home, `vendor-b` away.
-struct Case {
-    app: TestApp,
-    sim: SpotonSim,
-}
-
-impl Case {
-    async fn start(change: impl FnOnce(Setup) -> Setup) -> Self {
-        let setup = Setup::default().without_hook().with("sinks.pos.breaker.failures", "1000");
-        let mut chain = Chain::default();
-        let away = Location { id: AWAY.to_owned(), ..chain.locations[0].clone() };
-        chain.locations.push(away);
-        let options = SpotonOptions {
-            lag: LAG,
-            chain,
-            limits: Vec::new(),
-            clock: setup.clock().clone(),
-            ..SpotonOptions::default()
-        };
-        let sim = SpotonSim::start(options).await.expect("a loopback port is free");
-        let app = change(at_pos(setup, POS, &sim)).start().await;
-        Self { app, sim }
-    }
-
-    async fn usual() -> Self {
-        Self::start(|setup| setup).await
-    }
-
-    async fn arrives(&mut self, order: &Value) {
-        self.app.arrives(order).await;
-    }
-
-    async fn state(&self, order_id: &str) -> (String, Option<String>) {
-        let delivery = self.app.delivery_at(POS, order_id).await;
-        (delivery.state, delivery.reason)
-    }
-
-    async fn receipt(&self, order_id: &str) -> Value {
-        sqlx::query_scalar("SELECT receipt FROM deliveries WHERE order_id = $1")
-            .bind(order_id)
-            .fetch_one(&self.app.pool)
-            .await
-            .expect("a delivery can be read")
-    }
-
-    async fn notice(&self, order_id: &str) -> Option<String> {
-        sqlx::query_scalar("SELECT notice FROM deliveries WHERE order_id = $1")
-            .bind(order_id)
-            .fetch_one(&self.app.pool)
-            .await
-            .expect("a delivery can be read")
-    }
-
-    /// Cause, subject and count of the open alerts.
-    async fn alerts(&self) -> Vec<(String, String, i64)> {
-        sqlx::query_as("SELECT cause, subject, count FROM alerts WHERE resolved_at IS NULL ORDER BY id")
-            .fetch_all(&self.app.pool)
-            .await
-            .expect("alerts can be read")
-    }
-
-    /// How many orders were ever stored there, and how many of them stand.
-    fn tickets(&self, order_id: &str) -> (usize, usize) {
-        let ledger = self.sim.ledger();
-        (ledger.tickets(order_id), ledger.standing_of(order_id).len())
-    }
-
-    fn assert_nothing_wrong(&self) {
-        assert_eq!((self.sim.violations(), self.sim.doubled()), (vec![], vec![]));
-    }
-}
-
-fn of_vendor(id: &str, vendor: &str) -> Value {
-    let mut order = order(id, 1, "accepted");
-    order["vendorId"] = json!(vendor);
-    order
-}
+use crate::harness::{
+    app::{Setup, order, order_of},
+    pos::{AWAY, Case, HOME, LAG, POS, at_pos, of_vendor},
+};
 
 fn told(cause: &str, subject: &str, count: i64) -> (String, String, i64) {
     (cause.to_owned(), subject.to_owned(), count)
@@ -210,6 +105,30 @@ async fn an_answer_with_another_total_is_kept_told_and_shown_by_the_books() {
     assert_eq!((case.state("71").await, case.notice("71").await.as_deref()), (applied(), Some("total_differs")));
     assert_eq!(case.alerts().await, [told("total_differs", "pos/main/71", 1)]);
     assert_eq!(case.app.number("SELECT difference_minor FROM money_reconciliation").await, 5);
+}
+
+#[tokio::test]
+async fn a_wanted_time_that_cannot_be_met_is_told_with_both_times_and_the_order_is_kept() {
+    let setup = Setup::default().without_hook();
+    let options = SpotonOptions {
+        kitchen: Duration::from_hours(2),
+        limits: Vec::new(),
+        clock: setup.clock().clone(),
+        ..SpotonOptions::default()
+    };
+    let sim = SpotonSim::start(options).await.expect("a loopback port is free");
+    let app = at_pos(setup, POS, &sim).with("sinks.pos.requested_time_pointer", "/wantedAt").start().await;
+    let mut case = Case { app, sim };
+    let mut wanted = order("71", 1, "accepted");
+    wanted["wantedAt"] = json!(case.app.clock.wall() + TimeDelta::hours(1));
+
+    case.arrives(&wanted).await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (1, 1)));
+    assert_eq!(case.alerts().await, [told("scheduled_became_asap", "pos/main/71", 1)]);
+    let receipt = case.receipt("71").await;
+    assert!(receipt["scheduled_for"].is_string() && receipt["answered"]["estimated_ready_at"].is_string(), "{receipt}");
+    case.assert_nothing_wrong();
 }
 
 #[tokio::test]
@@ -301,33 +220,6 @@ async fn an_unmapped_vendor_is_one_alert_for_all_its_orders_and_ends_once_it_is_
 }
 
 #[tokio::test]
-async fn a_location_that_withdrew_its_consent_blocks_its_own_orders_alone() {
-    let mut case = Case::usual().await;
-    case.sim.close_location(HOME);
-
-    for n in 0..3 {
-        case.arrives(&of_vendor(&format!("A-{n}"), "vendor-a")).await;
-        case.arrives(&of_vendor(&format!("B-{n}"), "vendor-b")).await;
-    }
-
-    for n in 0..3 {
-        assert_eq!(case.state(&format!("B-{n}")).await, applied());
-        let waiting = case.app.delivery_at(POS, &format!("A-{n}")).await;
-        assert_eq!((waiting.state.as_str(), waiting.attempts), ("pending", 0), "it costs no attempt");
-    }
-    assert_eq!(case.alerts().await, [told("blocked", &format!("pos/{HOME}"), 1)]);
-    let hint = case.app.text("SELECT hint FROM sinks").await.expect("it says what to do");
-    assert!(hint.contains(HOME) && hint.contains("scopes"), "{hint}");
-    case.sim.reopen_location(HOME);
-    case.app.run_to_rest().await;
-    for n in 0..3 {
-        assert_eq!(case.state(&format!("A-{n}")).await, applied());
-    }
-    assert_eq!(case.alerts().await, []);
-    case.assert_nothing_wrong();
-}
-
-#[tokio::test]
 async fn refused_credentials_name_the_keys_to_correct() {
     let mut case = Case::start(|setup| setup.with("sinks.pos.client_secret", "another")).await;
 
@@ -336,34 +228,6 @@ async fn refused_credentials_name_the_keys_to_correct() {
     let hint = case.app.text("SELECT hint FROM sinks WHERE state = 'blocked'").await.expect("it says what to do");
     assert!(hint.contains("`client_id` and `client_secret`"), "{hint}");
     assert_eq!(case.sim.journal().total(), 0);
-}
-
-/// Ways in which an answer is lost after the effect.
-fn lost_answers(never: &CancellationToken) -> [Fault; 3] {
-    [plainly().answered_when(never), status(500).after_the_effect(), cut_after()]
-}
-
-#[tokio::test]
-async fn a_lost_answer_to_a_submit_or_a_cancel_leads_to_no_second_ticket() {
-    let never = CancellationToken::new();
-    for repeated in [RepeatedCancel::Fails(409), RepeatedCancel::Fails(400), RepeatedCancel::Succeeds] {
-        let mut case = Case::start(|setup| setup.with("sinks.pos.request_timeout", "300ms")).await;
-        case.sim.change_rules(|rules| rules.repeated_cancel = repeated);
-        for (n, fault) in lost_answers(&never).into_iter().enumerate() {
-            let id = n.to_string();
-            case.sim.answer_next_to(Operation::Submit, [fault.clone()]);
-            case.arrives(&order(&id, 1, "accepted")).await;
-            assert_eq!(case.state(&id).await, in_doubt(), "{fault:?}");
-            case.app.run_to_rest().await;
-            assert_eq!((case.state(&id).await, case.tickets(&id)), (applied(), (1, 1)), "{fault:?}");
-
-            case.sim.answer_next_to(Operation::Cancel, [fault.clone()]);
-            case.arrives(&order(&id, 2, "cancelled")).await;
-            case.app.run_to_rest().await;
-            assert_eq!((case.state(&id).await, case.tickets(&id)), (applied(), (1, 0)), "{fault:?}");
-        }
-        case.assert_nothing_wrong();
-    }
 }
 
 #[tokio::test]
@@ -405,6 +269,47 @@ async fn without_a_reference_in_the_report_the_one_record_that_is_free_is_taken(
     assert_eq!((case.tickets("71"), case.tickets("72")), ((1, 1), (1, 1)));
 }
 
+/// Cause: only what an order is called by now was linked to it, so its former ticket passed for that of another order.
+#[tokio::test]
+async fn the_former_ticket_of_one_order_is_never_taken_for_that_of_another() {
+    let mut case = Case::start(|setup| setup.with("sinks.pos.on_change", "cancel_and_resubmit")).await;
+    case.sim.change_manner(|manner| manner.reports_reference = false);
+    case.arrives(&order("71", 1, "accepted")).await;
+    case.arrives(&order_of("71", 2, "accepted", 900)).await;
+    assert_eq!(case.tickets("71"), (2, 1));
+    case.sim.answer_next_to(Operation::Submit, [cut_before()]);
+
+    case.arrives(&order("72", 1, "accepted")).await;
+    case.app.run_to_rest().await;
+
+    assert_eq!((case.state("72").await, case.tickets("72")), (in_doubt(), (0, 0)));
+    let (sink, ids) = (SinkName::parse(POS).expect("a valid name"), ["72".to_owned()]);
+    let named = Named { sink: &sink, source: None, order_ids: &ids };
+    let by = Operator { who: "ada", why: None };
+    let adopted = operations::adopt(&case.app.pool, named, "ord-1", by, case.app.clock.offset_ms()).await;
+    let Err(OperationError::Refused(refusals)) = adopted else { panic!("it is another order's: {adopted:?}") };
+    assert!(matches!(&refusals[..], [Refusal::LinkedElsewhere { order_id, .. }] if order_id == "71"), "{refusals:?}");
+}
+
+/// Cause: the same within one order, whose cancelled ticket passed for the one that never arrived.
+#[tokio::test]
+async fn the_former_ticket_of_an_order_is_never_taken_for_its_new_one() {
+    let mut case = Case::usual().await;
+    case.sim.change_manner(|manner| {
+        manner.reports_reference = false;
+        manner.reports_state = false;
+    });
+    for (version, status) in [(1, "accepted"), (2, "cancelled")] {
+        case.arrives(&order("71", version, status)).await;
+    }
+    case.sim.answer_next_to(Operation::Submit, [cut_before()]);
+
+    case.arrives(&order("71", 3, "accepted")).await;
+    case.app.run_to_rest().await;
+
+    assert_eq!((case.state("71").await, case.tickets("71")), (in_doubt(), (1, 0)));
+}
+
 #[tokio::test]
 async fn two_orders_that_look_alike_in_the_report_are_left_to_a_person() {
     let mut case = Case::usual().await;
@@ -441,22 +346,6 @@ async fn an_order_that_the_merchant_cancelled_is_told_and_never_submitted_again(
     case.assert_nothing_wrong();
 }
 
-/// Cause: the cancel was taken to be safe to plan away, and an order that was cancelled passed for standing.
-#[tokio::test]
-async fn an_order_accepted_again_while_its_cancel_is_in_doubt_is_submitted_once_the_cancel_is_certain() {
-    let mut case = Case::usual().await;
-    case.arrives(&order("71", 1, "accepted")).await;
-    case.sim.answer_next_to(Operation::Cancel, [cut_after()]);
-
-    case.arrives(&order("71", 2, "cancelled")).await;
-    assert_eq!(case.state("71").await, in_doubt());
-    case.arrives(&order("71", 3, "accepted")).await;
-    case.app.run_to_rest().await;
-
-    assert_eq!((case.state("71").await, case.tickets("71")), (applied(), (2, 1)));
-    case.assert_nothing_wrong();
-}
-
 #[tokio::test]
 async fn a_cancel_that_never_gets_an_answer_is_left_to_a_person_after_an_hour() {
     let mut case = Case::usual().await;
@@ -468,7 +357,8 @@ async fn a_cancel_that_never_gets_an_answer_is_left_to_a_person_after_an_hour() 
 
     assert_eq!((case.state("71").await, case.tickets("71")), (in_doubt(), (1, 1)));
     assert_eq!(case.alerts().await, [told("dead_letter", "pos/main/71", 1)]);
-    assert!(case.app.number("SELECT count(*) FROM attempts WHERE step = 'cancel'").await > 10);
+    let sent = case.app.number("SELECT count(*) FROM attempts WHERE step = 'cancel'").await;
+    assert!((6..=8).contains(&sent), "less often each time: {sent}");
 }
 
 #[tokio::test]

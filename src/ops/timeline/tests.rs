@@ -213,6 +213,7 @@ fn attempt(step: Option<&str>, minute: u32) -> StoredAttempt {
         http_status: None,
         reason: None,
         response_excerpt: None,
+        external_id: None,
     }
 }
 

@@ -90,7 +90,11 @@ impl LookUp<'_> {
             }
         }
         let alike = seen().filter(|seen| !seen.has_reference() && self.is_alike(sought, *seen, now));
-        let alike: Vec<Receipt> = alike.filter_map(|seen| found(sought.held.clone(), seen)).collect();
+        // What the engine cannot tell: which of them are our own submissions before this one.
+        let is_former =
+            |receipt: &Receipt| receipt.external_id.as_ref().is_some_and(|id| sought.held.former_ids.contains(id));
+        let alike = alike.filter_map(|seen| found(sought.held.clone(), seen));
+        let alike: Vec<Receipt> = alike.filter(|receipt| !is_former(receipt)).collect();
         if !alike.is_empty() {
             return Finding::OneOf(alike);
         }

@@ -81,6 +81,10 @@ pub struct Held {
     pub diverged: Option<Diverged>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<Value>,
+    /// SpotOn's ids of the submissions before this one, as [`FORMER_IDS`](crate::domain::delivery::FORMER_IDS)
+    /// wants them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_ids: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,13 +283,14 @@ fn submit(view: &View<'_>, sale: Sale<'_>, before: Option<Held>) -> Plan {
         digest,
         total_minor: order.totals.grand_total,
         currency: sale.vendor.currency.to_string(),
-        resubmissions: before.map_or(0, |held| held.resubmissions),
+        resubmissions: before.as_ref().map_or(0, |held| held.resubmissions),
         resent,
         submitted_at: Some(view.now),
         scheduled_for: scheduled.into_iter().flatten().next().cloned(),
         answered: None,
         diverged: None,
         remarks: remarks.iter().map(|remark| json!(remark)).collect(),
+        former_ids: before.map(|held| held.former_ids.into_iter().chain(held.order_id).collect()).unwrap_or_default(),
     };
     Plan::Send(Step {
         name: SUBMIT.to_owned(),

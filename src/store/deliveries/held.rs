@@ -146,6 +146,9 @@ pub async fn link_one_of(pool: &PgPool, held: Lease<'_>, ids: &[String]) -> Resu
         WHERE NOT EXISTS (SELECT FROM deliveries d
                           WHERE d.sink = $1 AND left(d.external_id, 200) = left(c.id, 200) AND d.external_id = c.id
                             AND (d.source, d.order_id) <> ($3, $4))
+          AND NOT EXISTS (SELECT FROM deliveries d
+                          WHERE d.sink = $1 AND d.receipt ? 'former_ids' AND d.receipt -> 'former_ids' ? c.id
+                            AND (d.source, d.order_id) <> ($3, $4))
         LIMIT 2
         "#,
         key.sink.as_str(),

@@ -85,13 +85,15 @@ pub struct AttemptRecord {
     pub step: Option<String>,
     pub started_at: DateTime<Utc>,
     pub finished_at: DateTime<Utc>,
-    /// None: nothing worth a line (a wait, a release).
+    /// None: nothing worth a line (a release, a note).
     pub outcome: Option<&'static str>,
     pub http_status: Option<u16>,
     pub reason: Option<String>,
     pub request_digest: Option<[u8; 32]>,
     /// Masked.
     pub response_excerpt: Option<String>,
+    /// What the destination calls the order that this had its effect on.
+    pub external_id: Option<String>,
     /// An earlier try to record this may have gone through.
     pub again: bool,
 }
@@ -126,12 +128,12 @@ pub async fn settle(
                         $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[],
                         $17::text[], $18::jsonb[], $19::text[], $20::text[],
                         $21::int[], $22::text[], $23::timestamptz[], $24::timestamptz[], $25::text[], $26::smallint[],
-                        $27::text[], $28::bytea[], $29::text[], $30::bool[]) WITH ORDINALITY
+                        $27::text[], $28::bytea[], $29::text[], $36::text[], $30::bool[]) WITH ORDINALITY
                 AS i (source, order_id, token, version, state, reason, hint, waiting_for,
                       next_ms, not_before_ms, failed, refund, curable, sent_version,
                       external_id, receipt, notice, last_error,
                       attempt, step, started_at, finished_at, outcome, http_status,
-                      attempt_reason, request_digest, response_excerpt, again, n)
+                      attempt_reason, request_digest, response_excerpt, attempt_external_id, again, n)
         ), locked AS MATERIALIZED (
             -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
             SELECT i.n, d.notice
@@ -217,12 +219,17 @@ pub async fn settle(
             WHERE m.notice IS DISTINCT FROM m.notice_before AND a.id = past.id
         ), recorded AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, step, started_at, finished_at, outcome,
-                                  http_status, reason, request_digest, response_excerpt)
+                                  http_status, reason, request_digest, response_excerpt, external_id)
             SELECT $1, i.source, i.order_id, i.version, i.attempt, i.step, i.started_at, i.finished_at, i.outcome,
-                   i.http_status, i.attempt_reason, i.request_digest, i.response_excerpt
+                   i.http_status, i.attempt_reason, i.request_digest, i.response_excerpt, i.attempt_external_id
             FROM input i
-            -- A wait or a release is worth no line.
+            -- A release is worth no line, and a wait only its first.
             WHERE i.outcome IS NOT NULL
+              AND (i.outcome <> 'waits'
+                   OR NOT EXISTS (SELECT FROM attempts known
+                                  WHERE known.source = i.source AND known.order_id = i.order_id AND known.sink = $1
+                                    AND known.version = i.version AND known.outcome = 'waits'
+                                    AND known.reason = i.attempt_reason))
             -- The commit of an earlier try may have gone through without our hearing of it.
               AND (NOT i.again
                    OR NOT EXISTS (SELECT FROM attempts known
@@ -272,6 +279,7 @@ pub async fn settle(
         &c.told_cause[..] as _,
         &c.told_subject[..],
         &c.told_detail[..] as _,
+        &c.attempt_external_id[..] as _,
     )
     .fetch_all(db)
     .await
@@ -316,6 +324,7 @@ struct Columns<'a> {
     attempt_reason: Vec<Option<&'a str>>,
     request_digest: Vec<Option<&'a [u8]>>,
     response_excerpt: Vec<Option<&'a str>>,
+    attempt_external_id: Vec<Option<&'a str>>,
     again: Vec<bool>,
     told_by: Vec<i64>,
     told_cause: Vec<&'a str>,
@@ -383,6 +392,7 @@ impl<'a> Columns<'a> {
         self.attempt_reason.push(s.attempt.reason.as_deref());
         self.request_digest.push(s.attempt.request_digest.as_ref().map(<[u8; 32]>::as_slice));
         self.response_excerpt.push(s.attempt.response_excerpt.as_deref());
+        self.attempt_external_id.push(s.attempt.external_id.as_deref());
         self.again.push(s.attempt.again);
     }
 }

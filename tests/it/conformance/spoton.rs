@@ -14,9 +14,9 @@ use super::{
     needy::Needy,
     subject::{Asked, NAME, Standing, Subject},
 };
-use crate::{
-    harness::app::{Setup, order},
-    spoton::at_pos,
+use crate::harness::{
+    app::{Setup, order},
+    pos::at_pos,
 };
 
 const LAG: Duration = Duration::from_secs(20);

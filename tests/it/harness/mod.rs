@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod log;
+pub mod pos;
 pub mod postgres;
 pub mod process;
 pub mod puppet;

@@ -478,6 +478,18 @@ fn other_items_and_amounts_after_the_acknowledgement_change_nothing() {
 }
 
 #[test]
+fn a_refund_after_the_delivery_sends_nothing() {
+    let delivered = Case { held: Some(held(Reached::Shipped)), ..dispatched("2026-03-14T18:44:07Z") };
+    let refunded = Order {
+        delivered_at: Some(at("2026-03-14T19:00:00Z")),
+        total: Some(crate::domain::money::Money::new(0, crate::domain::money::Currency::parse("GBP").unwrap())),
+        ..delivered.order.clone()
+    };
+
+    assert_eq!(Case { order: refunded, ..delivered }.notice(), None);
+}
+
+#[test]
 fn orders_from_before_the_sink_was_there_are_left_alone_unless_somebody_asked_for_them() {
     let since = Since { begins_at: Some(at("2026-03-14T18:04:01Z")), ..case().since };
     for status in [Status::Accepted, Status::Cancelled] {

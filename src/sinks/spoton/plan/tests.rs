@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     domain::{
-        delivery::{DeliveryKey, Progress},
+        delivery::{DeliveryKey, FORMER_IDS, Progress},
         ids::{OrderId, OrderKey, SinkName, SourceName, Version},
         money::breakdown,
     },
@@ -236,6 +236,7 @@ fn accepted_again_it_is_submitted_as_the_next_one_while_it_is_fresh_and_told_of_
 
     let again = step(Look::holding(&cancelled).at(60).plan(&order(3, "accepted", 1000)));
     assert_eq!((again.key.as_str(), after(&again).resubmissions), ("scoffable-71-2", 0));
+    assert_eq!(again.receipt.unwrap()[FORMER_IDS], json!(["ord-1"]), "no look-up may take it for another's");
 
     let (reason, alert) = skipped(Look::holding(&cancelled).at(61).plan(&order(3, "accepted", 1000)));
     let alert = alert.expect("a person is told");
