@@ -15,6 +15,7 @@ pub mod order;
 pub mod plan;
 pub mod prune;
 pub mod quarantine;
+pub mod reconcile;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -106,6 +107,9 @@ enum Command {
     /// Ask a SpotOn point of sale: what it would compute of an order, what is on a menu
     #[command(subcommand)]
     Spoton(spoton::SpotonCommand),
+    /// Prove the money of every sink that carries any: what the orders say, what was posted, what explains the rest; exit 1
+    /// when something does not add up
+    Reconcile(reconcile::ReconcileArgs),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),
     /// Owe a sink stored orders that it was never owed
@@ -290,6 +294,15 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(spoton::run(&settings, &database.pool, &Clock::default(), &command, out).await?)
+        }
+        Command::Reconcile(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            // Rows are many, and each is a line.
+            let out = &mut io::BufWriter::new(out);
+            let code = reconcile::run(&settings, &database.pool, &Clock::default(), &args, out).await?;
+            out.flush()?;
+            Ok(code)
         }
         Command::Replay(args) => {
             let database = configured(&options).await?;

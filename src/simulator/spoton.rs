@@ -380,6 +380,11 @@ impl SpotonSim {
         ledger.get(id).is_some() && ledger.cancel(id, CancelledBy::Merchant, now).is_ok()
     }
 
+    /// A member of the staff changes what an order is worth on the POS, in cents. Returns whether it stood.
+    pub fn reprice_on_the_pos(&self, id: &str, grand_total: i64) -> bool {
+        self.ledger().reprice(id, grand_total)
+    }
+
     /// Held only for a moment: requests wait meanwhile, and a second one in the same expression for ever.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.shared.ledger()
