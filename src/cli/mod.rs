@@ -107,8 +107,7 @@ enum Command {
     /// Ask a SpotOn point of sale: what it would compute of an order, what is on a menu
     #[command(subcommand)]
     Spoton(spoton::SpotonCommand),
-    /// Prove the money of every sink that carries any: what the orders say, what was posted, what explains the rest; exit 1
-    /// when something does not add up
+    /// Prove the money of every sink: orders against what was posted; exit 1 when something is unexplained
     Reconcile(reconcile::ReconcileArgs),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),

@@ -24,15 +24,15 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  scoffable-sync reconcile                                            all sinks that carry money, by day and vendor
+  scoffable-sync reconcile                      all sinks that carry money, by day and vendor
   scoffable-sync reconcile books --from 2026-03-01 --to 2026-03-31 --time-zone Europe/London
   scoffable-sync reconcile books --by order --format csv > march.csv
-  scoffable-sync reconcile pos --from 2026-03-29 --verify-remote      asks the destination what stands there
+  scoffable-sync reconcile pos --from 2026-03-29 --verify-remote
 
-For each order: source + declared = posted + pending + excluded - difference. \"source\" is what its newest version states,
-\"declared\" what the sink's contract lets stand beside it (goodwill, rounding), \"posted\" what our receipts say stands there.
-What is pending or excluded says why. A difference is what nothing explains: it names its orders, raises an alert for each
-(`money_differs`, closed by the next run that finds it gone), and makes the exit code 1, as does an order that was to be
+For each order: source + declared = posted + pending + excluded - difference. `source` is what its newest version states, \
+`declared` what the sink's contract lets stand beside it (goodwill, rounding), `posted` what our receipts say stands there. \
+What is pending or excluded says why. A difference is what nothing explains: it names its orders, raises an alert for each \
+(money_differs, closed by the next run that finds it gone), and makes the exit code 1, as does an order that was to be \
 verified and could not be. The view money_reconciliation says the same.")]
 pub struct ReconcileArgs {
     /// Only of this sink
@@ -56,7 +56,7 @@ pub struct ReconcileArgs {
     /// Where days begin, for instance Europe/London
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     pub time_zone: Tz,
-    /// Ask the destinations themselves, within their call budgets and behind every order
+    /// Ask the destinations themselves what stands there, within their call budgets and behind every order
     #[arg(long)]
     pub verify_remote: bool,
     /// How the answer is written; amounts of `json` and `csv` are in minor units

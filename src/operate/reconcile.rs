@@ -110,8 +110,8 @@ impl Reconcile {
     /// The first moment of a day, also of one whose midnight the clocks skip.
     fn begin_of(&self, day: NaiveDate) -> DateTime<Utc> {
         let midnight = day.and_time(NaiveTime::MIN);
-        let quarters = (0..96).map(|quarter| midnight + chrono::Duration::minutes(15 * quarter));
-        let first = quarters.filter_map(|at| self.time_zone.from_local_datetime(&at).earliest()).next();
+        let mut quarters = (0..96).map(|quarter| midnight + chrono::Duration::minutes(15 * quarter));
+        let first = quarters.find_map(|at| self.time_zone.from_local_datetime(&at).earliest());
         first.map_or_else(|| midnight.and_utc(), |at| at.to_utc())
     }
 }

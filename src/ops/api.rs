@@ -1,4 +1,4 @@
-//! The operator's half of `/api/v1`: lists of what waits for a person, and what a person does about it.
+//! The operator's half of `/api/v1`: lists of what waits for a person, the books, and what a person does about it.
 //!
 //! A change is a POST of a small JSON object with the admin token, also on loopback; without a configured token none is
 //! taken. What a browser sends by itself (a form, a link) carries neither the token nor `application/json`, so no web page

@@ -204,6 +204,7 @@ async fn the_destination_itself_confirms_what_our_receipts_say() {
 
     let (code, text) = reconcile(&app, "--verify-remote").await;
 
+    eprintln!("@@{text}@@");
     assert_eq!(code, 0, "{text}");
     assert!(text.ends_with("pos: nothing is unexplained; 5 orders read back\n"), "{text}");
 }
@@ -220,6 +221,7 @@ async fn an_amount_that_was_changed_there_is_named_by_asking_and_by_nothing_else
 
     assert_eq!((code, open(&answer)), (1, vec![("72".to_owned(), "differs_there".to_owned(), 1)]));
     let (_, text) = reconcile(&app, "--verify-remote").await;
+    eprintln!("@@{text}@@");
     assert!(text.contains("stands there with 9.01"), "{text}");
 }
 
@@ -268,6 +270,64 @@ async fn a_report_is_read_page_by_page_to_its_end() {
     let (code, text) = reconcile(&app, "--verify-remote").await;
 
     assert_eq!((code, sim.journal().total() - before), (0, 3), "{text}");
+}
+
+#[tokio::test]
+async fn verification_leaves_the_last_calls_of_a_day_to_orders() {
+    let setup = Setup::default();
+    let options =
+        SpotonOptions { page_size: 1, limits: Vec::new(), clock: setup.clock().clone(), ..Default::default() };
+    let sim = SpotonSim::start(options).await.expect("a loopback port is free");
+    let mut app = at_pos(setup.without_hook(), POS, &sim).with("sinks.pos.limits.per_day", "8").start().await;
+    for id in ["71", "72", "73", "74"] {
+        app.arrives(&order(id, 1, "accepted")).await;
+    }
+    app.advance(VISIBLE_AFTER);
+    let before = sim.journal().total();
+
+    let (code, answer) = as_json(&app, "--verify-remote").await;
+
+    let open = answer["sinks"][0]["open"].as_array().expect("a list").clone();
+    assert!(code == 1 && !open.is_empty(), "{answer:#}");
+    assert!(open.iter().all(|open| open["unverified"] == "out_of_calls"), "{answer:#}");
+    // Two of the eight are theirs, whatever else is left.
+    assert_eq!(app.number("SELECT used FROM call_budgets WHERE scope = 'sink:pos' AND \"window\" = 'day'").await, 6);
+    assert_eq!(sim.journal().total() - before, 4 - open.len() as u64);
+    app.arrives(&order("75", 1, "accepted")).await;
+    assert_eq!(app.delivery_at(POS, "75").await.state, "applied");
+}
+
+#[tokio::test]
+async fn the_table_says_what_the_totals_are_made_of_and_why_something_is_not_posted() {
+    let mut app = Setup::default().without_hook().with_till(TillOptions::default()).start().await;
+    let mut rich = order_of("71", 1, "accepted", 1250);
+    rich["serviceFee"] = json!({"amount": 99, "currency": "GBP"});
+    let voucher = json!({
+        "id": "v", "name": "Spring", "type": "voucher", "quantityOrdered": 1, "quantityFulfilled": 1,
+        "price": {"amount": -200, "currency": "GBP"}
+    });
+    let refund = json!({
+        "id": "r", "name": "Cold", "type": "adjustment", "quantityOrdered": 0, "quantityFulfilled": 1,
+        "price": {"amount": -50, "currency": "GBP"}
+    });
+    rich["items"].as_array_mut().expect("a list").extend([voucher, refund]);
+    rich["total"]["amount"] = json!(1099);
+    rich["customerPayments"][0]["type"] = json!("voucher");
+    app.arrives(&rich).await;
+    app.arrives(&order_of("72", 1, "accepted", 900)).await;
+    app.arrives(&order_of("73", 1, "cancelled", 300)).await;
+    app.arrives(&order_of("74", 1, "placed", 500)).await;
+    app.stores(&order_of("75", 1, "accepted", 700)).await;
+    let mut yen = order_of("76", 1, "accepted", 900);
+    yen["total"] = json!({"amount": 900, "currency": "JPY"});
+    yen["items"] = json!([]);
+    yen["customerPayments"] = json!([]);
+    app.arrives(&yen).await;
+    change_receipt(&app, "72", &["money", "posted_minor"], -1).await;
+
+    let (_, text) = reconcile(&app, "").await;
+
+    insta::assert_snapshot!("table", text);
 }
 
 #[tokio::test]

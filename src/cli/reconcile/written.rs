@@ -150,10 +150,9 @@ impl<'a, W: Write> Report<'a, W> {
 
     pub fn end(&mut self, is_well: bool) -> io::Result<()> {
         match self.format {
-            Format::Csv => Ok(()),
             Format::Json => writeln!(self.out, r#"],"explained":{is_well}}}"#),
             Format::Table if self.n_sinks == 0 => writeln!(self.out, "no sink carries money"),
-            Format::Table => Ok(()),
+            Format::Csv | Format::Table => Ok(()),
         }
     }
 
