@@ -75,6 +75,7 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
         let row = store::sinks::Registration {
             name,
             kind: sink.kind.as_str(),
+            carries_money: sink.kind.carries_money(),
             versions_mode: match sink.common.versions {
                 Versions::Latest => "latest",
                 Versions::Every => "every",

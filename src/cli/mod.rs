@@ -16,6 +16,7 @@ pub mod order;
 pub mod plan;
 pub mod prune;
 pub mod quarantine;
+pub mod reconcile;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -110,6 +111,8 @@ enum Command {
     /// Cancel at GoDataFeed what was rejected here
     #[command(subcommand)]
     Godatafeed(godatafeed::GodatafeedCommand),
+    /// Prove the money of every sink: orders against what was posted; exit 1 when something is unexplained
+    Reconcile(reconcile::ReconcileArgs),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),
     /// Owe a sink stored orders that it was never owed
@@ -299,6 +302,14 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(godatafeed::run(&settings, &database.pool, &command, REAL_TIME, out).await?)
+        Command::Reconcile(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            // Rows are many, and each is a line.
+            let out = &mut io::BufWriter::new(out);
+            let code = reconcile::run(&settings, &database.pool, &Clock::default(), &args, out).await?;
+            out.flush()?;
+            Ok(code)
         }
         Command::Replay(args) => {
             let database = configured(&options).await?;

@@ -267,6 +267,16 @@ impl SinkKind {
         }
     }
 
+    /// Whether what is posted there is worth something, which receipts tell as `money` and `reconcile` proves.
+    pub fn carries_money(&self) -> bool {
+        match self {
+            Self::Webhook(_) | Self::Godatafeed(_) => false,
+            Self::Spoton(_) => true,
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => true,
+        }
+    }
+
     /// The lane of each vendor that has one, never "": what is wrong with one lane holds up no other. All other vendors
     /// share one.
     pub fn lanes(&self) -> BTreeMap<String, String> {

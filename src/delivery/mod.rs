@@ -10,7 +10,7 @@
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.
 //!
-//! [`preview`] says what would be done, and does nothing.
+//! [`preview`] says what would be done, and does nothing. [`verify`] asks a destination what stands there.
 //!
 //! What this cannot promise: a process that is stopped between its last deadline check and the write to the socket can
 //! still send when it wakes. A step that must not be repeated is therefore written down first and looked up afterwards.
@@ -29,3 +29,4 @@ pub mod rules;
 pub mod settle;
 pub mod throughput;
 pub mod turns;
+pub mod verify;

@@ -6,5 +6,6 @@ pub mod limits;
 pub mod money;
 pub mod order;
 pub mod pace;
+pub mod reconciliation;
 pub mod status;
 pub mod substitution;

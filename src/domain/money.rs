@@ -53,6 +53,18 @@ impl Currency {
             _ => 2,
         }
     }
+
+    /// An amount or a sum of amounts, given in minor units, in major units. See [`Money::to_decimal`].
+    pub fn decimal(self, minor: i128) -> String {
+        let digits = self.exponent();
+        let sign = if minor < 0 { "-" } else { "" };
+        let magnitude = minor.unsigned_abs();
+        if digits == 0 {
+            return format!("{sign}{magnitude}");
+        }
+        let unit = 10_u128.pow(digits);
+        format!("{sign}{}.{:02$}", magnitude / unit, magnitude % unit, digits as usize)
+    }
 }
 
 impl fmt::Display for Currency {
@@ -123,14 +135,7 @@ impl Money {
 
     /// The amount in major units as destinations write it: `12.50`, `-1.30`, `1500` (JPY), `1.250` (KWD).
     pub fn to_decimal(self) -> String {
-        let digits = self.currency.exponent();
-        let sign = if self.amount < 0 { "-" } else { "" };
-        let magnitude = self.amount.unsigned_abs();
-        if digits == 0 {
-            return format!("{sign}{magnitude}");
-        }
-        let unit = 10_u64.pow(digits);
-        format!("{sign}{}.{:02$}", magnitude / unit, magnitude % unit, digits as usize)
+        self.currency.decimal(self.amount.into())
     }
 
     fn combined(self, other: Self, operation: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {
@@ -200,6 +205,10 @@ pub struct ItemSums {
     pub other_items: i64,
     /// The sum of the above.
     pub supplied: i64,
+    /// What of the adjustments gives money back, other than to match a substitute's price. 0 in what was stored before
+    /// it was told apart.
+    #[serde(default)]
+    pub refunds: i64,
 }
 
 /// Who holds the customer's money, and in which form it came. Each view adds up to `paid`.
@@ -490,12 +499,12 @@ impl Readings {
     fn of(items: &[Item], flags: &mut Flags) -> Result<Self, Reason> {
         let mut readings = Self::default();
         for item in items {
-            readings.add(item, flags)?;
+            readings.add(item, items, flags)?;
         }
         Ok(readings)
     }
 
-    fn add(&mut self, item: &Item, flags: &mut Flags) -> Result<(), Reason> {
+    fn add(&mut self, item: &Item, all: &[Item], flags: &mut Flags) -> Result<(), Reason> {
         match item.item_type {
             Some(ItemType::Product | ItemType::Voucher) => {}
             Some(ItemType::Offer | ItemType::Adjustment) => flags.raise(Flag::FundingAssumed),
@@ -525,9 +534,10 @@ impl Readings {
         let computed = unit.checked_times(fulfilled)?.amount;
         let stated = item.total.map_or(computed, |total| total.amount);
         let prefers_stated = whole_line_supplied && !agrees;
-        self.computed.add(item, computed);
-        self.on_totals.add(item, stated);
-        self.preferred.add(item, if prefers_stated { stated } else { computed });
+        let kind = Kind::of(item, all);
+        self.computed.add(kind, computed);
+        self.on_totals.add(kind, stated);
+        self.preferred.add(kind, if prefers_stated { stated } else { computed });
         self.prefers_totals |= prefers_stated;
         Ok(())
     }
@@ -549,6 +559,42 @@ fn supplied_quantity(item: &Item, flags: &mut Flags) -> Option<Quantity> {
     }
 }
 
+/// Which of the sums a line belongs to.
+#[derive(Clone, Copy)]
+enum Kind {
+    Goods,
+    Offer,
+    Voucher,
+    /// A correction, or the price of a substitute matched to what it replaces.
+    Adjustment,
+    /// An adjustment that, where it lowers the total, gives money back.
+    Refund,
+    Other,
+}
+
+impl Kind {
+    fn of(item: &Item, all: &[Item]) -> Self {
+        match item.item_type {
+            Some(ItemType::Product) => Self::Goods,
+            Some(ItemType::Offer) => Self::Offer,
+            Some(ItemType::Voucher) => Self::Voucher,
+            Some(ItemType::Adjustment) if matches_a_substitute(item, all) => Self::Adjustment,
+            Some(ItemType::Adjustment) => Self::Refund,
+            Some(ItemType::Other(_)) | None => Self::Other,
+        }
+    }
+}
+
+/// Whether an adjustment is about a line that stands in for another. The adjustment's own links are believed before
+/// those that lines have to it.
+fn matches_a_substitute(adjustment: &Item, all: &[Item]) -> bool {
+    let is_meant = |line: &Item| match adjustment.items_adjusted.as_slice() {
+        [] => line.related_price_adjustment.is_some() && line.related_price_adjustment == adjustment.id,
+        meant => line.id.as_ref().is_some_and(|id| meant.contains(id)),
+    };
+    all.iter().any(|line| !line.substituted_for.is_empty() && is_meant(line))
+}
+
 /// [`ItemSums`] before it is known to fit: the order in which lines are added cannot matter.
 #[derive(Default)]
 struct WideSums {
@@ -557,19 +603,24 @@ struct WideSums {
     vouchers: i128,
     adjustments: i128,
     other_items: i128,
+    refunds: i128,
 }
 
 impl WideSums {
-    fn add(&mut self, item: &Item, amount: i64) {
-        let sum = match item.item_type {
-            Some(ItemType::Product) => &mut self.goods,
-            Some(ItemType::Offer) => &mut self.offers,
-            Some(ItemType::Voucher) => &mut self.vouchers,
-            Some(ItemType::Adjustment) => &mut self.adjustments,
-            Some(ItemType::Other(_)) | None => &mut self.other_items,
-        };
+    fn add(&mut self, kind: Kind, amount: i64) {
         // 2^63 lines of the largest amount would be needed to leave 128 bits.
-        *sum += i128::from(amount);
+        let amount = i128::from(amount);
+        match kind {
+            Kind::Goods => self.goods += amount,
+            Kind::Offer => self.offers += amount,
+            Kind::Voucher => self.vouchers += amount,
+            Kind::Adjustment => self.adjustments += amount,
+            Kind::Refund => {
+                self.adjustments += amount;
+                self.refunds += amount.min(0);
+            }
+            Kind::Other => self.other_items += amount,
+        }
     }
 
     fn supplied(&self) -> i128 {
@@ -584,6 +635,7 @@ impl WideSums {
             adjustments: narrow(self.adjustments)?,
             other_items: narrow(self.other_items)?,
             supplied: narrow(self.supplied())?,
+            refunds: narrow(self.refunds)?,
         })
     }
 }

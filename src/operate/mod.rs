@@ -9,6 +9,7 @@ pub mod deliveries;
 pub mod gates;
 pub mod prune;
 pub mod quarantine;
+pub mod reconcile;
 pub mod stored;
 
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! The operator's half of `/api/v1`: lists of what waits for a person, and what a person does about it.
+//! The operator's half of `/api/v1`: lists of what waits for a person, the books, and what a person does about it.
 //!
 //! A change is a POST of a small JSON object with the admin token, also on loopback; without a configured token none is
 //! taken. What a browser sends by itself (a form, a link) carries neither the token nor `application/json`, so no web page
@@ -25,13 +25,23 @@ use axum::{
 };
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
 use super::server::{DATABASE_LIMIT, Refusal, Shared, has_token};
 use crate::{
-    domain::ids::{SinkName, SourceName},
-    operate::{self, Desk, Step, deliveries, gates, gates::Gate, prune, quarantine, stored},
+    domain::{
+        ids::{SinkName, SourceName},
+        reconciliation::Statement,
+    },
+    operate::{
+        self, Desk, Step, deliveries, gates,
+        gates::Gate,
+        prune, quarantine,
+        reconcile::{self, By, Reconcile, Row},
+        stored,
+    },
     store::operations::{self, Operated, OperationError, Operator, RefusalKind},
     telemetry::chain,
 };
@@ -70,6 +80,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route("/api/v1/deliveries", get(list_deliveries))
         .route("/api/v1/quarantine", get(list_quarantine))
+        .route("/api/v1/reconcile", get(books))
         .merge(changes)
 }
 
@@ -238,6 +249,36 @@ async fn list_quarantine(
 ) -> Result<Response, Refusal> {
     let list = asked_for(query, |list| list.limit)?;
     within(&shared.reads, DATABASE_LIMIT, Box::pin(quarantine::list(&shared.ops.pool, &list))).await
+}
+
+/// The books of the sinks that carry money, without the orders that are as they should be.
+async fn books(State(shared): State<Arc<Shared>>, query: Query_<Reconcile>) -> Result<Response, Refusal> {
+    let Query(request) = query.map_err(|rejection| bad_request(rejection.body_text()))?;
+    if request.by == By::Order {
+        return Err(bad_request("rows are by day or vendor here: `reconcile --by order` writes one for each order"));
+    }
+    within(&shared.reads, WORK_LIMIT, Box::pin(read_books(&shared.ops.pool, &request))).await
+}
+
+async fn read_books(pool: &PgPool, request: &Reconcile) -> Operated<Value> {
+    let mut sinks = Vec::new();
+    let mut is_well = true;
+    for sink in reconcile::sinks(pool, request).await? {
+        let mut visit = |_: &Statement| ControlFlow::Continue(());
+        let books = reconcile::books(pool, &sink.name, request, None, &mut visit, &mut in_time()).await?;
+        is_well &= books.is_well();
+        sinks.push(json!({
+            "sink": sink.name,
+            "kind": sink.kind,
+            "rows": books.rows.iter().map(|(key, tally)| Row { key, tally }).collect::<Vec<_>>(),
+            "totals": books.totals.by_currency().collect::<Vec<_>>(),
+            "n_open": books.totals.open.len(),
+            "open": books.totals.open.iter().take(LONGEST_LIST as usize).collect::<Vec<_>>(),
+            "finished": books.finished,
+            "explained": books.is_well(),
+        }));
+    }
+    Ok(json!({ "time_zone": request.time_zone.name(), "sinks": sinks, "explained": is_well }))
 }
 
 type Changed = Result<Response, Refusal>;

@@ -319,6 +319,11 @@ impl SpotonSim {
         ledger.get(id).is_some() && ledger.cancel(id, CancelledBy::Merchant, now).is_ok()
     }
 
+    /// A member of the staff changes what an order is worth on the POS, in cents. Returns whether it stood.
+    pub fn reprice_on_the_pos(&self, id: &str, grand_total: i64) -> bool {
+        self.ledger().reprice(id, grand_total)
+    }
+
     /// What the staff see on the POS: at once, without lag. The first under this reference, if there are several.
     pub fn find(&self, reference: &str) -> Option<Stored> {
         self.ledger().find(reference).next().cloned()

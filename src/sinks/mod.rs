@@ -25,6 +25,7 @@ use crate::{
         limits::LearnedLimit,
         money::Breakdown,
         order::{Order, Status},
+        reconciliation::{Holding, Seen},
     },
 };
 
@@ -138,6 +139,32 @@ pub enum Finding {
     Failed(Answer),
 }
 
+/// When a reading that nobody waits for may make its next request.
+pub trait Turns: Send + Sync {
+    /// Waits for the next call; to be called right before each request. False: there is none in reasonable time, and nothing
+    /// more may be sent.
+    fn next(&self) -> BoxFuture<'_, bool>;
+
+    /// Takes note of what the answer to that call told, and of calls made beside it.
+    fn heard<'a>(&'a self, limits: &'a [LearnedLimit], calls_beside: u32) -> BoxFuture<'a, ()>;
+}
+
+/// What is said of an order whose destination could not be asked.
+pub const OUT_OF_CALLS: &str = "out_of_calls";
+
+/// What is said of an order whose destination gave no answer to its question.
+pub fn untold(answer: &Answer) -> Seen {
+    let code = match &answer.outcome {
+        Outcome::Retry { reason, .. }
+        | Outcome::Reject { reason }
+        | Outcome::Blocked { reason }
+        | Outcome::Unknown { reason } => reason.as_str(),
+        Outcome::Throttled { .. } => OUT_OF_CALLS,
+        Outcome::Delivered(_) => Reason::UnreadableAnswer.as_str(),
+    };
+    Seen::Untold(code.to_owned())
+}
+
 /// One destination.
 pub trait Sink: Send + Sync + 'static {
     /// Its `kind` in the configuration.
@@ -177,6 +204,24 @@ pub trait Sink: Send + Sync + 'static {
     /// How long after an effect a look-up certainly sees it. None: it may never, so not seeing it proves nothing.
     fn visible_after(&self) -> Option<Duration> {
         None
+    }
+
+    /// Most orders of one lane about which [`Sink::verify`] can be asked at once. None: this destination cannot say what
+    /// stands there.
+    fn verifies(&self) -> Option<usize> {
+        None
+    }
+
+    /// Reads back what the destination itself says of orders that we hold there: one for each, in their order. They are of
+    /// one lane, oldest first. Changes nothing there, and makes no request before its turn.
+    fn verify<'a>(
+        &'a self,
+        held: &'a [Holding],
+        _turns: &'a dyn Turns,
+        _now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Vec<Seen>> {
+        let seen = held.iter().map(|_| Seen::Untold("cannot_be_asked".to_owned())).collect();
+        Box::pin(std::future::ready(seen))
     }
 
     /// What a person should do about [`Outcome::Blocked`].

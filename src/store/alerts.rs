@@ -3,6 +3,7 @@
 use sqlx::PgExecutor;
 
 use super::{Result, StoreError};
+use crate::domain::ids::SinkName;
 
 /// Raises an alert, or counts it when it stands already. `detail` holds no personal data.
 pub async fn raise(db: impl PgExecutor<'_>, cause: &str, subject: &str, detail: &str) -> Result<()> {
@@ -38,4 +39,20 @@ pub async fn resolve(db: impl PgExecutor<'_>, cause: &str, subject: &str) -> Res
     .await
     .map_err(StoreError::of("alerts.resolve"))?;
     Ok(())
+}
+
+/// Subjects of the open alerts of one cause that are about a sink.
+pub async fn open_about(db: impl PgExecutor<'_>, cause: &str, sink: &SinkName) -> Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"-- alerts.open_about
+        SELECT subject
+        FROM alerts
+        WHERE cause = $1 AND starts_with(subject, $2 || '/') AND resolved_at IS NULL
+        "#,
+        cause,
+        sink.as_str(),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("alerts.open_about"))
 }

@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod operations;
 pub mod orders;
 pub mod quarantine;
+pub mod reconciliation;
 pub mod replay;
 pub mod retention;
 pub mod sinks;

@@ -70,6 +70,8 @@ pub enum Refusal {
     UnknownSink(SinkName),
     #[error("no source is called {0}")]
     UnknownSource(SourceName),
+    #[error("sink {0} carries no money: there is nothing to reconcile")]
+    NoMoney(SinkName),
     #[error("sink {sink} is owed no order {order_id}")]
     UnknownOrder { sink: SinkName, order_id: String },
     #[error("order {order_id} is one of several sources ({}): say which source", sources.join(", "))]
@@ -116,7 +118,8 @@ impl Refusal {
                 RefusalKind::Unknown
             }
             Self::SeveralSources { .. } => RefusalKind::Unclear,
-            Self::WrongState { .. }
+            Self::NoMoney(_)
+            | Self::WrongState { .. }
             | Self::InFlight { .. }
             | Self::PossiblyStands { .. }
             | Self::ContentRemoved { .. }
@@ -133,6 +136,7 @@ impl Refusal {
         match self {
             Self::UnknownSink(_) => "unknown_sink",
             Self::UnknownSource(_) => "unknown_source",
+            Self::NoMoney(_) => "no_money",
             Self::UnknownOrder { .. } => "unknown_order",
             Self::UnknownCase(_) => "unknown_case",
             Self::SeveralSources { .. } => "several_sources",

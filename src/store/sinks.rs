@@ -20,6 +20,7 @@ use crate::domain::{delivery::SkipReason, ids::SinkName};
 pub struct Registration<'a> {
     pub name: &'a SinkName,
     pub kind: &'a str,
+    pub carries_money: bool,
     /// `latest` or `every`.
     pub versions_mode: &'a str,
     pub stable_for: Duration,
@@ -63,7 +64,7 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
     let known = sqlx::query_scalar!(
         r#"-- sinks.register.known
         UPDATE sinks
-        SET kind = $2, versions_mode = $3, stable_for = $4 * interval '1 millisecond', lanes = $5
+        SET kind = $2, versions_mode = $3, stable_for = $4 * interval '1 millisecond', lanes = $5, carries_money = $6
         WHERE name = $1
         RETURNING name
         "#,
@@ -72,6 +73,7 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
         sink.versions_mode,
         millis(sink.stable_for) as f64,
         lanes,
+        sink.carries_money,
     )
     .fetch_optional(&mut *db)
     .await
@@ -83,8 +85,8 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
     fence_sources(&mut *db).await?;
     let activated = sqlx::query!(
         r#"-- sinks.register.activate
-        INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, activated_at, state, reason, hint)
-        VALUES ($1, $2, $3, $4 * interval '1 millisecond', $5, now() + $6 * interval '1 millisecond',
+        INSERT INTO sinks (name, kind, versions_mode, stable_for, lanes, carries_money, activated_at, state, reason, hint)
+        VALUES ($1, $2, $3, $4 * interval '1 millisecond', $5, $8, now() + $6 * interval '1 millisecond',
                 CASE WHEN $7 THEN 'paused' ELSE 'active' END,
                 CASE WHEN $7 THEN 'configured' END,
                 CASE WHEN $7 THEN 'configured to begin paused: resume it when it may send' END)
@@ -97,6 +99,7 @@ pub async fn register(db: &mut PgConnection, sink: &Registration<'_>, offset_ms:
         lanes,
         offset_ms as f64,
         sink.paused,
+        sink.carries_money,
     )
     .execute(&mut *db)
     .await

@@ -115,6 +115,7 @@ async fn every_command_explains_itself() {
         "quarantine",
         "quarantine list",
         "quarantine retry",
+        "reconcile",
         "replay",
         "backfill",
         "prune",

@@ -72,6 +72,7 @@ async fn register(db: &mut sqlx::PgConnection, name: &str, start: Start, offset_
     let sink = store::sinks::Registration {
         name: &name,
         kind: "webhook",
+        carries_money: false,
         versions_mode: "latest",
         stable_for: Duration::ZERO,
         lanes: &lanes,

@@ -45,6 +45,7 @@ mod pace;
 mod plan;
 mod process;
 mod properties;
+mod reconcile;
 mod replay;
 mod retention;
 mod retry;

@@ -8,6 +8,7 @@ use scoffable_sync::{
     config::RetentionSettings,
     http,
     ops::{OpsState, health::Limits, serve},
+    simulator::till::TillOptions,
     telemetry::metrics::Metrics,
 };
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     harness::app::{TestApp, order, order_of},
     operate::{actions, deliveries, doubted, refused, standing, stands},
+    reconcile::change_receipt,
 };
 
 const TOKEN: &str = "0123456789abcdef";
@@ -513,4 +515,34 @@ async fn what_was_declined_is_cancelled_only_where_orders_are_held_that_were_not
     assert_eq!(api.refusal("deliveries/cancel", &cancel(&[])).await.0, StatusCode::BAD_REQUEST.as_u16());
     assert_eq!(standing(&app, "A-1").await, stands("skipped", Some("never_accepted")));
     assert_eq!(actions(&app).await, 0);
+}
+
+// Books
+
+#[tokio::test]
+async fn the_books_are_read_without_the_orders_that_are_right() {
+    let mut app = TestApp::setup().with_till(TillOptions::default()).start().await;
+    for id in ["71", "72"] {
+        app.arrives(&order(id, 1, "accepted")).await;
+    }
+    let api = Api::start(&app).await;
+    let (status, answer) = api.get("reconcile").await;
+    assert_eq!((status, &answer["explained"], &answer["sinks"][0]["n_open"]), (200, &json!(true), &json!(0)));
+
+    change_receipt(&app, "72", &["money", "posted_minor"], 1).await;
+    let answer = api.get("reconcile?sink=till&by=vendor&time_zone=Europe/London").await.1;
+
+    let books = &answer["sinks"][0];
+    assert_eq!((&answer["explained"], &books["n_open"]), (&json!(false), &json!(1)));
+    assert_eq!((&books["open"][0]["order_id"], &books["open"][0]["difference_minor"]), (&json!("72"), &json!(1)));
+    assert_eq!((&books["rows"][0]["orders"], &books["rows"][0]["posted_minor"]), (&json!(2), &json!(2501)));
+    for (path, status, code) in [
+        ("reconcile?by=order", 400, "bad_request"),
+        ("reconcile?time_zone=London", 400, "bad_request"),
+        ("reconcile?sink=hook", 409, "no_money"),
+        ("reconcile?sink=nobody", 404, "unknown_sink"),
+    ] {
+        let refused = api.get(path).await;
+        assert_eq!((refused.0, refused.1["error"]["code"].as_str()), (status, Some(code)), "{path}");
+    }
 }

@@ -52,7 +52,7 @@ mod worked_examples {
         let sheet = breakdown(&order);
         assert_eq!(sheet.verdict, Verdict::Balanced);
         assert_eq!(sheet.items.unwrap().supplied, 350);
-        assert_eq!(sheet.items.unwrap().adjustments, -130);
+        assert_eq!((sheet.items.unwrap().adjustments, sheet.items.unwrap().refunds), (-130, 0));
         assert_eq!(sheet.expected, Some(400));
     }
 
@@ -86,6 +86,7 @@ mod worked_examples {
         let sheet = breakdown(&order);
         assert_eq!(sheet.verdict, Verdict::Balanced);
         assert_eq!((sheet.items.unwrap().goods, sheet.items.unwrap().adjustments), (2340, -390));
+        assert_eq!(sheet.items.unwrap().refunds, -390);
     }
 
     #[test]
@@ -144,6 +145,20 @@ mod what_is_supplied {
         assert_eq!(sheet.verdict, Verdict::Balanced);
         assert_eq!(sheet.items.unwrap().other_items, -50);
         assert_eq!(sheet.flags, [Flag::UnknownItemType, Flag::NoPayments]);
+    }
+
+    #[test]
+    fn what_lowers_the_total_without_matching_a_substitutes_price_is_a_refund() {
+        let sums = |items: Vec<Item>| breakdown(&order(0, items)).items.map(|sums| (sums.adjustments, sums.refunds));
+        let substitute = || substitute("cam", 480, 1, &["brie"]);
+
+        assert_eq!(sums(vec![goods("pie", 1000, 1), adjustment("adj", -100, &[])]), Some((-100, -100)));
+        assert_eq!(sums(vec![goods("pie", 1000, 1), adjustment("adj", 100, &[])]), Some((100, 0)));
+        assert_eq!(sums(vec![substitute().adjusted_by("adj"), adjustment("adj", -130, &[])]), Some((-130, 0)));
+        // Its own links say more than those of others.
+        let about_pie = adjustment("adj", -100, &["pie"]);
+        let lines = vec![goods("pie", 1000, 1), substitute().adjusted_by("adj"), about_pie];
+        assert_eq!(sums(lines), Some((-100, -100)));
     }
 
     #[test]

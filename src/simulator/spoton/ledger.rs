@@ -293,6 +293,15 @@ impl Ledger {
         Ok(())
     }
 
+    /// Returns whether there was something to change.
+    pub(super) fn reprice(&mut self, id: &str, grand_total: i64) -> bool {
+        let at = self.position_of(id).filter(|at| self.orders[*at].is_standing());
+        if let Some(at) = at {
+            self.orders[at].content.totals.grand_total = grand_total;
+        }
+        at.is_some()
+    }
+
     /// Refuses a reference that is used already.
     pub(super) fn check_unused(&mut self, reference: &str) -> Result<(), Refused> {
         if !self.by_reference.contains_key(reference) {

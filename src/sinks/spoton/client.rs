@@ -33,7 +33,7 @@ use crate::{
         limits::LearnedLimit,
     },
     sinks::{
-        Answer,
+        Answer, Turns,
         http::{Read, excerpt, failed, learned_limits, read_up_to, refused},
         oauth::Tokens,
     },
@@ -43,6 +43,8 @@ use crate::{
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// Most pages of one list that are read; more than that in the minutes a doubt is about is not a restaurant.
 const MOST_PAGES: u64 = 100;
+/// How often in a row a page of a long report is asked for again.
+const PAGE_REPEATS: u32 = 3;
 /// How long before a submit its order may be dated, by clocks that differ.
 const DATED_BEFORE: chrono::Duration = chrono::Duration::minutes(10);
 
@@ -54,6 +56,14 @@ pub struct Client {
     pub(super) paths: Paths,
     pub(super) tokens: Tokens,
     pub(super) timeout: Duration,
+}
+
+/// Why a report was not read to its end.
+#[derive(Debug)]
+pub enum Missed {
+    /// There were no more calls for it.
+    NoTurn,
+    Failed(Box<Answer>),
 }
 
 /// An answer, and what it told about the limits.
@@ -145,6 +155,54 @@ impl Client {
         let since = instant((submitted_at - DATED_BEFORE).max(DateTime::UNIX_EPOCH));
         let query = [("last_updated_from", since.as_str())];
         self.all_pages(&self.paths.reporting_orders, &[("location_id", location_id)], &query, "orders", now).await
+    }
+
+    /// Reads the report of a location as [`Client::orders`] does, to its end however long it is: each page in its turn, and
+    /// nothing of it kept.
+    pub async fn each_order(
+        &self,
+        location_id: &str,
+        submitted_at: DateTime<Utc>,
+        turns: &dyn Turns,
+        now: DateTime<Utc>,
+        visit: &mut (dyn FnMut(&Value) + Send),
+    ) -> Result<(), Missed> {
+        let since = instant((submitted_at - DATED_BEFORE).max(DateTime::UNIX_EPOCH));
+        let mut page = 1;
+        let mut failures = 0;
+        loop {
+            let number = page.to_string();
+            let query = [("last_updated_from", since.as_str()), ("page", number.as_str())];
+            let url = self.url(&self.paths.reporting_orders, &[("location_id", location_id)], &query);
+            if !turns.next().await {
+                return Err(Missed::NoTurn);
+            }
+            match self.page(url, turns, now).await {
+                Ok((records, n_pages)) => {
+                    records.iter().for_each(&mut *visit);
+                    failures = 0;
+                    if page >= n_pages {
+                        return Ok(());
+                    }
+                    page += 1;
+                }
+                Err(answer) if failures < PAGE_REPEATS && may_pass(&answer.outcome) => failures += 1,
+                Err(answer) => return Err(Missed::Failed(answer)),
+            }
+        }
+    }
+
+    async fn page(&self, url: Url, turns: &dyn Turns, now: DateTime<Utc>) -> Result<(Vec<Value>, u64), Box<Answer>> {
+        let heard = match self.ask(Method::GET, url, None, now).await {
+            Ok(heard) => heard,
+            Err(answer) => {
+                turns.heard(&answer.limits, answer.calls_beside).await;
+                return Err(Box::new(answer));
+            }
+        };
+        turns.heard(&heard.limits, 0).await;
+        let status = heard.answer.status;
+        list(parsed(heard, now)?, "orders").ok_or_else(|| Box::new(unreadable(status)))
     }
 
     /// What is on a menu.
@@ -296,6 +354,14 @@ pub fn state_of(held: &Held, records: &[Value]) -> Option<SeenState> {
 fn of_status(heard: &Heard, now: DateTime<Utc>) -> Outcome {
     let outcome = refused(heard.answer.status, &heard.answer.headers, now);
     outcome.unwrap_or(Outcome::Unknown { reason: Reason::UnreadableAnswer })
+}
+
+/// Whether the same read may go well soon.
+fn may_pass(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Retry { .. } | Outcome::Throttled { .. } | Outcome::Unknown { .. } => true,
+        Outcome::Delivered(_) | Outcome::Reject { .. } | Outcome::Blocked { .. } => false,
+    }
 }
 
 fn parsed(heard: Heard, now: DateTime<Utc>) -> Result<Value, Box<Answer>> {

@@ -22,6 +22,7 @@ mod tender;
 #[cfg(test)]
 mod testing;
 pub mod vendors;
+mod verify;
 pub mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -31,7 +32,7 @@ use futures::future::BoxFuture;
 
 use self::{client::Client, config::SpotonSettings};
 use super::{
-    Answer, Doubt, Finding, Sink, View,
+    Answer, Doubt, Finding, Sink, Turns, View,
     oauth::{ClientAuth, ClientCredentials, TokenEndpoint, Tokens},
 };
 use crate::{
@@ -39,8 +40,13 @@ use crate::{
     domain::{
         delivery::{Plan, Reason, Step},
         ids::SinkName,
+        reconciliation::{Holding, Seen},
     },
 };
+
+/// Orders that one reading of a location's report is held against. Each reading begins at the oldest of them and goes on to
+/// the newest order there is, so few are better than many.
+const VERIFIED_AT_ONCE: usize = 5_000;
 
 /// A token is renewed when this much of its life is left, or a fifth of it if that is less.
 const RENEWAL_MARGIN: Duration = Duration::from_mins(5);
@@ -120,6 +126,14 @@ impl Sink for Spoton {
     /// Without the merchant's consent to a second submit, not seeing an order never proves that there is none.
     fn visible_after(&self) -> Option<Duration> {
         self.settings.resubmit_when_absent.then_some(self.settings.visible_after)
+    }
+
+    fn verifies(&self) -> Option<usize> {
+        Some(VERIFIED_AT_ONCE)
+    }
+
+    fn verify<'a>(&'a self, held: &'a [Holding], turns: &'a dyn Turns, now: DateTime<Utc>) -> BoxFuture<'a, Vec<Seen>> {
+        Box::pin(verify::verify(&self.client, self.settings.visible_after, held, turns, now))
     }
 
     fn blocked_hint(&self, reason: Reason) -> &'static str {

@@ -113,6 +113,11 @@ impl Setup {
         &self.clock
     }
 
+    /// What [`Setup::with`] was told.
+    pub fn overrides(&self) -> &BTreeMap<String, String> {
+        &self.overrides
+    }
+
     /// On a clock that the test shares with its own simulated systems.
     pub fn on(clock: &Clock) -> Self {
         Self { clock: clock.clone(), ..Self::default() }
