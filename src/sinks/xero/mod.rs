@@ -10,18 +10,28 @@
 //!
 //! Source: XeroAPI/Xero-OpenAPI, xero_accounting.yaml 16.1.0; Xero developer documentation.
 
+mod body;
 pub mod call;
 pub mod client;
 pub mod config;
+pub mod correct;
+mod customer;
+mod fit;
+mod lines;
 pub mod organisation;
+pub mod plan;
 pub mod receipt;
+mod settle;
+pub mod target;
+#[cfg(test)]
+mod testing;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
-use self::{client::Client, config::XeroSettings};
+use self::{client::Client, config::XeroSettings, plan::Books};
 use super::{Answer, Doubt, Finding, GroupAnswer, Sink, View};
 use crate::{
     clock::Clock,
@@ -37,7 +47,6 @@ const GROUP: usize = 25;
 /// One organisation's books.
 #[derive(Debug)]
 pub struct Xero {
-    name: SinkName,
     client: Client,
     settings: XeroSettings,
 }
@@ -50,8 +59,7 @@ impl Xero {
         http: reqwest::Client,
         clock: &Clock,
     ) -> Self {
-        let client = Client::build(name, settings, timeout, http, clock);
-        Self { name: name.clone(), client, settings: settings.clone() }
+        Self { client: Client::build(name, settings, timeout, http, clock), settings: settings.clone() }
     }
 }
 
@@ -65,8 +73,10 @@ impl Sink for Xero {
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
-        let _ = (&self.name, &self.settings, view);
-        Plan::Unread
+        match self.client.facts(view.now) {
+            Some(facts) => plan::plan(Books { settings: &self.settings, facts: &facts }, view),
+            None => Plan::Unread,
+        }
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {
