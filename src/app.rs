@@ -88,6 +88,8 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             },
             paused: sink.common.paused,
         };
+        // Before the sink's own row is locked, as settling does.
+        store::deliveries::wake_held(&mut tx, name, clock.offset_ms()).await?;
         if store::sinks::register(&mut tx, &row, clock.offset_ms()).await? {
             tracing::info!(sink.name = %name, sink.kind = row.kind, "sink activated");
         }

@@ -232,6 +232,7 @@ fn validate(tree: serde_json::Map<String, serde_json::Value>, env: &Env, found: 
     }
 
     contradictions::check(&delivery, &retention, &sources, &commons, found);
+    contradictions::no_vendor_has_two_ledgers(&commons, &kinds, found);
     let sinks = kinds.into_iter().filter_map(|(name, kind)| {
         let common = commons.remove(&name)?;
         Some((name, SinkSettings { kind, common }))

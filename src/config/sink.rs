@@ -298,6 +298,16 @@ impl SinkKind {
         }
     }
 
+    /// Of a ledger of record: whether another one may keep the same vendor's books.
+    pub(super) fn permits_other_ledgers(&self) -> Option<bool> {
+        match self {
+            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
+            Self::Xero(books) => Some(books.allow_multiple_ledgers),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => None,
+        }
+    }
+
     /// The documented limits of this kind's destination, and whose calls they count.
     pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
         match self {

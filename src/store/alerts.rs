@@ -3,6 +3,7 @@
 use sqlx::PgExecutor;
 
 use super::{Result, StoreError};
+use crate::domain::ids::SinkName;
 
 /// Raises an alert, or counts it when it stands already. `detail` holds no personal data.
 pub async fn raise(db: impl PgExecutor<'_>, cause: &str, subject: &str, detail: &str) -> Result<()> {
@@ -37,5 +38,22 @@ pub async fn resolve(db: impl PgExecutor<'_>, cause: &str, subject: &str) -> Res
     .execute(db)
     .await
     .map_err(StoreError::of("alerts.resolve"))?;
+    Ok(())
+}
+
+/// Closes every alert of a cause that is about something inside a sink.
+pub async fn resolve_all(db: impl PgExecutor<'_>, cause: &str, sink: &SinkName) -> Result<()> {
+    sqlx::query!(
+        r#"-- alerts.resolve_all
+        UPDATE alerts
+        SET resolved_at = now()
+        WHERE cause = $1 AND starts_with(subject, $2 || '/') AND resolved_at IS NULL
+        "#,
+        cause,
+        sink.as_str(),
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("alerts.resolve_all"))?;
     Ok(())
 }

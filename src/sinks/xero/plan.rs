@@ -79,9 +79,11 @@ fn park(reason: &'static str, hint: impl Into<String>, curable: bool) -> Plan {
     Plan::Park { reason, hint: hint.into(), curable }
 }
 
-/// A wait that costs no attempt, with one alert for all orders that have the same cause.
-fn hold(wait: Duration, cause: &'static str, about: About, detail: String) -> Plan {
-    Plan::Wait { wait, waiting_for: WaitingFor::Configuration, alert: Some(Alert { cause, about, detail }) }
+/// A wait that costs no attempt, with one alert for all orders that wait for the same.
+fn hold(wait: Duration, subject: String, detail: String) -> Plan {
+    let waiting_for = WaitingFor::Configuration;
+    let alert = Alert { cause: waiting_for.as_str(), about: About::Shared(subject), detail };
+    Plan::Wait { wait, waiting_for, alert: Some(alert) }
 }
 
 #[derive(Debug)]
@@ -140,7 +142,7 @@ impl Planner<'_> {
             "Xero refuses {} ({}), as {}: see the answer in its attempts and mend the set-up; it is tried again by itself",
             refusal.step, refusal.cause, refusal.about
         );
-        Some(hold(left, "refused_by_xero", About::Shared(refusal.cause.clone()), detail))
+        Some(hold(left, format!("refused: {}", refusal.cause), detail))
     }
 
     /// There is nothing of the order that a document could say.
@@ -171,7 +173,7 @@ impl Planner<'_> {
     fn lines(self, correction: Correction, locked_until: Option<NaiveDate>) -> Plan {
         let is_first = self.held.documents.is_empty();
         if let Some(misfit) = fit::misfit(&self.target, self.books.settings, self.books.facts) {
-            return hold(HOLD, "configuration", About::Shared(misfit.subject), misfit.detail);
+            return hold(HOLD, misfit.subject, misfit.detail);
         }
         let is_locked = locked_until.is_some_and(|lock| self.target.date <= lock);
         if is_first && is_locked && self.books.settings.locked_first_post == LockedFirstPost::Hold {
@@ -179,7 +181,7 @@ impl Planner<'_> {
                 "orders of a locked period wait (locked until {}): unlock it at Xero, or set `locked_first_post = \"redate\"`",
                 locked_until.map(|day| day.to_string()).unwrap_or_default()
             );
-            return hold(HOLD, "locked_period", About::Shared("locked period".to_owned()), detail);
+            return hold(HOLD, "locked period".to_owned(), detail);
         }
         if !is_first && !self.is_read() {
             return self.read();
@@ -482,7 +484,7 @@ impl Planner<'_> {
 
     fn pay(self, payments: &[Paid], date: NaiveDate) -> Plan {
         if let Some(misfit) = fit::payment_misfit(payments, self.books.facts) {
-            return hold(HOLD, "configuration", About::Shared(misfit.subject), misfit.detail);
+            return hold(HOLD, misfit.subject, misfit.detail);
         }
         let mut held = self.held.clone();
         held.rounds += 1;

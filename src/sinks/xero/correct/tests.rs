@@ -62,7 +62,9 @@ fn a_document_is_changed_only_while_nothing_hangs_on_it() {
     assert!(open(&with(Standing::Draft, 0)) && open(&with(Standing::Submitted, 0)));
     assert!(open(&with(Standing::Authorised, 0)));
     assert!(!open(&with(Standing::Authorised, 1)), "something is paid or credited");
-    assert!(!open(&with(Standing::Paid, 290)) && !open(&with(Standing::Voided, 0)) && !open(&with(Standing::Deleted, 0)));
+    assert!(
+        !open(&with(Standing::Paid, 290)) && !open(&with(Standing::Voided, 0)) && !open(&with(Standing::Deleted, 0))
+    );
     assert!(!open(&Document { edited: true, ..with(Standing::Authorised, 0) }), "a person has changed it");
     assert!(!open(&Document { id: None, ..with(Standing::Authorised, 0) }));
 }
@@ -137,7 +139,10 @@ fn an_order_that_is_accepted_again_is_invoiced_anew() {
 
     let moves = corrected(&[paid, back], &[false, false], &goods(&[("naan", 290)]));
 
-    assert_eq!(moves.iter().map(post_of).collect::<Vec<_>>(), [(DocumentKind::Invoice, Role::Whole, vec![("naan", 290)])]);
+    assert_eq!(
+        moves.iter().map(post_of).collect::<Vec<_>>(),
+        [(DocumentKind::Invoice, Role::Whole, vec![("naan", 290)])]
+    );
 }
 
 #[test]
@@ -155,7 +160,10 @@ fn the_second_half_of_a_correction_follows_from_the_first() {
 
     let moves = corrected(&[posted, note], &[false, true], &goods(&[("lamb", 950)]));
 
-    assert_eq!(moves.iter().map(post_of).collect::<Vec<_>>(), [(DocumentKind::Invoice, Role::Part, vec![("lamb", 50)])]);
+    assert_eq!(
+        moves.iter().map(post_of).collect::<Vec<_>>(),
+        [(DocumentKind::Invoice, Role::Part, vec![("lamb", 50)])]
+    );
 }
 
 #[test]
@@ -177,7 +185,8 @@ fn reversing_credits_all_that_stands_and_invoices_the_order_anew() {
 #[test]
 fn units_are_kept_where_they_explain_the_amount() {
     let two = Line { quantity: 2, ..line(Kind::Sales, "naan", 580) };
-    let posted = [document(DocumentKind::Invoice, Role::Whole, vec![Line { quantity: 3, ..line(Kind::Sales, "naan", 870) }])];
+    let posted =
+        [document(DocumentKind::Invoice, Role::Whole, vec![Line { quantity: 3, ..line(Kind::Sales, "naan", 870) }])];
 
     let moves = corrected(&posted, &[false], &[two]);
 
@@ -271,7 +280,8 @@ fn least_cost(documents: &[(DocumentKind, Role, Says, bool)], target: Says) -> O
         let whole = sum == [0, 0] || target == [0, 0];
         let kinds = [DocumentKind::Invoice, DocumentKind::CreditNote];
         if kinds.into_iter().any(|kind| {
-            is_allowed(kind, Role::Part, rest) || whole && (rest[0] + rest[1] != 0 || sum == [0, 0]) && is_allowed(kind, Role::Whole, rest)
+            is_allowed(kind, Role::Part, rest)
+                || whole && (rest[0] + rest[1] != 0 || sum == [0, 0]) && is_allowed(kind, Role::Whole, rest)
         }) {
             return Some(1);
         }

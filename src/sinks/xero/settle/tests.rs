@@ -55,7 +55,11 @@ fn settled(documents: Vec<Document>, payments: Vec<Payment>, wanted: &[(Tender, 
 
 /// Tender, account, amount and document.
 fn paid(settlement: &Settlement) -> Vec<(Tender, &str, i64, &str)> {
-    settlement.payments.iter().map(|one| (one.tender, one.account.as_str(), one.amount_minor, one.on.as_str())).collect()
+    settlement
+        .payments
+        .iter()
+        .map(|one| (one.tender, one.account.as_str(), one.amount_minor, one.on.as_str()))
+        .collect()
 }
 
 const ONLINE: Tender = Tender::OnlineScoffable;
@@ -82,10 +86,8 @@ fn what_is_paid_already_is_not_paid_again() {
 
 #[test]
 fn refunds_come_out_of_credit_notes_largest_first_to_where_the_money_went() {
-    let payments = vec![
-        payment(VOUCHER, 500, "SCF-1"),
-        Payment { account: "619".to_owned(), ..payment(ONLINE, 1829, "SCF-1") },
-    ];
+    let payments =
+        vec![payment(VOUCHER, 500, "SCF-1"), Payment { account: "619".to_owned(), ..payment(ONLINE, 1829, "SCF-1") }];
 
     let settlement = settled(vec![invoice(2329, 2329), credit_note(2329, 0)], payments, &[]);
 
@@ -111,8 +113,7 @@ fn a_replacement_is_paid_by_what_was_credited_and_the_rest_in_money() {
     let settlement = settled(documents, vec![payment(ONLINE, 290, "SCF-1")], &[(ONLINE, 300)]);
 
     assert_eq!(paid(&settlement), [(ONLINE, "611", 10, "SCF-1-S1")]);
-    let allocated: Vec<_> =
-        settlement.allocations.iter().map(|one| (one.invoice.as_str(), one.amount_minor)).collect();
+    let allocated: Vec<_> = settlement.allocations.iter().map(|one| (one.invoice.as_str(), one.amount_minor)).collect();
     assert_eq!((allocated, settlement.credit_left, settlement.due_left), (vec![("SCF-1-S1", 290)], 0, 0));
 }
 

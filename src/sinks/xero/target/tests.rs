@@ -216,7 +216,8 @@ fn an_unknown_pair_goes_to_its_holder_and_an_unknown_holder_nowhere() {
 
 #[test]
 fn an_order_of_less_than_nothing_keeps_its_sign() {
-    let target = target_for(&order(1, -200, &[item("adjustment", "Refund", -200, 0, 1)], &[paid("online", "scoffable", -200)]));
+    let target =
+        target_for(&order(1, -200, &[item("adjustment", "Refund", -200, 0, 1)], &[paid("online", "scoffable", -200)]));
 
     assert_eq!(target.gross_minor(), -200);
     assert_eq!(payments_of(&target), [(Tender::OnlineScoffable, -200)]);
@@ -275,7 +276,8 @@ fn options_and_parts_of_units_stand_in_the_description() {
 
 #[test]
 fn lines_name_items_as_they_are_mapped() {
-    let mut order = order(1, 580, &[item("product", "Plain Naan", 290, 1, 1), item("product", "Peshwari  naan", 290, 1, 1)], &[]);
+    let mut order =
+        order(1, 580, &[item("product", "Plain Naan", 290, 1, 1), item("product", "Peshwari  naan", 290, 1, 1)], &[]);
     order["items"][1]["ref"] = json!("SKU-7");
     let codes = |settings: &XeroSettings, known: &[&str]| -> (Vec<Option<String>>, Vec<String>) {
         let payload = order.to_string();

@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     domain::{
-        delivery::{DeliveryKey, Plan, Progress, Receipt, SkipReason, Step, WaitingFor},
+        delivery::{About, DeliveryKey, Plan, Progress, Receipt, SkipReason, Step, WaitingFor},
         ids::{OrderKey, SinkName, SourceName},
         money::{Currency, Money, breakdown},
     },
@@ -30,10 +30,14 @@ use crate::{
 /// What a version came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    Settled { notice: Option<String>, alert: Option<String> },
+    Settled {
+        notice: Option<String>,
+        alert: Option<String>,
+    },
     Skipped(SkipReason),
     Parked(&'static str),
-    Waits { waiting_for: WaitingFor, cause: Option<&'static str> },
+    /// For a person who mends settings; the subject of the alert.
+    Held(String),
 }
 
 #[derive(Debug, Clone)]
@@ -137,8 +141,11 @@ impl Scene {
                 }
                 Plan::Skip { reason, .. } => return Ended::Skipped(reason),
                 Plan::Park { reason, .. } => return Ended::Parked(reason),
-                Plan::Wait { waiting_for, alert, .. } => {
-                    return Ended::Waits { waiting_for, cause: alert.map(|alert| alert.cause) };
+                Plan::Wait { wait, waiting_for, alert: Some(alert) } => {
+                    assert_eq!(waiting_for, WaitingFor::Configuration);
+                    assert!(!wait.is_zero() && alert.cause == "configuration" && !alert.detail.is_empty());
+                    let About::Shared(subject) = alert.about else { panic!("about one order: {alert:?}") };
+                    return Ended::Held(subject);
                 }
                 other => panic!("not expected: {other:?}"),
             }
@@ -317,7 +324,8 @@ impl Scene {
     fn seen(&self, number: &str) -> Seen {
         let kept = &self.documents[number];
         let own = self.payments.iter().filter(|payment| payment.on == number);
-        let payments = own.map(|one| SeenPayment { id: one.id.clone(), reconciled: one.reconciled, deleted: one.deleted });
+        let payments =
+            own.map(|one| SeenPayment { id: one.id.clone(), reconciled: one.reconciled, deleted: one.deleted });
         Seen {
             status: kept.status,
             total_minor: kept.total,

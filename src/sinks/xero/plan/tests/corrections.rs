@@ -44,7 +44,10 @@ fn the_documented_life_of_an_order_is_posted_document_by_document() {
     assert_eq!(scene.bring(&without_naan()), fine());
     assert_eq!(scene.steps(), ["read", "credit_note", "payments"]);
     let note = &scene.body("credit_note")[0];
-    assert!(note.contains(r#""Type":"ACCRECCREDIT","Status":"AUTHORISED","CreditNoteNumber":"SCF-812345-C1""#), "{note}");
+    assert!(
+        note.contains(r#""Type":"ACCRECCREDIT","Status":"AUTHORISED","CreditNoteNumber":"SCF-812345-C1""#),
+        "{note}"
+    );
     assert!(note.contains(r#""Quantity":1,"UnitAmount":2.90,"AccountCode":"200""#), "{note}");
     let refund = &scene.body("payments")[0];
     let id = &scene.documents["SCF-812345-C1"].id;
@@ -106,7 +109,10 @@ fn what_nothing_hangs_on_is_voided_when_the_order_is_cancelled_and_invoiced_anew
     assert_eq!(scene.body("void"), [format!(r#"{{"InvoiceID":"{id}","Status":"VOIDED"}}"#)]);
 
     scene.bring(&unpaid(as_version(example(), 6, "accepted")));
-    assert_eq!(scene.documents["SCF-812345-R2"].total, 2329, "the number of a document that was voided is never used again");
+    assert_eq!(
+        scene.documents["SCF-812345-R2"].total, 2329,
+        "the number of a document that was voided is never used again"
+    );
 }
 
 #[test]

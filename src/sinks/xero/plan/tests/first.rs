@@ -116,8 +116,7 @@ fn a_locked_day_is_waited_for_or_left_for_the_first_open_one() {
     };
 
     let mut waiting = locked(Scene::new());
-    let waits = Ended::Waits { waiting_for: WaitingFor::Configuration, cause: Some("locked_period") };
-    assert_eq!(waiting.bring(&example()), waits);
+    assert_eq!(waiting.bring(&example()), Ended::Held("locked period".to_owned()));
     assert!(waiting.sent.is_empty());
 
     let mut redated = locked(Scene::with(settings_with(&[("locked_first_post", "redate")])));
@@ -133,8 +132,7 @@ fn what_the_organisation_lacks_holds_the_order_and_is_told() {
     let mut scene = Scene::new();
     scene.facts.accounts.retain(|account| account.code.as_deref() != Some("205"));
 
-    let waits = Ended::Waits { waiting_for: WaitingFor::Configuration, cause: Some("configuration") };
-    assert_eq!(scene.bring(&example()), waits);
+    assert_eq!(scene.bring(&example()), Ended::Held("account \"205\"".to_owned()));
 
     scene.facts = facts();
     assert_eq!(scene.bring(&example()), fine(), "it goes on by itself once that is mended");
@@ -148,8 +146,7 @@ fn what_xero_refuses_is_tried_again_after_a_while_and_told_meanwhile() {
     held.refuse(refusal("account_archived"));
     scene.receipt = Some(held.receipt());
 
-    let waits = Ended::Waits { waiting_for: WaitingFor::Configuration, cause: Some("refused_by_xero") };
-    assert_eq!(scene.bring(&example()), waits);
+    assert_eq!(scene.bring(&example()), Ended::Held("refused: account_archived".to_owned()));
     scene.now += TimeDelta::hours(3);
     assert_eq!(scene.bring(&example()), fine());
     assert_eq!(scene.held().refusals, []);

@@ -89,10 +89,7 @@ fn check(scene: &mut Scene, payload: &str) -> Result<&'static str, TestCaseError
             prop_assert!(known.contains(&reason), "{}: {}", reason, payload);
             Ok("parked")
         }
-        Ended::Waits { cause, .. } => {
-            prop_assert_eq!(cause, Some("configuration"), "{}", payload);
-            Ok("waits")
-        }
+        Ended::Held(subject) => Err(TestCaseError::fail(format!("{subject}: {payload}"))),
         other @ Ended::Skipped(_) => Err(TestCaseError::fail(format!("{other:?}: {payload}"))),
     }
 }
