@@ -20,7 +20,7 @@ use crate::{
     },
     lifecycle::Phase,
     ops::pruner::Pruner,
-    sinks::{self, BuildError},
+    sinks::{self, BuildError, Services},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
     telemetry::metrics::Metrics,
@@ -167,6 +167,15 @@ pub fn drivers(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -
     settings.sinks.iter().map(of).collect()
 }
 
+/// Where sinks keep what outlives their process.
+pub fn services(pool: &PgPool, clock: &Clock) -> Services {
+    let (pool, clock) = (pool.clone(), clock.clone());
+    Services {
+        credentials: Arc::new(store::credentials::Credentials { pool: pool.clone(), clock: clock.clone() }),
+        links: Arc::new(store::links::Links { pool, clock }),
+    }
+}
+
 fn driver(
     name: &SinkName,
     sink: &SinkSettings,
@@ -180,7 +189,8 @@ fn driver(
     let lanes: Vec<String> = lanes.into_iter().collect();
     Ok(Driver {
         name: name.clone(),
-        sink: sinks::build(name, sink, clock).map_err(|source| AppError::Sink { name: name.clone(), source })?,
+        sink: sinks::build(name, sink, clock, &services(pool, clock))
+            .map_err(|source| AppError::Sink { name: name.clone(), source })?,
         rules: sink.common.clone(),
         pool: pool.clone(),
         clock: clock.clone(),

@@ -5,6 +5,7 @@
 
 pub mod godatafeed;
 pub mod http;
+pub mod links;
 pub mod oauth;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
@@ -220,8 +221,20 @@ pub fn http_client(common: &SinkCommon) -> Result<reqwest::Client, BuildError> {
         .map_err(|error| BuildError::Client(error.without_url()))
 }
 
+/// What sinks keep beyond their process, shared by all processes.
+#[derive(Debug, Clone)]
+pub struct Services {
+    pub credentials: Arc<dyn oauth::CredentialStore>,
+    pub links: Arc<dyn links::LinkStore>,
+}
+
 /// Builds a sink from its settings: the registry of kinds.
-pub fn build(name: &SinkName, settings: &SinkSettings, clock: &Clock) -> Result<Arc<dyn Sink>, BuildError> {
+pub fn build(
+    name: &SinkName,
+    settings: &SinkSettings,
+    clock: &Clock,
+    _services: &Services,
+) -> Result<Arc<dyn Sink>, BuildError> {
     let common = &settings.common;
     let client = http_client(common)?;
     Ok(match &settings.kind {
