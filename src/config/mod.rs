@@ -28,6 +28,7 @@ pub mod field;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod pointer;
 pub mod problems;
 mod read;
 pub mod retention;

@@ -426,7 +426,10 @@ impl Driver {
                 known.alert = alert;
                 (Moved::Skipped { reason: reason.as_str() }, Some("skipped"), Some(reason.as_str().to_owned()))
             }
-            Plan::Wait { wait, waiting_for } => (later(wait, Some(waiting_for)), None, None),
+            Plan::Wait { wait, waiting_for, alert } => {
+                known.alert = alert;
+                (later(wait, Some(waiting_for)), None, None)
+            }
             Plan::Withhold { step, wait, waiting_for } => {
                 info!(
                     sink.name = %self.name, order.id = %claimed.key.order.order_id, step = step.name,

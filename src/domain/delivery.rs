@@ -90,6 +90,8 @@ codes! {
         Grace = "grace",
         /// A person's word that the sink may write.
         Confirmation = "confirmation",
+        /// Settings here or at the destination that a person has to mend.
+        Configuration = "configuration",
     }
 }
 
@@ -126,6 +128,9 @@ pub const POSSIBLY_STANDS: &str = "possibly_stands";
 
 /// Key in a receipt: false where what it names was taken back there, as a cancelled order. Absent: it stands.
 pub const STANDS: &str = "stands";
+
+/// Key in a receipt: documents that corrections would have taken, had nothing been changed in place. Counted as it grows.
+pub const CORRECTIONS_AVOIDED: &str = "corrections_avoided";
 
 /// One delivery's identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -211,7 +216,7 @@ pub enum Plan {
     /// Nothing is owed.
     Skip { reason: SkipReason, alert: Option<Alert> },
     /// Not yet: look again after the wait.
-    Wait { wait: Duration, waiting_for: WaitingFor },
+    Wait { wait: Duration, waiting_for: WaitingFor, alert: Option<Alert> },
     /// This step would be sent, but not before a person lets the sink write: look again after the wait.
     Withhold { step: Step, wait: Duration, waiting_for: WaitingFor },
     /// This has to stand in the receipt before anything else happens: plan again then. Never twice the same.
@@ -226,6 +231,11 @@ impl Plan {
     /// Nothing is owed, and nobody has to know.
     pub fn skip(reason: SkipReason) -> Self {
         Self::Skip { reason, alert: None }
+    }
+
+    /// Not yet, and nobody has to know.
+    pub fn wait(wait: Duration, waiting_for: WaitingFor) -> Self {
+        Self::Wait { wait, waiting_for, alert: None }
     }
 }
 

@@ -15,6 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
+    decimal::{Decimal, decimal},
     order::{Collector, DeliveryProvider, Item, ItemType, Order, PaymentType, Quantity, Warning},
     substitution,
 };
@@ -131,6 +132,14 @@ impl Money {
         }
         let unit = 10_u64.pow(digits);
         format!("{sign}{}.{:02$}", magnitude / unit, magnitude % unit, digits as usize)
+    }
+
+    /// From a JSON number of major units, as `12.50`. None: it is no whole number of minor units, or too large.
+    pub fn from_decimal(raw: &str, currency: Currency) -> Option<Self> {
+        let Decimal { coefficient, scale } = decimal(raw).ok()?;
+        let missing = currency.exponent().checked_sub(scale)?;
+        let amount = coefficient.checked_mul(10_i64.checked_pow(missing)?)?;
+        Some(Self { amount, currency })
     }
 
     fn combined(self, other: Self, operation: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {

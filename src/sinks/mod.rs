@@ -11,6 +11,7 @@ pub mod oauth;
 pub mod scripted;
 pub mod spoton;
 pub mod webhook;
+pub mod xero;
 
 use std::{sync::Arc, time::Duration};
 
@@ -245,6 +246,7 @@ pub fn build(
         SinkKind::Godatafeed(feed) => {
             Arc::new(godatafeed::Godatafeed::build(feed, common.request_timeout, client, name, clock))
         }
+        SinkKind::Xero(books) => Arc::new(xero::Xero::build(name, books, common.request_timeout, client, clock)),
         #[cfg(feature = "failpoints")]
         SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
     })

@@ -440,7 +440,7 @@ async fn what_a_plan_notes_stands_in_the_receipt_before_anything_is_sent() {
     let noted =
         Receipt { receipt: Some(json!({"noted": 1})), external_id: Some("there".to_owned()), ..Receipt::default() };
     puppet.plans(Plan::Note(noted));
-    puppet.plans(Plan::Wait { wait: Duration::from_mins(1), waiting_for: WaitingFor::Shipment });
+    puppet.plans(Plan::wait(Duration::from_mins(1), WaitingFor::Shipment));
 
     app.arrives(&order("A-1", 1, "accepted")).await;
 
@@ -459,7 +459,7 @@ async fn a_shared_read_that_goes_well_closes_the_breaker_although_nothing_is_sen
     app.arrives(&order("A-1", 1, "accepted")).await;
     assert_eq!(app.text("SELECT state FROM sinks").await.as_deref(), Some("blocked"));
     puppet.plans(Plan::Unread);
-    puppet.plans(Plan::Wait { wait: Duration::from_mins(1), waiting_for: WaitingFor::Counterpart });
+    puppet.plans(Plan::wait(Duration::from_mins(1), WaitingFor::Counterpart));
 
     app.advance(Duration::from_secs(31));
     app.dispatch().await;

@@ -185,7 +185,7 @@ impl Case {
     #[track_caller]
     fn waits(&self) -> (WaitingFor, Duration) {
         match self.then().1 {
-            Plan::Wait { wait, waiting_for } => (waiting_for, wait),
+            Plan::Wait { wait, waiting_for, .. } => (waiting_for, wait),
             other => panic!("{other:?}"),
         }
     }
