@@ -234,7 +234,7 @@ pub fn build(
     name: &SinkName,
     settings: &SinkSettings,
     clock: &Clock,
-    _services: &Services,
+    services: &Services,
 ) -> Result<Arc<dyn Sink>, BuildError> {
     let common = &settings.common;
     let client = http_client(common)?;
@@ -246,7 +246,9 @@ pub fn build(
         SinkKind::Godatafeed(feed) => {
             Arc::new(godatafeed::Godatafeed::build(feed, common.request_timeout, client, name, clock))
         }
-        SinkKind::Xero(books) => Arc::new(xero::Xero::build(name, books, common.request_timeout, client, clock)),
+        SinkKind::Xero(books) => {
+            Arc::new(xero::Xero::build(name, books, common.request_timeout, client, clock, services)?)
+        }
         #[cfg(feature = "failpoints")]
         SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
     })

@@ -52,3 +52,4 @@ mod retry;
 mod spoton;
 mod till;
 mod webhook;
+mod xero;

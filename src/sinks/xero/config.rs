@@ -13,12 +13,12 @@ use serde_json::Value;
 
 pub use self::{
     accounts::{AccountRef, Accounts, Kind, PaymentAccounts, TaxTypes, Tender},
-    contacts::{Contacts, CustomerFields, ItemFields, ItemMode, Items},
+    contacts::{ContactMode, Contacts, CustomerFields, ItemFields, ItemMode, Items},
     tracking::{TrackBy, Tracking},
 };
 use self::{
     accounts::{RawAccounts, RawPayments, RawTaxTypes},
-    contacts::{ContactMode, RawCustomerFields, RawItemFields},
+    contacts::{RawCustomerFields, RawItemFields},
     tracking::RawTracking,
 };
 use crate::{

@@ -10,11 +10,18 @@
 //!
 //! Source: XeroAPI/Xero-OpenAPI, xero_accounting.yaml 16.1.0; Xero developer documentation.
 
+mod api;
 pub mod call;
 pub mod client;
 pub mod config;
+mod contacts;
+mod look_up;
 pub mod organisation;
+mod reading;
 pub mod receipt;
+mod refusal;
+pub mod send;
+pub mod wire;
 
 use std::time::Duration;
 
@@ -22,7 +29,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::XeroSettings};
-use super::{Answer, Doubt, Finding, GroupAnswer, Sink, View};
+use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, View};
 use crate::{
     clock::Clock,
     domain::{
@@ -49,9 +56,10 @@ impl Xero {
         timeout: Duration,
         http: reqwest::Client,
         clock: &Clock,
-    ) -> Self {
-        let client = Client::build(name, settings, timeout, http, clock);
-        Self { name: name.clone(), client, settings: settings.clone() }
+        services: &Services,
+    ) -> Result<Self, BuildError> {
+        let client = Client::build(name, settings, timeout, http, clock, services)?;
+        Ok(Self { name: name.clone(), client, settings: settings.clone() })
     }
 }
 
