@@ -19,7 +19,7 @@ use crate::{
         poller::{Parts, Poller},
     },
     lifecycle::Phase,
-    ops::pruner::Pruner,
+    ops::{keeper::Keeper, pruner::Pruner},
     sinks::{self, BuildError, Services},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
@@ -33,6 +33,7 @@ pub struct App {
     pub dispatchers: Vec<Dispatcher>,
     /// None: nothing is ever removed.
     pub pruner: Option<Pruner>,
+    pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
 }
 
@@ -114,6 +115,7 @@ impl App {
         let mut wake = WakeUps::default();
         let bells: BTreeMap<&SinkName, Arc<Notify>> = settings.sinks.keys().map(|name| (name, wake.add())).collect();
         let mut dispatchers = Vec::new();
+        let mut sinks = BTreeMap::new();
         for (name, sink) in &settings.sinks {
             let waits_for_it = |(_, other): &(&SinkName, &SinkSettings)| other.common.after.as_ref() == Some(name);
             let dependents = settings.sinks.iter().filter(waits_for_it);
@@ -121,6 +123,7 @@ impl App {
                 dependents: dependents.map(|(other, _)| (other.clone(), Arc::clone(&bells[other]))).collect(),
                 ..driver(name, sink, settings, pool, clock, owner, &metrics)?
             };
+            sinks.insert(name.clone(), Arc::clone(&driver.sink));
             dispatchers.push(Dispatcher::new(Arc::new(driver), Arc::clone(&bells[name])));
         }
         let mut pollers = Vec::new();
@@ -143,7 +146,8 @@ impl App {
             clock: clock.clone(),
             owner: owner.to_owned(),
         });
-        Ok(Self { pollers, dispatchers, pruner, metrics })
+        let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
+        Ok(Self { pollers, dispatchers, pruner, keeper, metrics })
     }
 
     /// Starts every loop.
@@ -157,6 +161,7 @@ impl App {
         if let Some(pruner) = self.pruner {
             phase.spawn("pruner", pruner.run(phase.drain().clone()));
         }
+        phase.spawn("keeper", self.keeper.run(phase.drain().clone()));
     }
 }
 

@@ -181,6 +181,11 @@ pub trait Sink: Send + Sync + 'static {
         None
     }
 
+    /// Uses a credential that lapses when it is left unused, without asking for anything else.
+    fn keep_alive(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// What a person should do about [`Outcome::Blocked`].
     fn blocked_hint(&self, _reason: Reason) -> &'static str {
         "the destination refuses our credentials or rights: mend them; a probe goes on by itself"

@@ -95,6 +95,13 @@ impl Client {
         reading::everything(&mut Asking::new(&self.api, now), &self.settings).await
     }
 
+    /// Renews a refresh token that was left unused; what comes of it is told by whoever keeps it.
+    pub async fn keep_alive(&self) {
+        if self.settings.auth == Auth::Code {
+            drop(self.api.tokens.bearer().await);
+        }
+    }
+
     pub async fn send(&self, step: &Step, now: DateTime<Utc>) -> Answer {
         self.sender().send(&mut Asking::new(&self.api, now), step).await
     }

@@ -33,7 +33,7 @@ use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, Vie
 use crate::{
     clock::Clock,
     domain::{
-        delivery::{Plan, Step},
+        delivery::{Plan, Reason, Step},
         ids::SinkName,
     },
 };
@@ -92,6 +92,23 @@ impl Sink for Xero {
 
     fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(self.client.look_up(doubts, now))
+    }
+
+    fn keep_alive(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.client.keep_alive())
+    }
+
+    fn blocked_hint(&self, reason: Reason) -> &'static str {
+        match reason {
+            Reason::Unauthorized => {
+                "Xero refuses the credentials: correct `client_id` and `client_secret`, or permit access again (`xero connect` \
+                 with auth = \"code\"); a probe goes on by itself"
+            }
+            _ => {
+                "Xero gives the application no access to this: check `scopes`, `tenant_id` and the application's plan; \
+                 `doctor` names what is missing; a probe goes on by itself"
+            }
+        }
     }
 
     /// Xero is asked by number, and answers from what it holds. Assumed: a document is seen as soon as it is made.

@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     api::{Asking, Heard, Write},
-    call::{Allocate, Call, Contact, Items, On, Pay, Payments, Post, Read, RemovePayments, Update, Void},
+    call::{Allocate, Call, Contact, Exact, Items, On, Pay, Payments, Post, Read, RemovePayments, Update, Void},
     contacts::Finder,
     reading::Shared,
-    receipt::{Answered, DocumentKind, Held, Refusal, Seen, SeenLine, SeenPayment, Standing},
+    receipt::{self, Answered, DocumentKind, Held, Refusal, Seen, SeenLine, SeenPayment, Standing},
     refusal::Why,
     wire::{self, Document, Listing},
 };
@@ -55,6 +55,15 @@ pub const ADOPTION_CONFLICT: Told = Told {
     reason: "adoption_conflict",
     hint: "Xero has another document under this order's number: look at it there; void it, then retry, or discard this one",
 };
+
+/// A document that is changed in place.
+struct Change<'c> {
+    name: &'static str,
+    on: &'c On,
+    before: &'c receipt::Document,
+    body: &'c Exact,
+    currency: Option<Currency>,
+}
 
 /// What it takes to send.
 #[derive(Debug)]
@@ -325,53 +334,52 @@ impl Sender<'_> {
             (None, None) => return Err(lost(heard)),
         };
         if let Some(why) = why {
+            not_allocated(&mut held, allocate);
             self.refuse(asking, &mut held, super::call::name::ALLOCATE, &allocate.credit_note.number, why);
         }
         Ok(told_by(&heard, delivered(held.known())))
     }
 
     async fn update(&self, asking: &mut Asking<'_>, update: &Update, held: Held, key: &str) -> Result<Answer, Answer> {
-        let name = super::call::name::UPDATE;
-        self.change(asking, name, &update.document, update.body.get(), Some(update.currency), held, key).await
+        let Update { document, before, body, currency, .. } = update;
+        let change = Change { name: super::call::name::UPDATE, on: document, before, body, currency: Some(*currency) };
+        self.change(asking, change, held, key).await
     }
 
     async fn void(&self, asking: &mut Asking<'_>, void: &Void, held: Held, key: &str) -> Result<Answer, Answer> {
-        self.change(asking, super::call::name::VOID, &void.document, void.body.get(), held.currency, held, key).await
+        let Void { document, before, body } = void;
+        let change = Change { name: super::call::name::VOID, on: document, before, body, currency: held.currency };
+        self.change(asking, change, held, key).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one request, each part of which has its own origin")]
     async fn change(
         &self,
         asking: &mut Asking<'_>,
-        name: &str,
-        on: &On,
-        body: &str,
-        currency: Option<Currency>,
+        change: Change<'_>,
         mut held: Held,
         key: &str,
     ) -> Result<Answer, Answer> {
+        let Change { name, on, before, body, currency } = change;
         let resource = resource(on.kind);
-        let write = Write { method: Method::POST, path: &[resource, &on.id], body: array(resource, &[body]), key };
-        let heard = asking.write(write).await?;
-        if heard.answer.status.as_u16() == 404 {
-            self.refuse(asking, &mut held, name, &on.number, Why::NotFound);
-            return Ok(told_by(&heard, delivered(held.known())));
-        }
-        if let Some(why) = heard.why() {
+        let body = array(resource, &[body.get()]);
+        let heard = asking.write(Write { method: Method::POST, path: &[resource, &on.id], body, key }).await?;
+        let is_gone = heard.answer.status.as_u16() == 404;
+        let listing = heard.listing().unwrap_or_default();
+        let made = listing.invoices.into_iter().chain(listing.credit_notes).next();
+        let why = match (heard.why().or(is_gone.then_some(Why::NotFound)), &made) {
+            (Some(why), _) => Some(why),
+            (None, Some(made)) if !made.verdict().is_good() => Some(Why::of_messages(&made.validation_errors)),
+            (None, _) => None,
+        };
+        if let Some(why) = why {
+            for document in held.documents.iter_mut().filter(|document| document.number == before.number) {
+                document.clone_from(before);
+            }
             self.refuse(asking, &mut held, name, &on.number, why);
             return Ok(told_by(&heard, delivered(held.known())));
         }
-        let listing = heard.listing().unwrap_or_default();
-        let Some(made) = listing.invoices.into_iter().chain(listing.credit_notes).next() else {
-            return Err(lost(heard));
-        };
-        if !made.verdict().is_good() {
-            self.refuse(asking, &mut held, name, &on.number, Why::of_messages(&made.validation_errors));
-            return Ok(told_by(&heard, delivered(held.known())));
-        }
-        let Some(answered) = currency.and_then(|currency| answered(&made, on.kind, currency)) else {
-            return Err(lost(heard));
-        };
+        let answered = made.zip(currency).and_then(|(made, currency)| answered(&made, on.kind, currency));
+        let Some(answered) = answered else { return Err(lost(heard)) };
         held.answered(&on.number, answered);
         Ok(told_by(&heard, delivered(held.known())))
     }
@@ -434,6 +442,12 @@ impl Sender<'_> {
         for payment in held.payments.iter_mut().filter(|payment| payment.reference == reference) {
             payment.removed = false;
             payment.reconciled |= cause == cause::RECONCILED;
+            for document in held.documents.iter_mut().filter(|document| document.number == payment.on) {
+                document.applied_minor += payment.amount_minor;
+                if document.applied_minor == document.gross_minor {
+                    document.status = Standing::Paid;
+                }
+            }
         }
         let (step, about) = (super::call::name::REMOVE_PAYMENTS.to_owned(), reference.to_owned());
         held.refuse(Refusal { step, about, cause: cause.to_owned(), at: asking.now() });
@@ -594,6 +608,28 @@ pub fn seen(there: &Document, on: &On, currency: Currency, held: &Held) -> Optio
 pub fn is_as_asked(there: &wire::Payment, pay: &Pay, currency: Currency) -> bool {
     there.amount.as_ref().and_then(|amount| amount.minor(currency)) == Some(pay.amount_minor)
         && there.status.as_deref() != Some(DELETED)
+}
+
+/// Takes allocations that were refused out of the receipt.
+fn not_allocated(held: &mut Held, allocate: &Allocate) {
+    let credit_note = &allocate.credit_note.number;
+    for to in &allocate.invoices {
+        let is_it = |ours: &receipt::Allocation| {
+            ours.credit_note == *credit_note
+                && ours.invoice == to.invoice.number
+                && ours.amount_minor == to.amount_minor
+        };
+        let Some(at) = held.allocations.iter().rposition(is_it) else { continue };
+        held.allocations.remove(at);
+        for document in &mut held.documents {
+            if document.number == *credit_note || document.number == to.invoice.number {
+                document.applied_minor -= to.amount_minor;
+                if document.status == Standing::Paid {
+                    document.status = Standing::Authorised;
+                }
+            }
+        }
+    }
 }
 
 /// A moment for refusals that a look-up finds.

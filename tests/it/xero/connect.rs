@@ -191,3 +191,19 @@ async fn a_xero_that_refuses_is_told_without_its_words() {
     assert_eq!(code, 1);
     assert!(out.contains("HTTP 500") && !out.contains("Ines"), "{out}");
 }
+
+#[tokio::test]
+async fn a_refresh_token_that_is_left_unused_is_renewed_before_it_lapses() {
+    let xero = XeroStub::start().await;
+    let app = code_app(&xero, &[]).await;
+    xero.answers("GET", "/connections", ok(&connections()));
+    connect(&app).await;
+    let keeper = app.another_process().await.keeper;
+
+    assert_eq!(keeper.tick().await.unwrap(), 0);
+    app.advance(Duration::from_hours(30 * 24));
+    assert_eq!(keeper.tick().await.unwrap(), 1);
+
+    assert_eq!(xero.n_tokens(), 2, "one by consent, one by the renewal");
+    assert_eq!(keeper.tick().await.unwrap(), 0);
+}

@@ -314,10 +314,12 @@ async fn single_records_are_changed_by_their_id_and_without_the_parameter_of_lis
         document: on(DocumentKind::Invoice, "SCF-1"),
         total_minor: 2039,
         currency: gbp(),
+        before: posted(document(DocumentKind::Invoice, "SCF-1", 2329)),
         body: Exact::of(&json!({"InvoiceID": id, "Status": "AUTHORISED"})),
     };
     let void = Void {
         document: on(DocumentKind::Invoice, "SCF-1"),
+        before: posted(document(DocumentKind::Invoice, "SCF-1", 2039)),
         body: Exact::of(&json!({"InvoiceID": id, "Status": "VOIDED"})),
     };
 
@@ -328,6 +330,56 @@ async fn single_records_are_changed_by_their_id_and_without_the_parameter_of_lis
     assert_eq!(voided.documents[0].status, Standing::Voided);
     assert!(case.xero.asked().iter().all(|asked| asked.query.is_empty()));
     assert_eq!(case.xero.asked()[1].json(), json!({"Invoices": [{"InvoiceID": id, "Status": "VOIDED"}]}));
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_leaves_the_receipt_as_it_was() {
+    let case = Case::usual().await;
+    let id = id_of("SCF-1");
+    let refusal = reply(400, &exception("Invoice not of valid status for modification"));
+    case.xero.answers("POST", &format!("/Invoices/{id}"), refusal);
+    let before = posted(document(DocumentKind::Invoice, "SCF-1", 2329));
+    let update = Update {
+        document: on(DocumentKind::Invoice, "SCF-1"),
+        total_minor: 2039,
+        currency: gbp(),
+        before: before.clone(),
+        body: Exact::of(&json!({"InvoiceID": id})),
+    };
+
+    let after = holding(vec![posted(document(DocumentKind::Invoice, "SCF-1", 2039))]);
+    let held = held(&case.send(&step(&Call::Update(update), &after)).await);
+
+    assert_eq!(held.documents, [before]);
+    assert_eq!(causes(&held), [cause::NOT_MODIFIABLE]);
+}
+
+#[tokio::test]
+async fn an_allocation_that_is_refused_is_taken_out_of_the_receipt() {
+    let case = Case::usual().await;
+    let path = format!("/CreditNotes/{}/Allocations", id_of("SCF-1-C1"));
+    case.xero.answers("PUT", &path, reply(400, &exception("The amount exceeds the amount outstanding")));
+    let mut invoice = posted(document(DocumentKind::Invoice, "SCF-1", 2329));
+    invoice.applied_minor = 290;
+    let mut credit_note = posted(document(DocumentKind::CreditNote, "SCF-1-C1", 290));
+    (credit_note.applied_minor, credit_note.status) = (290, Standing::Paid);
+    let mut held_then = holding(vec![invoice, credit_note]);
+    held_then.allocations =
+        vec![Allocation { credit_note: "SCF-1-C1".to_owned(), invoice: "SCF-1".to_owned(), amount_minor: 290 }];
+    let allocate = Allocate {
+        credit_note: on(DocumentKind::CreditNote, "SCF-1-C1"),
+        currency: gbp(),
+        invoices: vec![AllocateTo { invoice: on(DocumentKind::Invoice, "SCF-1"), amount_minor: 290 }],
+        body: Exact::of(&json!({"Allocations": [{"Amount": 2}]})),
+    };
+
+    let held = held(&case.send(&step(&Call::Allocate(allocate), &held_then)).await);
+
+    assert_eq!(held.allocations, []);
+    assert_eq!(held.documents.iter().map(|one| one.applied_minor).collect::<Vec<_>>(), [0, 0]);
+    assert_eq!(held.documents[1].status, Standing::Authorised);
+    assert_eq!(case.xero.asked()[0].query["summarizeErrors"], "false");
+    assert_eq!(causes(&held), [cause::REJECTED]);
 }
 
 #[tokio::test]
