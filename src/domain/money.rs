@@ -510,10 +510,30 @@ impl Readings {
             Some(ItemType::Offer | ItemType::Adjustment) => flags.raise(Flag::FundingAssumed),
             Some(ItemType::Other(_)) | None => flags.raise(Flag::UnknownItemType),
         }
+        let Some(line) = LineReadings::of(item, flags)? else { return Ok(()) };
+        self.computed.add(item, line.computed);
+        self.on_totals.add(item, line.stated);
+        self.preferred.add(item, line.preferred());
+        self.prefers_totals |= line.prefers_stated;
+        Ok(())
+    }
+}
+
+/// The amount of one supplied line under each reading.
+struct LineReadings {
+    computed: i64,
+    /// The platform's, where it has one.
+    stated: i64,
+    prefers_stated: bool,
+}
+
+impl LineReadings {
+    /// None: nothing of the line was supplied.
+    fn of(item: &Item, flags: &mut Flags) -> Result<Option<Self>, Reason> {
         let fulfilled = supplied_quantity(item, flags).ok_or(Reason::QuantityUnknown)?;
         let supplied = !fulfilled.is_zero();
         let Some(unit) = item.unit_price() else {
-            return if supplied { Err(Reason::PriceMissing) } else { Ok(()) };
+            return if supplied { Err(Reason::PriceMissing) } else { Ok(None) };
         };
         let unit = unit?;
         let whole_line_supplied = supplied && item.quantity_ordered == Some(fulfilled) && fulfilled.is_positive();
@@ -528,18 +548,33 @@ impl Readings {
             per_line || total == unit
         });
         if !supplied {
-            return Ok(());
+            return Ok(None);
         }
 
         let computed = unit.checked_times(fulfilled)?.amount;
         let stated = item.total.map_or(computed, |total| total.amount);
-        let prefers_stated = whole_line_supplied && !agrees;
-        self.computed.add(item, computed);
-        self.on_totals.add(item, stated);
-        self.preferred.add(item, if prefers_stated { stated } else { computed });
-        self.prefers_totals |= prefers_stated;
-        Ok(())
+        Ok(Some(Self { computed, stated, prefers_stated: whole_line_supplied && !agrees }))
     }
+
+    fn preferred(&self) -> i64 {
+        if self.prefers_stated { self.stated } else { self.computed }
+    }
+}
+
+/// What each line comes to on the basis of the order's breakdown, in minor units; 0 for what was not supplied. Together they
+/// come to `items.supplied`. None: that could not be computed.
+pub fn amounts_of_items(order: &Order, sheet: &Breakdown) -> Option<Vec<i64>> {
+    let supplied = i128::from(sheet.items?.supplied);
+    let readings = order.items.iter().map(|item| LineReadings::of(item, &mut Flags::default()).ok());
+    let readings: Vec<Option<LineReadings>> = readings.collect::<Option<_>>()?;
+    let under = |reading: fn(&LineReadings) -> i64| -> Vec<i64> {
+        readings.iter().map(|line| line.as_ref().map_or(0, reading)).collect()
+    };
+    let by_basis = match sheet.basis {
+        Basis::Computed => vec![under(|line| line.computed)],
+        Basis::ItemTotals => vec![under(|line| line.stated), under(LineReadings::preferred)],
+    };
+    by_basis.into_iter().find(|amounts| amounts.iter().copied().map(i128::from).sum::<i128>() == supplied)
 }
 
 /// What was supplied of a line. Discounts and adjustments without quantities count once: they are documented with

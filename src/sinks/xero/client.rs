@@ -85,6 +85,11 @@ impl Client {
         self.shared.facts(now)
     }
 
+    /// It holds an order back. Whether it has to be read first, because it may have been mended there since.
+    pub fn may_be_mended(&self, now: DateTime<Utc>) -> bool {
+        self.shared.hold_back(now)
+    }
+
     /// Reads it, unless that was done a moment ago. Returns the number of calls.
     pub async fn prepare(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
         self.shared.bring_up_to_date(&self.api, &self.settings, now).await

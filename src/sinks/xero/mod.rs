@@ -11,16 +11,26 @@
 //! Source: XeroAPI/Xero-OpenAPI, xero_accounting.yaml 16.1.0; Xero developer documentation.
 
 mod api;
+mod body;
 pub mod call;
 pub mod client;
 pub mod config;
 mod contacts;
+pub mod correct;
+mod customer;
+mod fit;
+mod lines;
 mod look_up;
 pub mod organisation;
+pub mod plan;
 mod reading;
 pub mod receipt;
 mod refusal;
 pub mod send;
+mod settle;
+pub mod target;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 use std::time::Duration;
@@ -28,12 +38,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
-use self::{client::Client, config::XeroSettings};
+use self::{client::Client, config::XeroSettings, plan::Books};
 use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, View};
 use crate::{
     clock::Clock,
     domain::{
-        delivery::{Plan, Reason, Step},
+        delivery::{Plan, Reason, Step, WaitingFor},
         ids::SinkName,
     },
 };
@@ -44,7 +54,6 @@ const GROUP: usize = 25;
 /// One organisation's books.
 #[derive(Debug)]
 pub struct Xero {
-    name: SinkName,
     client: Client,
     settings: XeroSettings,
 }
@@ -59,7 +68,7 @@ impl Xero {
         services: &Services,
     ) -> Result<Self, BuildError> {
         let client = Client::build(name, settings, timeout, http, clock, services)?;
-        Ok(Self { name: name.clone(), client, settings: settings.clone() })
+        Ok(Self { client, settings: settings.clone() })
     }
 }
 
@@ -73,8 +82,10 @@ impl Sink for Xero {
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
-        let _ = (&self.name, &self.settings, view);
-        Plan::Unread
+        let Some(facts) = self.client.facts(view.now) else { return Plan::Unread };
+        let plan = plan::plan(Books { settings: &self.settings, facts: &facts }, view);
+        let is_held = matches!(plan, Plan::Wait { waiting_for: WaitingFor::Configuration, .. });
+        if is_held && self.client.may_be_mended(view.now) { Plan::Unread } else { plan }
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {

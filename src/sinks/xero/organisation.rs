@@ -250,6 +250,11 @@ pub fn check(settings: &XeroSettings, facts: &Facts) -> Vec<Problem> {
     problems
 }
 
+/// What keeps everything from being posted.
+pub fn hindrance(settings: &XeroSettings, facts: &Facts) -> Option<Problem> {
+    check(settings, facts).into_iter().find(|problem| problem.about == About::Everything)
+}
+
 fn check_accounts(settings: &XeroSettings, facts: &Facts, problems: &mut Vec<Problem>) {
     let fix = || "`xero setup` lists the accounts: correct the code, or the account in Xero".to_owned();
     let mut seen = BTreeSet::new();

@@ -28,6 +28,8 @@ use crate::{
 const KEPT: Duration = Duration::from_hours(24);
 /// Facts that a refusal contradicts are read anew, but no more often.
 const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(5);
+/// What holds orders back may have been mended there since; it is looked at again when the facts are so old.
+const MENDED_AFTER: Duration = Duration::from_hours(1);
 /// After a failure no other reading is tried for so long, unless Xero names a longer time.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
@@ -64,10 +66,21 @@ impl Shared {
 
     /// A refusal says that they are not true any more.
     pub fn contradicted(&self, now: DateTime<Utc>) {
+        self.drop_older_than(NOT_AGAIN_WITHIN, now);
+    }
+
+    /// They hold an order back. Whether they are to be read before that counts.
+    pub fn hold_back(&self, now: DateTime<Utc>) -> bool {
+        self.drop_older_than(MENDED_AFTER, now)
+    }
+
+    fn drop_older_than(&self, age: Duration, now: DateTime<Utc>) -> bool {
         let mut state = self.state();
-        if state.facts.as_ref().is_some_and(|facts| !is_within(facts.read_at, NOT_AGAIN_WITHIN, now)) {
+        let is_older = state.facts.as_ref().is_none_or(|facts| !is_within(facts.read_at, age, now));
+        if is_older {
             state.facts = None;
         }
+        is_older
     }
 
     /// The one contact was found or made.

@@ -35,10 +35,15 @@ pub struct Held {
     pub read: Option<ReadMark>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
+    /// How often payments were sent: a part of their references.
+    pub rounds: u32,
     /// What the documents say beside the order's total, in minor units: what the platform pays on top.
     pub declared_minor: i64,
     /// Documents that corrections would have taken, had none been changed in place or passed over.
     pub corrections_avoided: u32,
+    /// The version that was counted for last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_for: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,7 +297,7 @@ impl Held {
         let mut receipt = serde_json::to_value(self).expect("plain data");
         receipt[STANDS] = self.documents.iter().any(Document::stands).into();
         receipt[CORRECTIONS_AVOIDED] = self.corrections_avoided.into();
-        if !self.documents.is_empty() {
+        if self.currency.is_some() {
             receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": self.declared_minor });
         }
         receipt
@@ -346,10 +351,18 @@ impl Held {
             let payment = self.payments.remove(at);
             if let Some(document) = self.document_mut(&payment.on) {
                 document.applied_minor -= payment.amount_minor;
+                if document.status == Standing::Paid {
+                    document.status = Standing::Authorised;
+                }
             }
         }
         self.documents.retain(|document| document.id.is_some() || document.number != refusal.about);
         self.refusals.push(refusal);
+    }
+
+    /// Notes that the documents were read for a version.
+    pub fn was_read(&mut self, version: i64, at: DateTime<Utc>) {
+        self.read = Some(ReadMark { version, at });
     }
 
     /// Takes in what a reading showed of a document.
@@ -362,7 +375,11 @@ impl Held {
             }
         }
         let Some(document) = self.document_mut(number) else { return };
-        let moved = !document.touched && seen.updated_at != document.updated_at;
+        // Paying it, or approving it, is no edit.
+        let moved = !document.touched
+            && seen.updated_at != document.updated_at
+            && seen.status == document.status
+            && seen.applied_minor == document.applied_minor;
         let taken_back = document.stands() && !seen.status.stands();
         let says_the_same = document.says(&seen.lines)
             && seen.total_minor == document.gross_minor

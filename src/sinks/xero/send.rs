@@ -26,7 +26,7 @@ use crate::{
         delivery::{Outcome, Reason, Receipt, Step},
         money::Currency,
     },
-    sinks::{Answer, GroupAnswer, Told},
+    sinks::{Answer, GroupAnswer, Told, http::excerpt},
 };
 
 /// Largest body of a call that carries several documents. Assumed: no limit is documented; this is less than servers refuse.
@@ -185,7 +185,7 @@ impl Sender<'_> {
             for item in &missing {
                 self.refuse(asking, &mut held, super::call::name::ITEMS, &item.code, why);
             }
-            return Ok(Answer { http_status: Some(400), ..delivered(held.known()) });
+            return Ok(told_by(&heard, delivered(held.known())));
         };
         for item in missing {
             let made = made.iter().find(|made| made.code.as_deref() == Some(item.code.as_str()));
@@ -236,7 +236,8 @@ impl Sender<'_> {
         let Some(made) = made else { return unreadable() };
         if !made.verdict().is_good() {
             let why = Why::of_messages(&made.validation_errors);
-            return self.not_posted(asking, kind, post, held, why).await;
+            let answer = self.not_posted(asking, kind, post, held, why).await;
+            return Answer { excerpt: said_of(&made.validation_errors), ..answer };
         }
         let Some(answered) = answered(made, kind, post.currency) else { return unreadable() };
         held.answered(&post.number, answered);
@@ -301,17 +302,19 @@ impl Sender<'_> {
         mut held: Held,
         made: &BTreeMap<String, wire::Payment>,
     ) -> Answer {
+        let mut excerpt = None;
         for pay in &asked.payments {
             match made.get(&pay.reference) {
                 Some(made) if !made.verdict().is_good() => {
                     let why = Why::of_messages(&made.validation_errors);
                     self.refuse(asking, &mut held, super::call::name::PAYMENTS, &pay.reference, why);
+                    excerpt = said_of(&made.validation_errors);
                 }
                 Some(wire::Payment { payment_id: Some(id), .. }) => held.paid(&pay.reference, id.clone()),
                 _ => return unreadable(),
             }
         }
-        delivered(held.known())
+        Answer { excerpt, ..delivered(held.known()) }
     }
 
     async fn allocate(
@@ -396,6 +399,7 @@ impl Sender<'_> {
             let Some(seen) = seen(&there, on, currency, &held) else { return Err(unreadable()) };
             held.seen(&on.number, &seen);
         }
+        held.was_read(read.version, asking.now());
         Ok(delivered(held.known()))
     }
 
@@ -523,9 +527,17 @@ fn lost(heard: Heard) -> Answer {
     heard.into_answer(outcome)
 }
 
-/// With what the answer told of itself.
+/// With what the answer told of itself; of a refusal its beginning, masked.
 fn told_by(heard: &Heard, answer: Answer) -> Answer {
-    Answer { http_status: Some(heard.answer.status.as_u16()), limits: heard.limits.clone(), ..answer }
+    let status = heard.answer.status;
+    let excerpt = if status.is_success() { answer.excerpt } else { excerpt(&heard.answer.body) };
+    Answer { http_status: Some(status.as_u16()), excerpt, limits: heard.limits.clone(), ..answer }
+}
+
+/// The errors of one record, masked.
+fn said_of(messages: &[wire::Message]) -> Option<String> {
+    let texts: Vec<&str> = messages.iter().filter_map(|message| message.message.as_deref()).collect();
+    excerpt(texts.join("; ").as_bytes())
 }
 
 /// None: it cannot be taken for a document that stands.

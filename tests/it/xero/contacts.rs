@@ -220,8 +220,8 @@ async fn a_contact_that_is_gone_is_replaced_by_no_other() {
 
 #[tokio::test]
 async fn a_link_by_hand_wins_and_is_locked() {
-    let by_hand = format!("{{ \"77\" = \"{}\" }}", id_of("by hand"));
-    let keys: Vec<(&str, &str)> = PER_CUSTOMER.into_iter().chain([("customer_links", by_hand.as_str())]).collect();
+    let by_hand = id_of("by hand");
+    let keys: Vec<(&str, &str)> = PER_CUSTOMER.into_iter().chain([("customer_links.77", by_hand.as_str())]).collect();
     let case = Case::start(&keys).await;
     case.shows(&contact("by hand", None, "somebody@example.org"));
 

@@ -114,10 +114,6 @@ impl XeroStub {
         self.asked().iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect()
     }
 
-    pub fn forget(&self) {
-        self.told().asked.clear();
-    }
-
     pub fn n_tokens(&self) -> u32 {
         self.told().n_tokens
     }

@@ -45,6 +45,18 @@ pub enum Tender {
 }
 
 impl Tender {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnlineScoffable => "online_scoffable",
+            Self::VoucherScoffable => "voucher_scoffable",
+            Self::OnlineVendor => "online_vendor",
+            Self::CashVendor => "cash_vendor",
+            Self::OtherScoffable => "other_scoffable",
+            Self::OtherVendor => "other_vendor",
+            Self::Goodwill => "goodwill",
+        }
+    }
+
     /// None: who holds the money is not known.
     pub fn of(payment_type: Option<&PaymentType>, collected_by: Option<&Collector>) -> Option<Self> {
         Some(match (collected_by?, payment_type) {

@@ -10,7 +10,10 @@ use crate::{
         field::{Field, Named, RawTable, choice, known_keys},
         problems::Section,
     },
-    domain::order::Order,
+    domain::{
+        ids::VendorId,
+        order::{DeliveryProvider, Order, OrderType},
+    },
 };
 
 /// Source: Xero Accounting API, LineItem: a line has at most two tracking categories.
@@ -55,9 +58,9 @@ impl Tracking {
     /// The option for an order; none: its lines do not name the category.
     pub fn option(&self, order: &Order) -> Option<&str> {
         let value = match self.by {
-            TrackBy::Vendor => order.vendor_id.as_ref().map(|vendor| vendor.as_str()),
-            TrackBy::OrderType => order.order_type.as_ref().map(|order_type| order_type.as_str()),
-            TrackBy::DeliveryProvider => order.delivery_provider.as_ref().map(|provider| provider.as_str()),
+            TrackBy::Vendor => order.vendor_id.as_ref().map(VendorId::as_str),
+            TrackBy::OrderType => order.order_type.as_ref().map(OrderType::as_str),
+            TrackBy::DeliveryProvider => order.delivery_provider.as_ref().map(DeliveryProvider::as_str),
             TrackBy::Nothing => None,
         };
         value.and_then(|value| self.options.get(value)).or(self.otherwise.as_ref()).map(String::as_str)
