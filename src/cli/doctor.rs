@@ -2,9 +2,11 @@
 //!
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
 //! its request limit and is reserved there like any other request; GoDataFeed is asked for its new orders once; a webhook is
-//! only connected to, and of a point of sale the locations and menus are read.
+//! only connected to, of a point of sale the locations and menus are read, and of a Xero organisation what its orders
+//! share.
 
 mod spoton;
+mod xero;
 
 use std::{
     fmt,
@@ -130,7 +132,10 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
             SinkKind::Webhook(webhook) => examine_reach(&subject, &webhook.url, &mut findings).await,
             SinkKind::Spoton(spoton) => spoton::examine(name, sink, spoton, &mut findings).await,
             SinkKind::Godatafeed(feed) => examine_feed(name, feed, &sink.common, &mut findings).await,
-            SinkKind::Xero(books) => examine_reach(&subject, &books.base_url, &mut findings).await,
+            SinkKind::Xero(books) => {
+                let pool = pool.filter(|(_, is_migrated)| *is_migrated).map(|(pool, _)| pool);
+                xero::examine(name, sink, books, pool, &mut findings).await;
+            }
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }

@@ -23,6 +23,7 @@ pub mod source;
 pub mod spoton;
 pub mod status;
 mod table;
+pub mod xero;
 
 use std::{
     ffi::OsString,
@@ -106,6 +107,9 @@ enum Command {
     /// Ask a SpotOn point of sale: what it would compute of an order, what is on a menu
     #[command(subcommand)]
     Spoton(spoton::SpotonCommand),
+    /// Set up a Xero organisation: what can be named there, and a person's consent
+    #[command(subcommand)]
+    Xero(xero::XeroCommand),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),
     /// Owe a sink stored orders that it was never owed
@@ -290,6 +294,11 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(spoton::run(&settings, &database.pool, &Clock::default(), &command, out).await?)
+        }
+        Command::Xero(command) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(xero::run(&settings, &database.pool, &Clock::default(), &command, out).await?)
         }
         Command::Replay(args) => {
             let database = configured(&options).await?;

@@ -384,6 +384,21 @@ async fn a_group_without_an_answer_is_never_repeated_and_each_member_looked_up()
     }
 }
 
+/// The destination knows the key of the whole call, and none of a member alone: repeated, it would be a second effect.
+#[tokio::test]
+async fn of_a_group_no_member_is_repeated_within_the_window_of_its_own_key() {
+    let (mut app, puppet) = three_in_a_group(Repeat::Within(Duration::from_mins(5))).await;
+    puppet.answers_group(GroupAnswer::Whole(LOST.into()));
+    app.dispatch().await;
+
+    app.advance(Duration::from_secs(10));
+    app.dispatch().await;
+
+    let keys = ["A-1-1", "A-2-1", "A-3-1"];
+    let calls: Vec<Call> = puppet.calls().into_iter().map(sorted).collect();
+    assert_eq!(calls, [group(&keys), look_up(&keys)]);
+}
+
 #[tokio::test]
 async fn of_a_group_one_member_that_lost_its_lease_is_not_sent_with_the_others() {
     let (mut app, puppet) = three_in_a_group(Repeat::Never).await;

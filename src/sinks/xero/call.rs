@@ -5,7 +5,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::receipt::DocumentKind;
+use super::receipt::{Document, DocumentKind};
 use crate::domain::money::Currency;
 
 /// The name of each call, which is the step's.
@@ -209,6 +209,8 @@ pub struct Update {
     /// What its total has to be then, in minor units.
     pub total_minor: i64,
     pub currency: Currency,
+    /// As it stands until then, and goes on standing where Xero does not take the change.
+    pub before: Document,
     /// The document with all its lines.
     pub body: Exact,
 }
@@ -217,6 +219,8 @@ pub struct Update {
 #[serde(deny_unknown_fields)]
 pub struct Void {
     pub document: On,
+    /// As it stands until then, and goes on standing where Xero does not take it back.
+    pub before: Document,
     /// The document with nothing but its status, `VOIDED` or `DELETED`.
     pub body: Exact,
 }

@@ -397,10 +397,10 @@ impl RawXero {
             section.require_secret("client_secret", self.client_secret, "client_secret = { env = \"XERO_SECRET\" }");
         let tenant_id = section.take("tenant_id", self.tenant_id);
         if auth == Auth::Code && tenant_id.is_none() && section.none_about(&["auth", "tenant_id"]) {
-            section.problem(
+            section.warn(
                 "tenant_id",
-                "is missing: a token of this kind may reach several organisations, and none is picked by chance",
-                "add `tenant_id = \"…\"` (`xero connect` lists them)",
+                "is missing: a token of this kind may reach several organisations, and nothing is posted before one is named",
+                "run `xero connect`, which lists them, and add `tenant_id = \"…\"`",
             );
         }
         let is_code_only = !self.refresh_token.is_absent() && auth == Auth::CustomConnection;

@@ -47,15 +47,6 @@ fn is_relay(contacts: &Contacts, email: &str) -> bool {
     relays.into_iter().any(|relay| email.starts_with(&relay) || email.ends_with(&relay))
 }
 
-/// The contact that a person has linked to the customer.
-pub fn linked(contacts: &Contacts, customer: &Customer) -> Option<String> {
-    let is_meant = |key: &str| {
-        customer.id.as_deref() == Some(key)
-            || customer.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(key.trim()))
-    };
-    contacts.customer_links.iter().find(|(key, _)| is_meant(key)).map(|(_, id)| id.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -88,17 +79,5 @@ mod tests {
         assert_eq!(id_of(&per_customer(), &json!({"email": "noreply@scoffable.example"})), None);
         assert_eq!(id_of(&per_customer(), &json!({"email": "ines@example.org"})), Some(None));
         assert_eq!(id_of(&per_customer(), &json!({})), None);
-    }
-
-    #[test]
-    fn a_link_that_a_person_made_needs_no_looking() {
-        let links =
-            [("C-77".to_owned(), "contact-1".to_owned()), ("Ines@example.org".to_owned(), "contact-2".to_owned())];
-        let contacts = Contacts { customer_links: links.into(), ..per_customer() };
-        let linked_for = |who: &Value| linked(&contacts, &of(&contacts, &json!({ "who": who }).to_string()).unwrap());
-
-        assert_eq!(linked_for(&json!({"id": "C-77"})).as_deref(), Some("contact-1"));
-        assert_eq!(linked_for(&json!({"email": "ines@example.org"})).as_deref(), Some("contact-2"));
-        assert_eq!(linked_for(&json!({"id": "C-78"})), None);
     }
 }

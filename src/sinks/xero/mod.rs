@@ -10,21 +10,28 @@
 //!
 //! Source: XeroAPI/Xero-OpenAPI, xero_accounting.yaml 16.1.0; Xero developer documentation.
 
+mod api;
 mod body;
 pub mod call;
 pub mod client;
 pub mod config;
+mod contacts;
 pub mod correct;
 mod customer;
 mod fit;
 mod lines;
+mod look_up;
 pub mod organisation;
 pub mod plan;
+mod reading;
 pub mod receipt;
+mod refusal;
+pub mod send;
 mod settle;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod wire;
 
 use std::time::Duration;
 
@@ -32,11 +39,11 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::XeroSettings, plan::Books};
-use super::{Answer, Doubt, Finding, GroupAnswer, Sink, View};
+use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, View};
 use crate::{
     clock::Clock,
     domain::{
-        delivery::{Plan, Step},
+        delivery::{Plan, Reason, Step, WaitingFor},
         ids::SinkName,
     },
 };
@@ -58,8 +65,10 @@ impl Xero {
         timeout: Duration,
         http: reqwest::Client,
         clock: &Clock,
-    ) -> Self {
-        Self { client: Client::build(name, settings, timeout, http, clock), settings: settings.clone() }
+        services: &Services,
+    ) -> Result<Self, BuildError> {
+        let client = Client::build(name, settings, timeout, http, clock, services)?;
+        Ok(Self { client, settings: settings.clone() })
     }
 }
 
@@ -73,10 +82,10 @@ impl Sink for Xero {
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
-        match self.client.facts(view.now) {
-            Some(facts) => plan::plan(Books { settings: &self.settings, facts: &facts }, view),
-            None => Plan::Unread,
-        }
+        let Some(facts) = self.client.facts(view.now) else { return Plan::Unread };
+        let plan = plan::plan(Books { settings: &self.settings, facts: &facts }, view);
+        let is_held = matches!(plan, Plan::Wait { waiting_for: WaitingFor::Configuration, .. });
+        if is_held && self.client.may_be_mended(view.now) { Plan::Unread } else { plan }
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {
@@ -94,6 +103,23 @@ impl Sink for Xero {
 
     fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(self.client.look_up(doubts, now))
+    }
+
+    fn keep_alive(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.client.keep_alive())
+    }
+
+    fn blocked_hint(&self, reason: Reason) -> &'static str {
+        match reason {
+            Reason::Unauthorized => {
+                "Xero refuses the credentials: correct `client_id` and `client_secret`, or permit access again (`xero connect` \
+                 with auth = \"code\"); a probe goes on by itself"
+            }
+            _ => {
+                "Xero gives the application no access to this: check `scopes`, `tenant_id` and the application's plan; \
+                 `doctor` names what is missing; a probe goes on by itself"
+            }
+        }
     }
 
     /// Xero is asked by number, and answers from what it holds. Assumed: a document is seen as soon as it is made.

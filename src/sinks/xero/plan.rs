@@ -16,13 +16,14 @@ use sha2::{Digest, Sha256};
 
 use super::{
     body::{self, Around},
-    call::{self, Allocate, AllocateTo, Call, On, Pay, Post, Read, Removal, RemovePayments, Update, Void},
+    call::{self, Allocate, AllocateTo, Call, On, Pay, Post, Read, Removal, RemovePayments, Update, Void, name},
     config::{self, AccountRef, Contacts, DocumentStatus, LockedFirstPost, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
     customer, fit,
     lines::tax_inside,
-    organisation::Facts,
-    receipt::{Allocation, Document, DocumentKind, Held, Line, Payment, Role, Standing},
+    organisation::{Facts, hindrance},
+    receipt::{Allocation, Document, DocumentKind, Held, Line, Payment, Refusal, Role, Standing},
+    send::cause,
     settle::{Paid, Settlement, settle},
     target::{Remark, Sale, Target, target},
 };
@@ -109,6 +110,10 @@ impl Planner<'_> {
             );
             return park(TOTAL_MISMATCH, hint, false);
         }
+        if let Some(problem) = hindrance(self.books.settings, self.books.facts) {
+            let detail = format!("{}: {}; all orders wait", problem.found, problem.to_do);
+            return hold(HOLD, problem.key, detail);
+        }
         if let Some(plan) = self.refused() {
             return plan;
         }
@@ -129,7 +134,7 @@ impl Planner<'_> {
 
     fn refused(&self) -> Option<Plan> {
         let now = self.view.now;
-        let fresh = self.held.refusals.iter().filter_map(|refusal| {
+        let fresh = self.held.refusals.iter().filter(|refusal| self.is_in_the_way(refusal)).filter_map(|refusal| {
             let left = HOLD.checked_sub((now - refusal.at).to_std().unwrap_or_default())?;
             (!left.is_zero()).then_some((refusal, left))
         });
@@ -143,6 +148,25 @@ impl Planner<'_> {
             refusal.step, refusal.cause, refusal.about
         );
         Some(hold(left, format!("refused: {}", refusal.cause), detail))
+    }
+
+    /// Whether a refusal would be met again by what is planned now.
+    fn is_in_the_way(&self, refusal: &Refusal) -> bool {
+        match refusal.cause.as_str() {
+            // What it contradicts was read anew since.
+            cause::LOCK_DATE | cause::MAPPING => self.books.facts.read_at <= refusal.at,
+            // The document is corrected by others from now on.
+            cause::NOT_MODIFIABLE => ![name::UPDATE, name::VOID].contains(&refusal.step.as_str()),
+            _ => true,
+        }
+    }
+
+    /// Xero has refused to change it.
+    fn is_immutable(&self, document: &Document) -> bool {
+        let is_about = |refusal: &Refusal| {
+            refusal.cause == cause::NOT_MODIFIABLE && refusal.about == document.number && !self.is_in_the_way(refusal)
+        };
+        self.held.refusals.iter().any(is_about)
     }
 
     /// There is nothing of the order that a document could say.
@@ -165,7 +189,7 @@ impl Planner<'_> {
         let is_reversal = document.kind == DocumentKind::CreditNote
             && document.role == Role::Whole
             && self.otherwise() == Otherwise::ReverseAndReplace;
-        is_editable(document, locked_until) && !is_reversal
+        is_editable(document, locked_until) && !is_reversal && !self.is_immutable(document)
     }
 
     // ---- lines -----------------------------------------------------------------------------------------------------
@@ -242,9 +266,6 @@ impl Planner<'_> {
             return Ok(contact.id.clone());
         }
         let customer = customer::of(&settings.contacts, self.view.payload);
-        if let Some(linked) = customer.as_ref().and_then(|customer| customer::linked(&settings.contacts, customer)) {
-            return Ok(linked);
-        }
         let house = house_customer.as_ref().or(facts.house_contact.as_ref());
         let call = match (customer, house) {
             (None, Some(house)) => return Ok(house.clone()),
@@ -314,7 +335,9 @@ impl Planner<'_> {
         let is_ours_alone = ours == document.applied_minor && own().all(|one| one.id.is_some() && !one.reconciled);
         let status = if document.status == Standing::Paid { Standing::Authorised } else { document.status };
         let unpaid = Document { applied_minor: 0, status, ..document.clone() };
-        (is_ours_alone || document.applied_minor == 0) && is_editable(&unpaid, locked_until)
+        (is_ours_alone || document.applied_minor == 0)
+            && is_editable(&unpaid, locked_until)
+            && !self.is_immutable(document)
     }
 
     fn post(
@@ -374,6 +397,7 @@ impl Planner<'_> {
 
     fn update(self, at: usize, lines: Vec<Line>) -> Plan {
         let mut held = self.held.clone();
+        let before = held.documents[at].clone();
         let document = &mut held.documents[at];
         document.lines = lines;
         document.version = self.view.version.0;
@@ -387,6 +411,7 @@ impl Planner<'_> {
             document: on,
             total_minor: document.gross_minor,
             currency: self.target.currency,
+            before,
             body: self.written(document),
         });
         self.step(&call, KEYED, "update", held)
@@ -394,6 +419,7 @@ impl Planner<'_> {
 
     fn void(self, at: usize) -> Plan {
         let mut held = self.held.clone();
+        let before = held.documents[at].clone();
         let document = &mut held.documents[at];
         let to = match document.status {
             Standing::Draft | Standing::Submitted => Standing::Deleted,
@@ -403,7 +429,7 @@ impl Planner<'_> {
         let body = body::taken_back(document, &on.id, to);
         document.status = to;
         document.version = self.view.version.0;
-        self.step(&Call::Void(Void { document: on, body }), KEYED, "void", held)
+        self.step(&Call::Void(Void { document: on, before, body }), KEYED, "void", held)
     }
 
     fn written(&self, document: &Document) -> call::Exact {
