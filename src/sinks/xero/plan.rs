@@ -207,7 +207,7 @@ impl Planner<'_> {
             );
             return hold(HOLD, "locked period".to_owned(), detail);
         }
-        if !is_first && !self.is_read() {
+        if self.held.standing().next().is_some() && !self.is_read() {
             return self.read();
         }
         if let Some(edited) = self.held.documents.iter().find(|document| document.edited)

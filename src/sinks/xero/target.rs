@@ -259,7 +259,7 @@ fn lines(sale: Sale<'_>, countable: &Countable, remarks: &mut Vec<Remark>) -> Re
             account: account(settings, kind)?,
             tax_type: tax_type.to_owned(),
             item_code,
-            quantity: quantity(item, amount),
+            quantity: quantity(item),
             gross_minor: amount,
         });
     }
@@ -302,10 +302,9 @@ fn kind_of(item: &Item) -> Kind {
     }
 }
 
-/// Units, where they are whole and the amount has their sign; else the line is one unit.
-fn quantity(item: &Item, amount: i64) -> i64 {
-    let fulfilled = item.quantity_fulfilled.and_then(Quantity::as_whole).filter(|units| *units > 0);
-    fulfilled.filter(|_| amount != 0 || item.price.is_some()).unwrap_or(1)
+/// Units, where they are whole; else the line is one unit.
+fn quantity(item: &Item) -> i64 {
+    item.quantity_fulfilled.and_then(Quantity::as_whole).filter(|units| *units > 0).unwrap_or(1)
 }
 
 fn name_of(item: &Item) -> &str {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::HashMap;
 
 use proptest::prelude::*;
 
@@ -249,49 +249,47 @@ fn is_allowed(kind: DocumentKind, role: Role, says: Says) -> bool {
 /// The least cost of reaching the target, by trying everything: each document that may be changed is left, taken back or made
 /// to say anything; then up to two are made. New ones say a part, or all where nothing else is left standing or wanted.
 fn least_cost(documents: &[(DocumentKind, Role, Says, bool)], target: Says) -> Option<(usize, usize)> {
+    const FAR: i64 = 8;
+
     let range = -6..=6_i64;
     let anything: Vec<Says> = range.clone().flat_map(|a| range.clone().map(move |b| [a, b])).collect();
-    // (documents gone through, what stands, writes)
-    let mut queue = VecDeque::from([(0, [0, 0], 0)]);
-    let mut ends = BTreeSet::new();
-    let mut seen = BTreeSet::new();
-    while let Some((at, sum, writes)) = queue.pop_front() {
-        if !seen.insert((at, sum, writes)) {
-            continue;
-        }
-        let Some(&(kind, role, says, editable)) = documents.get(at) else {
-            ends.insert((sum, writes));
-            continue;
-        };
-        let plus = |one: Says| [sum[0] + one[0], sum[1] + one[1]];
-        queue.push_back((at + 1, plus(says), writes));
-        if editable {
-            queue.push_back((at + 1, sum, writes + 1));
-            for &other in anything.iter().filter(|one| is_allowed(kind, role, **one)) {
-                queue.push_back((at + 1, plus(other), writes + 1));
+    // What can stand after the documents so far, with the fewest writes.
+    let mut reached = HashMap::from([([0, 0], 0_usize)]);
+    for &(kind, role, says, editable) in documents {
+        let mut next = HashMap::new();
+        for (sum, writes) in reached {
+            let mut reach = |says: Says, writes: usize| {
+                let sum = [sum[0] + says[0], sum[1] + says[1]];
+                if sum.iter().all(|minor| minor.abs() <= FAR) {
+                    let least = next.entry(sum).or_insert(writes);
+                    *least = writes.min(*least);
+                }
+            };
+            reach(says, writes);
+            if editable {
+                reach([0, 0], writes + 1);
+                for &other in anything.iter().filter(|other| is_allowed(kind, role, **other)) {
+                    reach(other, writes + 1);
+                }
             }
         }
+        reached = next;
     }
-    let new = |sum: Says| -> Option<usize> {
+    let new = |sum: Says| {
         let rest: Says = [target[0] - sum[0], target[1] - sum[1]];
-        if rest == [0, 0] {
-            return Some(0);
+        let whole = sum == [0, 0] || target == [0, 0] && rest[0] + rest[1] != 0;
+        let is_one = |kind| is_allowed(kind, Role::Part, rest) || whole && is_allowed(kind, Role::Whole, rest);
+        match rest {
+            [0, 0] => 0,
+            _ if [DocumentKind::Invoice, DocumentKind::CreditNote].into_iter().any(is_one) => 1,
+            _ => 2,
         }
-        let whole = sum == [0, 0] || target == [0, 0];
-        let kinds = [DocumentKind::Invoice, DocumentKind::CreditNote];
-        if kinds.into_iter().any(|kind| {
-            is_allowed(kind, Role::Part, rest)
-                || whole && (rest[0] + rest[1] != 0 || sum == [0, 0]) && is_allowed(kind, Role::Whole, rest)
-        }) {
-            return Some(1);
-        }
-        Some(2)
     };
-    ends.into_iter().filter_map(|(sum, writes)| new(sum).map(|new| (new, writes + new))).min()
+    reached.into_iter().map(|(sum, writes)| (new(sum), writes + new(sum))).min()
 }
 
 fn history() -> impl Strategy<Value = Vec<(DocumentKind, Role, Says, bool)>> {
-    let says = (-3..=3_i64, -3..=3_i64).prop_map(|(a, b)| [a, b]);
+    let says = (-2..=2_i64, -2..=2_i64).prop_map(|(a, b)| [a, b]);
     let document = (any::<bool>(), says, any::<bool>()).prop_filter_map("says nothing", |(whole, says, editable)| {
         let kind = if says[0] + says[1] < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice };
         let role = if whole { Role::Whole } else { Role::Part };
@@ -301,10 +299,10 @@ fn history() -> impl Strategy<Value = Vec<(DocumentKind, Role, Says, bool)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_way_takes_fewer_documents_or_fewer_writes(history in history(), target in (-3..=3_i64, -3..=3_i64)) {
+    fn no_way_takes_fewer_documents_or_fewer_writes(history in history(), target in (-2..=2_i64, -2..=2_i64)) {
         let target = [target.0, target.1];
         let documents: Vec<Document> =
             history.iter().map(|(kind, role, says, _)| document(*kind, *role, lines_of(*says))).collect();
