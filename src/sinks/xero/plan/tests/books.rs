@@ -77,7 +77,7 @@ pub struct Scene {
     pub payments: Vec<KeptPayment>,
     /// Name and call of every step that was sent.
     pub sent: Vec<(String, Call)>,
-    ids: u32,
+    pub ids: u32,
 }
 
 impl Scene {
