@@ -19,8 +19,8 @@ use crate::{
         poller::{Parts, Poller},
     },
     lifecycle::Phase,
-    ops::pruner::Pruner,
-    sinks::{self, BuildError},
+    ops::{keeper::Keeper, pruner::Pruner},
+    sinks::{self, BuildError, Services},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
     telemetry::metrics::Metrics,
@@ -33,6 +33,7 @@ pub struct App {
     pub dispatchers: Vec<Dispatcher>,
     /// None: nothing is ever removed.
     pub pruner: Option<Pruner>,
+    pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
 }
 
@@ -89,6 +90,8 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             },
             paused: sink.common.paused,
         };
+        // Before the sink's own row is locked, as settling does.
+        store::deliveries::wake_held(&mut tx, name, clock.offset_ms()).await?;
         if store::sinks::register(&mut tx, &row, clock.offset_ms()).await? {
             tracing::info!(sink.name = %name, sink.kind = row.kind, "sink activated");
         }
@@ -115,6 +118,7 @@ impl App {
         let mut wake = WakeUps::default();
         let bells: BTreeMap<&SinkName, Arc<Notify>> = settings.sinks.keys().map(|name| (name, wake.add())).collect();
         let mut dispatchers = Vec::new();
+        let mut sinks = BTreeMap::new();
         for (name, sink) in &settings.sinks {
             let waits_for_it = |(_, other): &(&SinkName, &SinkSettings)| other.common.after.as_ref() == Some(name);
             let dependents = settings.sinks.iter().filter(waits_for_it);
@@ -122,6 +126,7 @@ impl App {
                 dependents: dependents.map(|(other, _)| (other.clone(), Arc::clone(&bells[other]))).collect(),
                 ..driver(name, sink, settings, pool, clock, owner, &metrics)?
             };
+            sinks.insert(name.clone(), Arc::clone(&driver.sink));
             dispatchers.push(Dispatcher::new(Arc::new(driver), Arc::clone(&bells[name])));
         }
         let mut pollers = Vec::new();
@@ -144,7 +149,8 @@ impl App {
             clock: clock.clone(),
             owner: owner.to_owned(),
         });
-        Ok(Self { pollers, dispatchers, pruner, metrics })
+        let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
+        Ok(Self { pollers, dispatchers, pruner, keeper, metrics })
     }
 
     /// Starts every loop.
@@ -158,6 +164,7 @@ impl App {
         if let Some(pruner) = self.pruner {
             phase.spawn("pruner", pruner.run(phase.drain().clone()));
         }
+        phase.spawn("keeper", self.keeper.run(phase.drain().clone()));
     }
 }
 
@@ -166,6 +173,15 @@ pub fn drivers(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -
     let metrics = Arc::new(Metrics::default());
     let of = |(name, sink)| driver(name, sink, settings, pool, clock, owner, &metrics);
     settings.sinks.iter().map(of).collect()
+}
+
+/// Where sinks keep what outlives their process.
+pub fn services(pool: &PgPool, clock: &Clock) -> Services {
+    let (pool, clock) = (pool.clone(), clock.clone());
+    Services {
+        credentials: Arc::new(store::credentials::Credentials { pool: pool.clone(), clock: clock.clone() }),
+        links: Arc::new(store::links::Links { pool, clock }),
+    }
 }
 
 fn driver(
@@ -181,7 +197,8 @@ fn driver(
     let lanes: Vec<String> = lanes.into_iter().collect();
     Ok(Driver {
         name: name.clone(),
-        sink: sinks::build(name, sink, clock).map_err(|source| AppError::Sink { name: name.clone(), source })?,
+        sink: sinks::build(name, sink, clock, &services(pool, clock))
+            .map_err(|source| AppError::Sink { name: name.clone(), source })?,
         rules: sink.common.clone(),
         pool: pool.clone(),
         clock: clock.clone(),

@@ -2,9 +2,11 @@
 //!
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
 //! its request limit and is reserved there like any other request; GoDataFeed is asked for its new orders once; a webhook is
-//! only connected to, and of a point of sale the locations and menus are read.
+//! only connected to, of a point of sale the locations and menus are read, and of a Xero organisation what its orders
+//! share.
 
 mod spoton;
+mod xero;
 
 use std::{
     fmt,
@@ -130,6 +132,10 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
             SinkKind::Webhook(webhook) => examine_reach(&subject, &webhook.url, &mut findings).await,
             SinkKind::Spoton(spoton) => spoton::examine(name, sink, spoton, &mut findings).await,
             SinkKind::Godatafeed(feed) => examine_feed(name, feed, &sink.common, &mut findings).await,
+            SinkKind::Xero(books) => {
+                let pool = pool.filter(|(_, is_migrated)| *is_migrated).map(|(pool, _)| pool);
+                xero::examine(name, sink, books, pool, &mut findings).await;
+            }
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }
@@ -180,6 +186,12 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
                 AuthSettings::StaticToken { token } => (format!("sinks.{name}.token"), token),
                 AuthSettings::ConsumerKey { consumer_key, .. } => (format!("sinks.{name}.consumer_key"), consumer_key),
             }),
+            SinkKind::Xero(books) => {
+                secrets.push((format!("sinks.{name}.client_id"), &books.client_id));
+                secrets.push((format!("sinks.{name}.client_secret"), &books.client_secret));
+                let first = books.refresh_token.iter();
+                secrets.extend(first.map(|secret| (format!("sinks.{name}.refresh_token"), secret)));
+            }
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => secrets.push((format!("sinks.{name}.token"), &till.token)),
         }

@@ -25,6 +25,7 @@ pub mod source;
 pub mod spoton;
 pub mod status;
 mod table;
+pub mod xero;
 
 use std::{
     ffi::OsString,
@@ -113,6 +114,9 @@ enum Command {
     Godatafeed(godatafeed::GodatafeedCommand),
     /// Prove the money of every sink: orders against what was posted; exit 1 when something is unexplained
     Reconcile(reconcile::ReconcileArgs),
+    /// Set up a Xero organisation: what can be named there, and a person's consent
+    #[command(subcommand)]
+    Xero(xero::XeroCommand),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),
     /// Owe a sink stored orders that it was never owed
@@ -302,6 +306,7 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(godatafeed::run(&settings, &database.pool, &command, REAL_TIME, out).await?)
+        }
         Command::Reconcile(args) => {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
@@ -310,6 +315,11 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let code = reconcile::run(&settings, &database.pool, &Clock::default(), &args, out).await?;
             out.flush()?;
             Ok(code)
+        }
+        Command::Xero(command) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(xero::run(&settings, &database.pool, &Clock::default(), &command, out).await?)
         }
         Command::Replay(args) => {
             let database = configured(&options).await?;

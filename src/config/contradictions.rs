@@ -7,7 +7,7 @@ use super::{
     duration::shown,
     problems::Problems,
     retention::RetentionSettings,
-    sink::SinkCommon,
+    sink::{SinkCommon, SinkKind},
     source::SourceSettings,
 };
 use crate::domain::ids::{SinkName, SourceName};
@@ -29,6 +29,26 @@ pub(super) fn check(
     accounts_have_one_limit(sources, problems);
     tokens_are_used_once(sources, problems);
     every_source_has_a_sink(sources, sinks, problems);
+}
+
+/// What two sinks post of one vendor is in the books twice.
+pub(super) fn no_vendor_has_two_ledgers(sinks: &Sinks, kinds: &BTreeMap<SinkName, SinkKind>, problems: &mut Problems) {
+    let ledgers: Vec<(&SinkName, bool)> =
+        kinds.iter().filter_map(|(name, kind)| Some((name, kind.permits_other_ledgers()?))).collect();
+    for (at, (name, permits)) in ledgers.iter().enumerate() {
+        let shares = |other: &&(&SinkName, bool)| match (&sinks[*name].vendors, &sinks[other.0].vendors) {
+            (Some(own), Some(others)) => own.iter().any(|vendor| others.contains(vendor)),
+            _ => true,
+        };
+        let Some((other, _)) = ledgers[..at].iter().filter(|(_, other)| !(*permits && *other)).find(shares) else {
+            continue;
+        };
+        problems.add(
+            format!("sinks.{name}.vendors"),
+            format!("`sinks.{other}` keeps books of the same vendor: its sales would be counted twice"),
+            "name different `vendors` in the two, or set `allow_multiple_ledgers = true` in both where that is meant",
+        );
+    }
 }
 
 fn leases_outlast_requests(delivery: &DeliverySettings, sinks: &Sinks, problems: &mut Problems) {

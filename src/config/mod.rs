@@ -28,6 +28,7 @@ pub mod field;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod pointer;
 pub mod problems;
 mod read;
 pub mod retention;
@@ -233,6 +234,7 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
     }
 
     contradictions::check(&delivery, &retention, &sources, &commons, found);
+    contradictions::no_vendor_has_two_ledgers(&commons, &kinds, found);
     let sinks = kinds.into_iter().filter_map(|(name, kind)| {
         let common = commons.remove(&name)?;
         Some((name, SinkSettings { kind, common }))

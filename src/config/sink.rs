@@ -36,6 +36,7 @@ use crate::{
             vendors::Vendor,
         },
         webhook::config::{RawWebhook, WebhookSettings},
+        xero::config::{RawXero, XeroSettings},
     },
 };
 
@@ -43,7 +44,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RawSinkCommon {
-    /// What the sink is: `"webhook"`, `"spoton"` or `"godatafeed"`.
+    /// What the sink is: `"webhook"`, `"spoton"`, `"godatafeed"` or `"xero"`.
     kind: Field<Kind>,
     /// Name of a sink that must have applied the order first.
     after: Field<String>,
@@ -105,6 +106,7 @@ impl JsonSchema for RawSink {
             kind(Kind::Webhook, RawWebhook::json_schema(generator)),
             kind(Kind::Spoton, RawSpoton::json_schema(generator)),
             kind(Kind::Godatafeed, RawGodatafeed::json_schema(generator)),
+            kind(Kind::Xero, RawXero::json_schema(generator)),
         ];
         schemars::json_schema!({ "oneOf": kinds })
     }
@@ -115,13 +117,26 @@ enum Kind {
     Webhook,
     Spoton,
     Godatafeed,
+    Xero,
     #[cfg(feature = "failpoints")]
     Scripted,
 }
 choice!(Kind {
-    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed";
+    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed", Xero = "xero";
     #[cfg(feature = "failpoints")] Scripted = "scripted"
 });
+
+impl Kind {
+    /// `stable_for` and `concurrency` where the file is silent: a ledger wants an order final.
+    fn pace(self) -> (Duration, u32) {
+        match self {
+            Self::Webhook | Self::Spoton | Self::Godatafeed => (Duration::ZERO, 8),
+            Self::Xero => (Duration::from_mins(90), 3),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted => (Duration::ZERO, 8),
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
@@ -251,6 +266,7 @@ pub enum SinkKind {
     Webhook(WebhookSettings),
     Spoton(Box<SpotonSettings>),
     Godatafeed(Box<GodatafeedSettings>),
+    Xero(Box<XeroSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
 }
@@ -262,6 +278,7 @@ impl SinkKind {
             Self::Webhook(_) => Kind::Webhook.as_str(),
             Self::Spoton(_) => Kind::Spoton.as_str(),
             Self::Godatafeed(_) => Kind::Godatafeed.as_str(),
+            Self::Xero(_) => Kind::Xero.as_str(),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => Kind::Scripted.as_str(),
         }
@@ -281,13 +298,23 @@ impl SinkKind {
     /// share one.
     pub fn lanes(&self) -> BTreeMap<String, String> {
         match self {
-            Self::Webhook(_) | Self::Godatafeed(_) => BTreeMap::new(),
+            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) => BTreeMap::new(),
             Self::Spoton(spoton) => {
                 let lane = |(id, vendor): (&String, &Vendor)| (id.clone(), vendor.location_id.clone());
                 spoton.vendors.iter().map(lane).collect()
             }
             #[cfg(feature = "failpoints")]
             Self::Scripted(till) => till.lanes.clone(),
+        }
+    }
+
+    /// Of a ledger of record: whether another one may keep the same vendor's books.
+    pub(super) fn permits_other_ledgers(&self) -> Option<bool> {
+        match self {
+            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
+            Self::Xero(books) => Some(books.allow_multiple_ledgers),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => None,
         }
     }
 
@@ -299,6 +326,7 @@ impl SinkKind {
             // Less is enough.
             Self::Spoton(_) => (Counted::PerSink, &[(Window::Second, 5), (Window::Minute, 600)]),
             Self::Godatafeed(_) => (Counted::PerSink, &[(Window::Minute, CALLS_PER_MINUTE)]),
+            Self::Xero(xero) => (Counted::PerSink, xero.tier.limits()),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => (Counted::PerSink, &[]),
         }
@@ -379,7 +407,7 @@ pub(super) fn validate(
         // Names the vendors itself, and where each is.
         raw.vendors = Field::default();
     }
-    let common = raw.validate(name, names, section);
+    let common = raw.validate(kind, name, names, section);
     let kind = match kind {
         None => None,
         Some(Kind::Webhook) => {
@@ -402,6 +430,11 @@ pub(super) fn validate(
             let settings = RawGodatafeed::from_entries(entries).validate(&common, section);
             settings.map(|settings| SinkKind::Godatafeed(Box::new(settings)))
         }
+        Some(Kind::Xero) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawXero>()].concat());
+            let settings = RawXero::from_entries(entries).validate(&common, section);
+            settings.map(|settings| SinkKind::Xero(Box::new(settings)))
+        }
         #[cfg(feature = "failpoints")]
         Some(Kind::Scripted) => {
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawScripted>()].concat());
@@ -412,7 +445,8 @@ pub(super) fn validate(
 }
 
 impl RawSinkCommon {
-    fn validate(self, name: &SinkName, names: &Names, section: &mut Section<'_>) -> SinkCommon {
+    fn validate(self, kind: Option<Kind>, name: &SinkName, names: &Names, section: &mut Section<'_>) -> SinkCommon {
+        let (stable_for, concurrency) = kind.map_or((Duration::ZERO, 8), Kind::pace);
         let allow_missing =
             section.take("allow_missing_cancellations", self.allow_missing_cancellations).unwrap_or(false);
         SinkCommon {
@@ -420,7 +454,7 @@ impl RawSinkCommon {
             dependency_wait: section
                 .duration("dependency_wait", self.dependency_wait, Duration::ZERO)
                 .unwrap_or(Duration::from_hours(24)),
-            stable_for: section.duration("stable_for", self.stable_for, Duration::ZERO).unwrap_or_default(),
+            stable_for: section.duration("stable_for", self.stable_for, Duration::ZERO).unwrap_or(stable_for),
             versions: section.take("versions", self.versions).unwrap_or(Versions::Latest),
             statuses: validate_statuses(self.statuses, allow_missing, section),
             allow_missing_cancellations: allow_missing,
@@ -428,7 +462,7 @@ impl RawSinkCommon {
             order_types: validate_order_types(self.order_types, section),
             sources: validate_sources(self.sources, names, section),
             start: section.take("start", self.start).unwrap_or(Start::Activation),
-            concurrency: section.number("concurrency", self.concurrency, 1..=512).unwrap_or(8),
+            concurrency: section.number("concurrency", self.concurrency, 1..=512).unwrap_or(concurrency),
             request_timeout: section
                 .duration("request_timeout", self.request_timeout, Duration::from_millis(100))
                 .unwrap_or(Duration::from_secs(15)),

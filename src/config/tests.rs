@@ -29,6 +29,13 @@ const POS: &str = "[sinks.pos]\nkind = \"spoton\"\nclient_id = { env = \"TOKEN\"
                    vendors.\"vendor-a\" = { location_id = \"BL-7Q2M-0ZK4-88TD\", menu_id = \"m\", currency = \"GBP\", \
                    fallback_item_id = \"open\" }\n";
 
+/// The least that keeps books.
+const BOOKS: &str = "[sinks.books]\nkind = \"xero\"\nclient_id = \"app\"\nclient_secret = { env = \"TOKEN\" }\n\
+                     time_zone = \"Europe/London\"\ntax_types = { default = \"OUTPUT2\", untaxed = \"NONE\" }\n\
+                     accounts = { sales = \"200\", service_fee = \"201\", delivery_fee = \"202\", vendor_voucher = \"205\", \
+                     rounding = \"498\", difference = \"499\", scoffable_clearing = \"611\", cash = \"612\", \
+                     card_terminal = \"613\" }\n";
+
 struct Files(TempDir);
 
 impl Files {
@@ -198,6 +205,7 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
                 walk("sinks.hook", &named["oneOf"][0], &mut tables);
                 walk("sinks.pos", &own(&named["oneOf"][1], &named["oneOf"][0]), &mut tables);
                 walk("sinks.feed", &own(&named["oneOf"][2], &named["oneOf"][0]), &mut tables);
+                walk("sinks.books", &own(&named["oneOf"][3], &named["oneOf"][0]), &mut tables);
             }
             name => walk(name, property, &mut tables),
         }
@@ -735,8 +743,20 @@ fn manual_in_full() -> String {
 }
 
 /// Keys whose tables hold a secret or names of the user's.
-const WHOLE: [&str; 8] =
-    ["token", "consumer_key", "signing_secret", "admin_token", "headers", "client_id", "client_secret", "vendors"];
+const WHOLE: [&str; 12] = [
+    "token",
+    "consumer_key",
+    "signing_secret",
+    "admin_token",
+    "headers",
+    "client_id",
+    "client_secret",
+    "refresh_token",
+    "vendors",
+    "tracking",
+    "item_codes",
+    "customer_links",
+];
 
 fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
     let path = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
@@ -749,7 +769,7 @@ fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
 
 #[test]
 fn the_values_in_the_manual_are_the_defaults() {
-    let least = settings(&minimal_and(&[POS, FEED].concat()));
+    let least = settings(&minimal_and(&[POS, FEED, BOOKS].concat()));
     let effective: toml::Table = show(&least).parse().unwrap();
     let effective = paths("", &effective);
     let stated: toml::Table = MANUAL.parse().unwrap();
@@ -763,17 +783,21 @@ fn the_values_in_the_manual_are_the_defaults() {
 #[test]
 fn every_default_is_in_the_manual() {
     let stated: BTreeSet<String> = paths("", &MANUAL.parse().unwrap()).into_iter().map(|(path, _)| path).collect();
-    let effective: toml::Table = show(&settings(&minimal_and(&[POS, FEED].concat()))).parse().unwrap();
+    let effective: toml::Table = show(&settings(&minimal_and(&[POS, FEED, BOOKS].concat()))).parse().unwrap();
     let common = known_keys::<sink::RawSinkCommon>();
     let given = ["database.url", "sources.main.kind", "sources.main.token", "sources.main.account"];
     let given_too = ["sinks.hook.kind", "sinks.hook.url", "sinks.hook.signing_secret"];
     let of_others = ["sinks.pos.client_id", "sinks.pos.client_secret", "sinks.pos.vendors", "sinks.feed.token"];
+    let of_books = ["sinks.books.client_id", "sinks.books.client_secret", "sinks.books.time_zone"];
+    let is_mapped =
+        |path: &str| ["sinks.books.accounts.", "sinks.books.tax_types."].iter().any(|table| path.starts_with(table));
 
     for (path, _) in paths("", &effective) {
         let is_common = |key: &str| common.iter().any(|common| key.split('.').next() == Some(common));
-        let own = ["sinks.pos.", "sinks.feed."].iter().find_map(|table| path.strip_prefix(table));
-        let is_given =
-            [&given[..], &given_too, &of_others].concat().contains(&path.as_str()) || own.is_some_and(is_common);
+        let own = ["sinks.pos.", "sinks.feed.", "sinks.books."].iter().find_map(|table| path.strip_prefix(table));
+        let is_given = [&given[..], &given_too, &of_others, &of_books].concat().contains(&path.as_str())
+            || is_mapped(&path)
+            || own.is_some_and(is_common);
         assert_eq!(stated.contains(&path), !is_given, "{path}");
     }
 }
@@ -795,7 +819,7 @@ fn the_shipped_files_load() {
     let names = ["ADMIN_TOKEN", "SCOFFABLE_TOKEN", "HOOK_AUTHORIZATION", "GODATAFEED_TOKEN"];
     let made_up = names
         .into_iter()
-        .chain(["HOOK_SECRET", "LEDGER_SECRET", "SPOTON_ID", "SPOTON_SECRET"])
+        .chain(["HOOK_SECRET", "LEDGER_SECRET", "SPOTON_ID", "SPOTON_SECRET", "XERO_ID", "XERO_SECRET"])
         .map(|name| (name, SIGNING_SECRET));
     let env: Env = made_up.collect();
     let token = files.write("gdf", "a-token");
@@ -806,8 +830,14 @@ fn the_shipped_files_load() {
         .replace("/run/secrets/gdf", token.to_str().unwrap())
         .replace("after = \"pos\"", "")
         .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"");
-    let other_ways =
-        ["consumer_key =", "token_file =", "token_lifespan_days =", "auth_request_template =", "match_template ="];
+    let other_ways = [
+        "consumer_key =",
+        "token_file =",
+        "token_lifespan_days =",
+        "auth_request_template =",
+        "match_template =",
+        "refresh_token =",
+    ];
     let is_other = |line: &&str| other_ways.iter().any(|key| line.starts_with(key));
     let manual: String = manual.lines().filter(|line| !is_other(line)).map(|line| line.to_owned() + "\n").collect();
 
@@ -1030,4 +1060,48 @@ fn the_schema_describes_each_key_and_states_defaults() {
     for (name, property) in source["properties"].as_object().unwrap() {
         assert!(property.get("description").is_some(), "{name} has no description");
     }
+}
+
+// ---- books ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn books_wait_until_an_order_is_final_and_are_asked_as_often_as_xero_takes_it() {
+    let settings = settings(&minimal_and(BOOKS));
+    let books = sink(&settings, "books");
+
+    assert_eq!((books.common.stable_for, books.common.concurrency), (Duration::from_mins(90), 3));
+    assert_eq!(books.call_limits().1, [(Window::Minute, 50), (Window::Day, 4000)]);
+    let starter = settings_with(&minimal_and(&(BOOKS.to_owned() + "tier = \"starter\"\n")), env(&[]));
+    assert_eq!(sink(&starter, "books").call_limits().1, [(Window::Minute, 50), (Window::Day, 800)]);
+}
+
+#[test]
+fn what_would_post_wrongly_is_refused_with_the_reason() {
+    let told = |line: &str| {
+        let (key, problem) = only_problem(&minimal_and(&(BOOKS.to_owned() + line + "\n")));
+        assert!(problem.len() > 20, "{problem}");
+        key
+    };
+
+    assert_eq!(told("mode = \"daily_summary\""), "sinks.books.mode");
+    assert_eq!(told("versions = \"every\""), "sinks.books.versions");
+    assert_eq!(told("concurrency = 6"), "sinks.books.concurrency");
+    assert_eq!(told("refresh_token = { env = \"TOKEN\" }"), "sinks.books.refresh_token");
+    assert_eq!(told("goodwill = \"receivable\""), "sinks.books.accounts.goodwill");
+    assert_eq!(told("contacts = \"per_customer\""), "sinks.books.customer_fields");
+    assert_eq!(told("url_template = \"https://example.org/\""), "sinks.books.url_template");
+    assert_eq!(told("tracking.Outlet = { by = \"vendor\" }"), "sinks.books.tracking.Outlet.options");
+}
+
+#[test]
+fn two_ledgers_of_one_vendor_are_refused_unless_both_permit_it() {
+    let second = |more: &str| BOOKS.replace("[sinks.books]", "[sinks.more]") + more;
+    let both = |first: &str, more: &str| minimal_and(&[BOOKS, first, &second(more)].concat());
+    let apart = both("vendors = [\"a\"]\n", "vendors = [\"b\"]\n");
+    let permitted = both("allow_multiple_ledgers = true\n", "allow_multiple_ledgers = true\n");
+
+    assert_eq!(only_problem(&both("", "")).0, "sinks.more.vendors");
+    assert_eq!(only_problem(&both("", "allow_multiple_ledgers = true\n")).0, "sinks.more.vendors");
+    assert_eq!(only_problem(&both("vendors = [\"a\", \"b\"]\n", "vendors = [\"b\"]\n")).0, "sinks.more.vendors");
+    assert!(check_text(&apart).found.is_empty() && check_text(&permitted).found.is_empty());
 }

@@ -21,7 +21,8 @@ use crate::{
     config::{Start, Versions},
     domain::{
         delivery::{
-            GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Reason, Receipt, Repeat, Sent, Step, WaitingFor,
+            CORRECTIONS_AVOIDED, GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Reason, Receipt, Repeat,
+            Sent, Step, WaitingFor,
         },
         ids::Version,
         money,
@@ -426,7 +427,8 @@ impl Driver {
                 known.alert = alert;
                 (Moved::Skipped { reason: reason.as_str() }, Some("skipped"), Some(reason.as_str().to_owned()))
             }
-            Plan::Wait { wait, waiting_for } => {
+            Plan::Wait { wait, waiting_for, alert } => {
+                known.alert = alert;
                 (later(wait, Some(waiting_for)), Some(WAITS), Some(waiting_for.as_str().to_owned()))
             }
             Plan::Withhold { step, wait, waiting_for } => {
@@ -501,6 +503,11 @@ impl Driver {
         let mut receipt = known.receipt;
         if reached == Reached::Yes {
             receipt = receipt.or_else(|| step.and_then(|step| step.receipt.clone()));
+        }
+        let avoided = |receipt: Option<&serde_json::Value>| receipt?.get(CORRECTIONS_AVOIDED)?.as_u64();
+        let before = avoided(claimed.receipt.as_ref()).unwrap_or_default();
+        if let Some(more) = avoided(receipt.as_ref()).and_then(|now| now.checked_sub(before)) {
+            self.metrics.corrections_avoided(&self.name, more);
         }
         let last_error = code.map(|code| match answer.http_status {
             Some(status) => format!("{code} (HTTP {status})"),

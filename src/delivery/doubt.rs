@@ -37,11 +37,13 @@ impl Driver {
                 ended.push(self.unreadable(&held, started));
                 continue;
             };
+            // The key of a call that carried several was that of all of them: alone, none would be known by its own.
+            let went_alone = step.group.is_none();
             match step.step.repeat {
-                Repeat::Within(window) if pending.first_sent + self.call_limit() < window => {
+                Repeat::Within(window) if went_alone && pending.first_sent + self.call_limit() < window => {
                     ended.extend(self.repeat(&held, &step, started).await);
                 }
-                Repeat::Once => ended.extend(self.repeat(&held, &step, started).await),
+                Repeat::Once if went_alone => ended.extend(self.repeat(&held, &step, started).await),
                 _ => unseen.push((held, step, pending)),
             }
         }

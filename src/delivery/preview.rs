@@ -110,7 +110,7 @@ impl Driver {
             Plan::Send(step) => Action::Send(step),
             Plan::Settled(receipt) => Action::Nothing { notice: receipt.notice },
             Plan::Skip { reason, .. } => Action::Skip { reason: reason.to_string() },
-            Plan::Wait { wait, waiting_for } => {
+            Plan::Wait { wait, waiting_for, .. } => {
                 Action::Wait { waiting_for: waiting_for.to_string(), seconds: wait.as_secs() }
             }
             Plan::Withhold { step, waiting_for, .. } => Action::Withhold { step, waiting_for: waiting_for.to_string() },

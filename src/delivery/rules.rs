@@ -33,7 +33,7 @@ pub fn judge(rules: &SinkCommon, sink: &dyn Sink, claimed: &Claimed, snapshot: &
         return Some(Plan::skip(SkipReason::CancelledBeforeSent));
     }
     if let Some(wait) = rules.stable_for.checked_sub(snapshot.age).filter(|wait| !wait.is_zero()) {
-        return Some(Plan::Wait { wait, waiting_for: WaitingFor::Stability });
+        return Some(Plan::wait(wait, WaitingFor::Stability));
     }
     if rules.after.is_some() && sink.needs_counterpart(&status) {
         return dependency(rules, claimed, snapshot, &status);
@@ -63,7 +63,7 @@ fn dependency(rules: &SinkCommon, claimed: &Claimed, snapshot: &Snapshot, status
     if other.is_some_and(is_enough) {
         return None;
     }
-    let wait = |wait| Some(Plan::Wait { wait, waiting_for: WaitingFor::Dependency });
+    let wait = |wait| Some(Plan::wait(wait, WaitingFor::Dependency));
     if other.is_some_and(|other| matches!(other.state, State::Pending | State::InFlight | State::InDoubt)) {
         return wait(SWEEP);
     }

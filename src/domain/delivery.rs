@@ -90,6 +90,8 @@ codes! {
         Grace = "grace",
         /// A person's word that the sink may write.
         Confirmation = "confirmation",
+        /// Settings here or at the destination that a person has to mend.
+        Configuration = "configuration",
     }
 }
 
@@ -134,6 +136,9 @@ pub const STANDS: &str = "stands";
 /// Key in a receipt: a list of what the destination called the order before, oldest first. Such a name is never taken for
 /// another order's.
 pub const FORMER_IDS: &str = "former_ids";
+
+/// Key in a receipt: documents that corrections would have taken, had nothing been changed in place. Counted as it grows.
+pub const CORRECTIONS_AVOIDED: &str = "corrections_avoided";
 
 /// One delivery's identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -219,7 +224,7 @@ pub enum Plan {
     /// Nothing is owed.
     Skip { reason: SkipReason, alert: Option<Alert> },
     /// Not yet: look again after the wait.
-    Wait { wait: Duration, waiting_for: WaitingFor },
+    Wait { wait: Duration, waiting_for: WaitingFor, alert: Option<Alert> },
     /// This step would be sent, but not before a person lets the sink write: look again after the wait.
     Withhold { step: Step, wait: Duration, waiting_for: WaitingFor },
     /// This has to stand in the receipt before anything else happens: plan again then. Never twice the same.
@@ -234,6 +239,11 @@ impl Plan {
     /// Nothing is owed, and nobody has to know.
     pub fn skip(reason: SkipReason) -> Self {
         Self::Skip { reason, alert: None }
+    }
+
+    /// Not yet, and nobody has to know.
+    pub fn wait(wait: Duration, waiting_for: WaitingFor) -> Self {
+        Self::Wait { wait, waiting_for, alert: None }
     }
 }
 

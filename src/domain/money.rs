@@ -15,6 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
+    decimal::{Decimal, decimal},
     order::{Collector, DeliveryProvider, Item, ItemType, Order, PaymentType, Quantity, Warning},
     substitution,
 };
@@ -136,6 +137,14 @@ impl Money {
     /// The amount in major units as destinations write it: `12.50`, `-1.30`, `1500` (JPY), `1.250` (KWD).
     pub fn to_decimal(self) -> String {
         self.currency.decimal(self.amount.into())
+    }
+
+    /// From a JSON number of major units, as `12.50`. None: it is no whole number of minor units, or too large.
+    pub fn from_decimal(raw: &str, currency: Currency) -> Option<Self> {
+        let Decimal { coefficient, scale } = decimal(raw).ok()?;
+        let missing = currency.exponent().checked_sub(scale)?;
+        let amount = coefficient.checked_mul(10_i64.checked_pow(missing)?)?;
+        Some(Self { amount, currency })
     }
 
     fn combined(self, other: Self, operation: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {
@@ -510,10 +519,31 @@ impl Readings {
             Some(ItemType::Offer | ItemType::Adjustment) => flags.raise(Flag::FundingAssumed),
             Some(ItemType::Other(_)) | None => flags.raise(Flag::UnknownItemType),
         }
+        let Some(line) = LineReadings::of(item, flags)? else { return Ok(()) };
+        let kind = Kind::of(item, all);
+        self.computed.add(kind, line.computed);
+        self.on_totals.add(kind, line.stated);
+        self.preferred.add(kind, line.preferred());
+        self.prefers_totals |= line.prefers_stated;
+        Ok(())
+    }
+}
+
+/// The amount of one supplied line under each reading.
+struct LineReadings {
+    computed: i64,
+    /// The platform's, where it has one.
+    stated: i64,
+    prefers_stated: bool,
+}
+
+impl LineReadings {
+    /// None: nothing of the line was supplied.
+    fn of(item: &Item, flags: &mut Flags) -> Result<Option<Self>, Reason> {
         let fulfilled = supplied_quantity(item, flags).ok_or(Reason::QuantityUnknown)?;
         let supplied = !fulfilled.is_zero();
         let Some(unit) = item.unit_price() else {
-            return if supplied { Err(Reason::PriceMissing) } else { Ok(()) };
+            return if supplied { Err(Reason::PriceMissing) } else { Ok(None) };
         };
         let unit = unit?;
         let whole_line_supplied = supplied && item.quantity_ordered == Some(fulfilled) && fulfilled.is_positive();
@@ -528,19 +558,33 @@ impl Readings {
             per_line || total == unit
         });
         if !supplied {
-            return Ok(());
+            return Ok(None);
         }
 
         let computed = unit.checked_times(fulfilled)?.amount;
         let stated = item.total.map_or(computed, |total| total.amount);
-        let prefers_stated = whole_line_supplied && !agrees;
-        let kind = Kind::of(item, all);
-        self.computed.add(kind, computed);
-        self.on_totals.add(kind, stated);
-        self.preferred.add(kind, if prefers_stated { stated } else { computed });
-        self.prefers_totals |= prefers_stated;
-        Ok(())
+        Ok(Some(Self { computed, stated, prefers_stated: whole_line_supplied && !agrees }))
     }
+
+    fn preferred(&self) -> i64 {
+        if self.prefers_stated { self.stated } else { self.computed }
+    }
+}
+
+/// What each line comes to on the basis of the order's breakdown, in minor units; 0 for what was not supplied. Together they
+/// come to `items.supplied`. None: that could not be computed.
+pub fn amounts_of_items(order: &Order, sheet: &Breakdown) -> Option<Vec<i64>> {
+    let supplied = i128::from(sheet.items?.supplied);
+    let readings = order.items.iter().map(|item| LineReadings::of(item, &mut Flags::default()).ok());
+    let readings: Vec<Option<LineReadings>> = readings.collect::<Option<_>>()?;
+    let under = |reading: fn(&LineReadings) -> i64| -> Vec<i64> {
+        readings.iter().map(|line| line.as_ref().map_or(0, reading)).collect()
+    };
+    let by_basis = match sheet.basis {
+        Basis::Computed => vec![under(|line| line.computed)],
+        Basis::ItemTotals => vec![under(|line| line.stated), under(LineReadings::preferred)],
+    };
+    by_basis.into_iter().find(|amounts| amounts.iter().copied().map(i128::from).sum::<i128>() == supplied)
 }
 
 /// What was supplied of a line. Discounts and adjustments without quantities count once: they are documented with

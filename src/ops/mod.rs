@@ -2,11 +2,12 @@
 //!
 //! Decides nothing about a delivery. [`health`] is the only place that says what counts as degraded; [`timeline`] puts one
 //! order's story together; [`serve`](server::serve) answers probes, Prometheus and people, and hands what they want
-//! changed to [`operate`](crate::operate); [`pruner`] removes once a day what is not kept any longer. The first two are
-//! pure.
+//! changed to [`operate`](crate::operate); [`pruner`] removes once a day what is not kept any longer, [`keeper`] renews
+//! credentials before they lapse unused. The first two are pure.
 
 mod api;
 pub mod health;
+pub mod keeper;
 mod metrics;
 pub mod pruner;
 pub mod server;

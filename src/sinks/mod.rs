@@ -5,11 +5,13 @@
 
 pub mod godatafeed;
 pub mod http;
+pub mod links;
 pub mod oauth;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
 pub mod spoton;
 pub mod webhook;
+pub mod xero;
 
 use std::{sync::Arc, time::Duration};
 
@@ -224,6 +226,11 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(std::future::ready(seen))
     }
 
+    /// Uses a credential that lapses when it is left unused, without asking for anything else.
+    fn keep_alive(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// What a person should do about [`Outcome::Blocked`].
     fn blocked_hint(&self, _reason: Reason) -> &'static str {
         "the destination refuses our credentials or rights: mend them; a probe goes on by itself"
@@ -265,8 +272,20 @@ pub fn http_client(common: &SinkCommon) -> Result<reqwest::Client, BuildError> {
         .map_err(|error| BuildError::Client(error.without_url()))
 }
 
+/// What sinks keep beyond their process, shared by all processes.
+#[derive(Debug, Clone)]
+pub struct Services {
+    pub credentials: Arc<dyn oauth::CredentialStore>,
+    pub links: Arc<dyn links::LinkStore>,
+}
+
 /// Builds a sink from its settings: the registry of kinds.
-pub fn build(name: &SinkName, settings: &SinkSettings, clock: &Clock) -> Result<Arc<dyn Sink>, BuildError> {
+pub fn build(
+    name: &SinkName,
+    settings: &SinkSettings,
+    clock: &Clock,
+    services: &Services,
+) -> Result<Arc<dyn Sink>, BuildError> {
     let common = &settings.common;
     let client = http_client(common)?;
     Ok(match &settings.kind {
@@ -276,6 +295,9 @@ pub fn build(name: &SinkName, settings: &SinkSettings, clock: &Clock) -> Result<
         }
         SinkKind::Godatafeed(feed) => {
             Arc::new(godatafeed::Godatafeed::build(feed, common.request_timeout, client, name, clock))
+        }
+        SinkKind::Xero(books) => {
+            Arc::new(xero::Xero::build(name, books, common.request_timeout, client, clock, services)?)
         }
         #[cfg(feature = "failpoints")]
         SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),

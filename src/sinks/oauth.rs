@@ -14,6 +14,7 @@
 //! It does not decide about deliveries, and keeps nothing beyond the process; what several processes must agree on
 //! stands behind [`CredentialStore`].
 
+mod consent;
 mod endpoint;
 mod rotating;
 
@@ -29,9 +30,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 pub use self::{
+    consent::{Code, Consent, FirstPair, NoConsent},
     endpoint::{ClientAuth, ClientCredentials, TokenEndpoint},
     rotating::{
         Ask, CredentialStore, Left, Pair, Rotating, Seed, Standing, StoreFailed, Turn, Written, client_fingerprint,
+        plant,
     },
 };
 use super::http::failed;
@@ -97,6 +100,8 @@ pub struct Fresh {
     pub life: Duration,
     /// How much of that was left when it was asked for.
     pub left: Duration,
+    /// What it is good for, where the endpoint said so. Not kept beyond the process.
+    pub scope: Option<String>,
 }
 
 /// Why there is no token. Holds nothing of what was presented or answered.
@@ -177,6 +182,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     held: Option<Held>,
+    /// As it was told last.
+    scope: Option<String>,
     /// The last token that was answered with a 401.
     refused: Option<Bearer>,
     failed: Option<Failed>,
@@ -243,6 +250,11 @@ impl Tokens {
             state.held = None;
             state.refused = Some(bearer.clone());
         }
+    }
+
+    /// What tokens of this application are good for, where the endpoint ever said so.
+    pub fn scope(&self) -> Option<String> {
+        self.shared.state().scope.clone()
     }
 
     /// Sends a request with a token; after a 401 gets one new token and repeats it once. Every other answer is
@@ -333,6 +345,7 @@ impl Shared {
                 let expires_at = asked + fresh.left;
                 let renew_at = expires_at.saturating_sub(self.margin.min(fresh.life / 5));
                 state.held = Some(Held { bearer: fresh.bearer.clone(), renew_at, expires_at });
+                state.scope = fresh.scope.or(state.scope.take());
                 state.failed = None;
                 Ok(fresh.bearer)
             }

@@ -56,3 +56,20 @@ pub async fn open_about(db: impl PgExecutor<'_>, cause: &str, sink: &SinkName) -
     .await
     .map_err(StoreError::of("alerts.open_about"))
 }
+
+/// Closes every alert of a cause that is about something inside a sink.
+pub async fn resolve_all(db: impl PgExecutor<'_>, cause: &str, sink: &SinkName) -> Result<()> {
+    sqlx::query!(
+        r#"-- alerts.resolve_all
+        UPDATE alerts
+        SET resolved_at = now()
+        WHERE cause = $1 AND starts_with(subject, $2 || '/') AND resolved_at IS NULL
+        "#,
+        cause,
+        sink.as_str(),
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("alerts.resolve_all"))?;
+    Ok(())
+}

@@ -127,6 +127,7 @@ pub async fn ask(pool: &PgPool, ask: &Ask<'_>, offset_ms: i64) -> Result<Standin
         bearer,
         life: from_millis(row.life_ms),
         left: from_millis(row.left_ms),
+        scope: None,
     });
     let is_good = |fresh: &Fresh| Some(&fresh.bearer) != ask.refused && fresh.left > ask.margin.min(fresh.life / 5);
     if let Some(fresh) = stored.filter(is_good) {

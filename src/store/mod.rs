@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod deliveries;
 pub mod demo;
 pub mod ingest;
+pub mod links;
 pub mod operations;
 pub mod orders;
 pub mod quarantine;

@@ -51,6 +51,7 @@ pub struct Metrics {
     attempts: Family<SinkCode, Counter>,
     attempt_seconds: Family<Sink, Histogram>,
     settled: Family<SinkCode, Counter>,
+    corrections_avoided: Family<Sink, Counter>,
 }
 
 impl Default for Metrics {
@@ -69,6 +70,7 @@ impl Default for Metrics {
                 Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0])
             }),
             settled: Family::default(),
+            corrections_avoided: Family::default(),
         };
         let r = &mut metrics.registry;
         r.register("source_pages", "Pages stored", metrics.pages.clone());
@@ -85,6 +87,11 @@ impl Default for Metrics {
         r.register("sink_attempts", "Calls to a destination by outcome", metrics.attempts.clone());
         r.register("sink_attempt_duration_seconds", "Time from claim to answer", metrics.attempt_seconds.clone());
         r.register("sink_settled", "Deliveries by the state they went to", metrics.settled.clone());
+        r.register(
+            "sink_corrections_avoided",
+            "Documents that corrections did without, by changing what stood",
+            metrics.corrections_avoided.clone(),
+        );
         metrics
     }
 }
@@ -124,6 +131,12 @@ impl Metrics {
 
     pub fn settled(&self, sink: &SinkName, state: State) {
         self.settled.get_or_create(&SinkCode { sink: sink.to_string(), code: state.as_str() }).inc();
+    }
+
+    pub fn corrections_avoided(&self, sink: &SinkName, more: u64) {
+        if more > 0 {
+            self.corrections_avoided.get_or_create(&Sink { sink: sink.to_string() }).inc_by(more);
+        }
     }
 
     /// The text form that Prometheus reads.

@@ -1,8 +1,8 @@
 //! Alerts that a sink raises: one per cause, however many orders it has.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use scoffable_sync::domain::delivery::{About, Alert, Outcome, Plan, Receipt, Repeat, SkipReason};
+use scoffable_sync::domain::delivery::{About, Alert, Outcome, Plan, Receipt, Repeat, SkipReason, WaitingFor};
 use sqlx::Row;
 
 use crate::harness::{
@@ -90,4 +90,44 @@ async fn an_order_that_goes_back_to_placed_after_it_was_brought_is_told_of() {
     let alerts = open(&app).await;
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     assert_eq!((alerts[0].0.as_str(), alerts[0].1.as_str()), ("status_went_back", "hook/main/A-1"));
+}
+
+/// Settings that a person has to mend.
+fn held() -> Plan {
+    let waiting_for = WaitingFor::Configuration;
+    let alert = Alert {
+        cause: waiting_for.as_str(),
+        about: About::Shared("account 205".to_owned()),
+        detail: "correct `accounts`".to_owned(),
+    };
+    Plan::Wait { wait: Duration::from_hours(3), waiting_for, alert: Some(alert) }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_to_mend_settings_costs_no_attempt_and_is_told_once() {
+    let (mut app, puppet) = app_with_puppet().await;
+    puppet.plans(held());
+    puppet.plans(held());
+
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    app.arrives(&order("A-2", 1, "accepted")).await;
+
+    let delivery = app.delivery("A-2").await;
+    assert_eq!((delivery.state.as_str(), delivery.attempts), ("pending", 0));
+    assert_eq!(delivery.waiting_for.as_deref(), Some("configuration"));
+    assert_eq!(open(&app).await, [told("configuration", "hook/account 205", "correct `accounts`", 2)]);
+    assert_eq!(puppet.calls(), []);
+}
+
+#[tokio::test]
+async fn settings_that_are_read_again_wake_what_waits_for_them_and_close_its_alert() {
+    let (mut app, puppet) = app_with_puppet().await;
+    puppet.plans(held());
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    scoffable_sync::app::register(&app.pool, &app.settings, &app.clock).await.expect("the sinks are known");
+    app.dispatch().await;
+
+    assert_eq!(puppet.calls().len(), 1, "without waiting for three hours");
+    assert_eq!(open(&app).await, []);
 }

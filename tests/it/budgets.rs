@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scoffable_sync::{
+    app::services,
     clock::Clock,
     config::SinkSettings,
     delivery::{
@@ -177,7 +178,8 @@ async fn a_lane_without_calls_holds_up_no_other_and_the_whole_sinks_limit_is_sha
     let settings = app.settings.sinks.values().next().unwrap();
     let driver = Driver {
         name: SinkName::parse(SINK).unwrap(),
-        sink: sinks::build(&SinkName::parse(SINK).unwrap(), settings, &app.clock).unwrap(),
+        sink: sinks::build(&SinkName::parse(SINK).unwrap(), settings, &app.clock, &services(&app.pool, &app.clock))
+            .unwrap(),
         rules: settings.common.clone(),
         pool: app.pool.clone(),
         clock: app.clock.clone(),

@@ -384,6 +384,21 @@ async fn a_group_without_an_answer_is_never_repeated_and_each_member_looked_up()
     }
 }
 
+/// The destination knows the key of the whole call, and none of a member alone: repeated, it would be a second effect.
+#[tokio::test]
+async fn of_a_group_no_member_is_repeated_within_the_window_of_its_own_key() {
+    let (mut app, puppet) = three_in_a_group(Repeat::Within(Duration::from_mins(5))).await;
+    puppet.answers_group(GroupAnswer::Whole(LOST.into()));
+    app.dispatch().await;
+
+    app.advance(Duration::from_secs(10));
+    app.dispatch().await;
+
+    let keys = ["A-1-1", "A-2-1", "A-3-1"];
+    let calls: Vec<Call> = puppet.calls().into_iter().map(sorted).collect();
+    assert_eq!(calls, [group(&keys), look_up(&keys)]);
+}
+
 #[tokio::test]
 async fn of_a_group_one_member_that_lost_its_lease_is_not_sent_with_the_others() {
     let (mut app, puppet) = three_in_a_group(Repeat::Never).await;
@@ -440,7 +455,7 @@ async fn what_a_plan_notes_stands_in_the_receipt_before_anything_is_sent() {
     let noted =
         Receipt { receipt: Some(json!({"noted": 1})), external_id: Some("there".to_owned()), ..Receipt::default() };
     puppet.plans(Plan::Note(noted));
-    puppet.plans(Plan::Wait { wait: Duration::from_mins(1), waiting_for: WaitingFor::Shipment });
+    puppet.plans(Plan::wait(Duration::from_mins(1), WaitingFor::Shipment));
 
     app.arrives(&order("A-1", 1, "accepted")).await;
 
@@ -459,7 +474,7 @@ async fn a_shared_read_that_goes_well_closes_the_breaker_although_nothing_is_sen
     app.arrives(&order("A-1", 1, "accepted")).await;
     assert_eq!(app.text("SELECT state FROM sinks").await.as_deref(), Some("blocked"));
     puppet.plans(Plan::Unread);
-    puppet.plans(Plan::Wait { wait: Duration::from_mins(1), waiting_for: WaitingFor::Counterpart });
+    puppet.plans(Plan::wait(Duration::from_mins(1), WaitingFor::Counterpart));
 
     app.advance(Duration::from_secs(31));
     app.dispatch().await;

@@ -1,5 +1,6 @@
 //! Access tokens: one request for many callers, one repeat after a 401, and refresh tokens that several processes share.
 
+mod consent;
 mod rotating;
 
 use std::{sync::Arc, time::Duration};

@@ -549,3 +549,25 @@ mod properties {
         }
     }
 }
+
+mod amounts_of_items {
+    use super::*;
+
+    #[test]
+    fn lines_come_to_what_was_supplied_under_every_basis() {
+        let computed =
+            order(1550, [goods("a", 500, 2), replaced("b", 300, 1, &["c"]), substitute("c", 550, 1, &["b"])]);
+        let on_totals = order(1001, [goods("a", 500, 2).with_total(1001)]);
+
+        for (order, expected) in [(computed, vec![1000, 0, 550]), (on_totals, vec![1001])] {
+            assert_eq!(amounts_of_items(&order, &breakdown(&order)), Some(expected));
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_lines_that_cannot_be_counted() {
+        let unknown = order(500, [Item { quantity_fulfilled: None, ..goods("a", 500, 1) }]);
+
+        assert_eq!(amounts_of_items(&unknown, &breakdown(&unknown)), None);
+    }
+}

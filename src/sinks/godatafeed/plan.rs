@@ -255,7 +255,7 @@ impl Planning<'_> {
         let (listing, next_in) = match self.known {
             Known::Young { listing, next_in } => (listing, *next_in),
             Known::Failed { next_in } => {
-                return Found::Instead(wait((*next_in).max(SHORTEST_WAIT), WaitingFor::Counterpart));
+                return Found::Instead(Plan::wait((*next_in).max(SHORTEST_WAIT), WaitingFor::Counterpart));
             }
             Known::Nothing => return Found::Instead(Plan::Unread),
         };
@@ -265,7 +265,7 @@ impl Planning<'_> {
             return Found::Order(held);
         }
         if listing.may_be_cut {
-            return Found::Instead(wait(next_in.max(SHORTEST_WAIT), WaitingFor::Counterpart));
+            return Found::Instead(Plan::wait(next_in.max(SHORTEST_WAIT), WaitingFor::Counterpart));
         }
         Found::Instead(park(TAKEN_ELSEWHERE.reason, TAKEN_ELSEWHERE.hint, true))
     }
@@ -295,7 +295,7 @@ impl Planning<'_> {
 
     fn wait_for_counterpart(&self, next_in: Duration) -> Plan {
         match self.settings.counterpart_wait.checked_sub(self.view.since.owed).filter(|left| !left.is_zero()) {
-            Some(left) => wait(next_in.min(left), WaitingFor::Counterpart),
+            Some(left) => Plan::wait(next_in.min(left), WaitingFor::Counterpart),
             None => Plan::skip(SkipReason::NoCounterpart),
         }
     }
@@ -311,7 +311,7 @@ impl Planning<'_> {
 
     fn wait_for_number(&self) -> Plan {
         if self.view.since.owed < self.settings.counterpart_wait {
-            return wait(LOOK_AT_THE_OTHER, WaitingFor::Dependency);
+            return Plan::wait(LOOK_AT_THE_OTHER, WaitingFor::Dependency);
         }
         park(
             "number_missing",
@@ -328,8 +328,8 @@ impl Planning<'_> {
         let order = self.view.order;
         match mapping::shipped(order, self.view.since, self.settings, self.view.now) {
             Shipped::Yes => {}
-            Shipped::In(left) => return wait(left.max(SHORTEST_WAIT), WaitingFor::Shipment),
-            Shipped::Told => return wait(TOLD_LATER, WaitingFor::Shipment),
+            Shipped::In(left) => return Plan::wait(left.max(SHORTEST_WAIT), WaitingFor::Shipment),
+            Shipped::Told => return Plan::wait(TOLD_LATER, WaitingFor::Shipment),
         }
         let partial = match mapping::fulfilment(order) {
             Fulfilment::All => false,
@@ -346,7 +346,7 @@ impl Planning<'_> {
             let at = match mapping::ship_date(order, held.purchased_at, self.view.now) {
                 ShipDate::At(at) => at,
                 ShipDate::In(left) => {
-                    return wait(left.clamp(SHORTEST_WAIT, LONGEST_SHIP_WAIT), WaitingFor::Shipment);
+                    return Plan::wait(left.clamp(SHORTEST_WAIT, LONGEST_SHIP_WAIT), WaitingFor::Shipment);
                 }
             };
             return Held { ship_date: Some(self.settings.ship_time.write(at)), partial, ..held }.note();
@@ -389,7 +389,7 @@ impl Planning<'_> {
                 let grace = if self.is_cancel_asked { Duration::ZERO } else { self.settings.cancel_grace };
                 let left = grace.checked_sub(self.view.since.received);
                 if let Some(left) = left.filter(|left| !left.is_zero()) {
-                    return wait(left.max(SHORTEST_WAIT), WaitingFor::Grace);
+                    return Plan::wait(left.max(SHORTEST_WAIT), WaitingFor::Grace);
                 }
                 match held {
                     Some(held) if reached == Reached::Acknowledged => self.cancel_acknowledged(held),
@@ -401,7 +401,7 @@ impl Planning<'_> {
 
     fn cancel_acknowledged(&self, held: Held) -> Plan {
         if self.view.counterpart.is_some_and(|other| other.state == State::InDoubt) {
-            return wait(LOOK_AT_THE_OTHER, WaitingFor::Dependency);
+            return Plan::wait(LOOK_AT_THE_OTHER, WaitingFor::Dependency);
         }
         self.send_cancel(held)
     }
@@ -463,10 +463,6 @@ fn step(name: &str, body: String, repeat: Repeat, after: &Held) -> Step {
         completes: false,
         receipt: Some(after.receipt()),
     }
-}
-
-fn wait(wait: Duration, waiting_for: WaitingFor) -> Plan {
-    Plan::Wait { wait, waiting_for }
 }
 
 fn park(reason: &'static str, hint: &str, curable: bool) -> Plan {

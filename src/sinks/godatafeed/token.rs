@@ -262,7 +262,7 @@ impl TokenSource for Generator {
                 warn!(error = %error, "generated access token not kept, a restart asks for another");
             }
             let life = self.life.unwrap_or(FOR_EVER);
-            Ok(Fresh { bearer, life, left: life })
+            Ok(Fresh { bearer, life, left: life, scope: None })
         })
     }
 
@@ -280,7 +280,7 @@ impl Generator {
         let bearer = Bearer::new(kept.token.clone()?).filter(|bearer| refused != Some(bearer))?;
         let life = self.life.unwrap_or(FOR_EVER);
         let left = life.checked_sub(self.keeper.age(kept.created_at?)?)?;
-        (left > self.life.unwrap_or_default() / 10).then_some(Fresh { bearer, life, left })
+        (left > self.life.unwrap_or_default() / 10).then_some(Fresh { bearer, life, left, scope: None })
     }
 
     fn unkept(&self, error: &io::Error) -> NoToken {

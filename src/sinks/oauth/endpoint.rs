@@ -59,6 +59,7 @@ pub(super) struct Granted {
     pub bearer: Bearer,
     pub life: Duration,
     pub refresh_token: Option<SecretString>,
+    pub scope: Option<String>,
 }
 
 /// What became of a request that granted nothing.
@@ -119,6 +120,8 @@ struct GrantedWire {
     refresh_token: Option<String>,
     /// A number of seconds; some servers write it as text.
     expires_in: Option<Value>,
+    /// May be left out where it is what was asked for.
+    scope: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -198,6 +201,7 @@ fn granted(body: &[u8]) -> Option<Granted> {
         bearer: Bearer::new(wire.access_token)?,
         life: life(wire.expires_in.as_ref()),
         refresh_token: wire.refresh_token.filter(|token| !token.is_empty()).map(SecretString::from),
+        scope: wire.scope.as_ref().and_then(Value::as_str).filter(|scope| !scope.trim().is_empty()).map(str::to_owned),
     })
 }
 
@@ -243,8 +247,8 @@ impl TokenSource for ClientCredentials {
             if !scope.is_empty() {
                 fields.push(("scope", &scope));
             }
-            let Granted { bearer, life, .. } = self.endpoint.request(&fields).await?;
-            Ok(Fresh { bearer, life, left: life })
+            let Granted { bearer, life, scope, .. } = self.endpoint.request(&fields).await?;
+            Ok(Fresh { bearer, life, left: life, scope })
         })
     }
 

@@ -150,6 +150,25 @@ pub fn client_fingerprint(client_id: &SecretString) -> String {
     hex::encode(&hasher.finalize()[..8])
 }
 
+/// Makes a refresh token that a person brought the sink's own, unless it ever was.
+pub async fn plant(
+    store: &dyn CredentialStore,
+    sink: &SinkName,
+    client: &str,
+    refresh_token: &SecretString,
+) -> Result<Written, NoToken> {
+    let mut hasher = Sha256::new();
+    hash_part(&mut hasher, client);
+    hash_part(&mut hasher, refresh_token.expose_secret());
+    let fingerprint = hex::encode(hasher.finalize());
+    let seed = Seed { sink, client, fingerprint, refresh_token };
+    let written = store.plant(&seed).await.map_err(|error| unavailable(&error))?;
+    if written == Written::Yes {
+        tracing::info!(sink.name = %sink, "refresh token planted");
+    }
+    Ok(written)
+}
+
 /// The grant of an application that a person has authorised.
 #[derive(Debug)]
 pub struct Rotating {
@@ -179,7 +198,7 @@ impl Rotating {
         let client_id = self.endpoint.client_id.read().map_err(|_| UNREADABLE)?;
         let client = client_fingerprint(&client_id);
         if let Some(seed) = &self.seed {
-            self.plant(&client, &seed.read().map_err(|_| UNREADABLE)?).await?;
+            plant(&*self.store, &self.sink, &client, &seed.read().map_err(|_| UNREADABLE)?).await?;
         }
 
         let ask = Ask { sink: &self.sink, client: &client, refused, margin: self.margin, lease: self.lease() };
@@ -204,18 +223,6 @@ impl Rotating {
                 return Err(NoToken::Unavailable { reason: Reason::Timeout, not_before: None });
             }
         }
-    }
-
-    async fn plant(&self, client: &str, refresh_token: &SecretString) -> Result<(), NoToken> {
-        let mut hasher = Sha256::new();
-        hash_part(&mut hasher, client);
-        hash_part(&mut hasher, refresh_token.expose_secret());
-        let fingerprint = hex::encode(hasher.finalize());
-        let seed = Seed { sink: &self.sink, client, fingerprint, refresh_token };
-        if self.store.plant(&seed).await.map_err(|error| unavailable(&error))? == Written::Yes {
-            tracing::info!(sink.name = %self.sink, "refresh token planted");
-        }
-        Ok(())
     }
 
     /// Long enough to present the token twice.
@@ -252,7 +259,8 @@ impl Rotating {
         // A server that does not rotate returns none: the old one stays good.
         let refresh_token = granted.refresh_token.unwrap_or_else(|| turn.refresh_token.clone());
         let left = granted.life.saturating_sub(presented.elapsed());
-        let pair = Pair { fresh: Fresh { bearer: granted.bearer, life: granted.life, left }, refresh_token };
+        let fresh = Fresh { bearer: granted.bearer, life: granted.life, left, scope: granted.scope };
+        let pair = Pair { fresh, refresh_token };
         let written = self.until_written("new refresh token", || self.store.keep(turn, &pair)).await;
         (written == Written::Yes).then_some(pair.fresh)
     }

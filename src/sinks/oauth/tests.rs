@@ -50,7 +50,7 @@ impl TokenSource for Source {
             }
             self.running.fetch_sub(1, Ordering::SeqCst);
             let life = self.script.lock().unwrap().pop_front().unwrap_or(Ok(Duration::from_hours(1)))?;
-            Ok(Fresh { bearer: token(number), life, left: life })
+            Ok(Fresh { bearer: token(number), life, left: life, scope: None })
         })
     }
 

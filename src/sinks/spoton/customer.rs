@@ -7,9 +7,10 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::{
-    config::{AddressPointers, CustomerMode, CustomerPointers, Pointer},
+    config::{AddressPointers, CustomerMode, CustomerPointers},
     wire::{Address, Customer},
 };
+use crate::config::pointer::Pointer;
 
 /// What goes onto the ticket; none: nobody.
 pub fn customer(mode: CustomerMode, pointers: &CustomerPointers, payload: &Value) -> Option<Customer> {

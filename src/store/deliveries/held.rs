@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         delivery::DeliveryKey,
         ids::{OrderKey, SinkName},
     },
-    store::{Result, StoreError, millis},
+    store::{self, Result, StoreError, millis},
 };
 
 /// A leased delivery, named for a write that must not be made once the lease is lost.
@@ -216,5 +216,32 @@ pub async fn wake_dependents(
     .execute(db)
     .await
     .map_err(StoreError::of("deliveries.wake_dependents"))?;
+    Ok(woken.rows_affected())
+}
+
+/// Makes due what waits for a person to mend settings, as they may have been, and closes the alerts about it: what is still
+/// amiss is raised anew.
+pub async fn wake_held(db: &mut PgConnection, sink: &SinkName, offset_ms: i64) -> Result<u64> {
+    let woken = sqlx::query!(
+        r#"-- deliveries.wake_held
+        WITH held AS MATERIALIZED (
+            SELECT d.sink, d.source, d.order_id
+            FROM deliveries d
+            WHERE d.sink = $1 AND d.open AND d.state = 'pending' AND d.waiting_for = 'configuration'
+            ORDER BY d.sink, d.source, d.order_id
+            FOR UPDATE OF d
+        )
+        UPDATE deliveries d
+        SET next_attempt_at = least(d.next_attempt_at, greatest(now() + $2 * interval '1 millisecond', d.not_before))
+        FROM held h
+        WHERE d.sink = h.sink AND d.source = h.source AND d.order_id = h.order_id
+        "#,
+        sink.as_str(),
+        offset_ms as f64,
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(StoreError::of("deliveries.wake_held"))?;
+    store::alerts::resolve_all(&mut *db, "configuration", sink).await?;
     Ok(woken.rows_affected())
 }

@@ -186,7 +186,7 @@ impl Case {
     #[track_caller]
     fn waits(&self) -> (WaitingFor, Duration) {
         match self.then().1 {
-            Plan::Wait { wait, waiting_for } => (waiting_for, wait),
+            Plan::Wait { wait, waiting_for, .. } => (waiting_for, wait),
             other => panic!("{other:?}"),
         }
     }
@@ -511,7 +511,7 @@ fn a_list_is_asked_for_only_by_orders_that_need_it_and_not_by_each_after_a_failu
         for case in [case(), Case::of(Status::Cancelled, None)] {
             let expected = match known {
                 Known::Nothing => Plan::Unread,
-                _ => wait(MINUTE, WaitingFor::Counterpart),
+                _ => Plan::wait(MINUTE, WaitingFor::Counterpart),
             };
             assert_eq!(with(case).plan(), expected);
         }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    config::pointer::Pointer,
     domain::money::breakdown,
     sinks::spoton::{
-        config::{AddressPointers, CustomerPointers, EnumStyle, Envelope, ItemPointers, Pointer},
+        config::{AddressPointers, CustomerPointers, EnumStyle, Envelope, ItemPointers},
         testing::{settings, vendor},
     },
     source::{self, SourceKind},

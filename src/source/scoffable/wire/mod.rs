@@ -24,7 +24,6 @@ pub use hash::ContentHash;
 pub use page::{Page, PageError, parse_page};
 
 mod hash;
-mod number;
 mod order;
 mod page;
 mod scan;

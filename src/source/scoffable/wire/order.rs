@@ -7,13 +7,10 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    Refusal, Undecodable,
-    number::{Decimal, Misfit, decimal, is_digits},
-    salvage,
-};
+use super::{Refusal, Undecodable, salvage};
 use crate::{
     domain::{
+        decimal::{Decimal, Misfit, decimal, is_digits},
         ids::{OrderId, VendorId, Version},
         money::{Currency, Money},
         order::{

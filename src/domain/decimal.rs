@@ -1,14 +1,14 @@
-//! Exact numbers out of JSON number texts. No float, at any size.
+//! Exact numbers out of JSON number texts, for whoever reads a foreign document. No float, at any size.
 
 /// `coefficient / 10^scale`, reduced: `scale` is zero for every whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Decimal {
+pub struct Decimal {
     pub coefficient: i64,
     pub scale: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Misfit {
+pub enum Misfit {
     /// A whole number beyond 64 bits.
     TooLarge,
     /// A fraction with more digits than 64 bits hold.
@@ -16,7 +16,7 @@ pub(super) enum Misfit {
 }
 
 /// Reads a valid JSON number: `1099`, `1099.0`, `1.099e3` are one number.
-pub(super) fn decimal(raw: &str) -> Result<Decimal, Misfit> {
+pub fn decimal(raw: &str) -> Result<Decimal, Misfit> {
     if let Ok(coefficient) = raw.parse() {
         return Ok(Decimal { coefficient, scale: 0 });
     }
@@ -47,7 +47,7 @@ pub(super) fn decimal(raw: &str) -> Result<Decimal, Misfit> {
 }
 
 /// Whether a text is an optional sign and digits, as in `"1250"`.
-pub(super) fn is_digits(text: &str) -> bool {
+pub fn is_digits(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,0 +1,231 @@
+//! Speaks HTTP to Xero's Accounting API: headers, pages, and what an answer's status and texts mean.
+//!
+//! JSON is asked for and sent, because the API speaks XML otherwise. Creating is `PUT`, so that a number that is in use
+//! already is an error to look at; `POST` goes to single records only.
+//!
+//! Source: Xero Accounting API description 16.1.0; Xero developer FAQ, limits. What a refusal means is told by fragments of
+//! its text ([`Why`]), because nothing else tells it; each has its source there.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rand::RngExt as _;
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+
+use super::{
+    refusal::{Why, said},
+    wire::Listing,
+};
+use crate::{
+    config::url::HttpUrl,
+    domain::{
+        delivery::{Outcome, Reason},
+        limits::LearnedLimit,
+    },
+    sinks::{
+        Answer,
+        http::{Read, excerpt, failed, learned_limits, read_up_to, refused},
+        oauth::Tokens,
+    },
+};
+
+/// Longest answer that is read: 25 documents with their lines, or all items of an organisation.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// Records on a page. Source: Xero Accounting API, parameter `page`: 100 unless told otherwise.
+const PAGE_SIZE: &str = "100";
+/// Most pages of one listing that are read.
+const MOST_PAGES: u32 = 20;
+/// After a refusal for too many calls at once, which names no time. Assumed: Xero developer FAQ, limits, says that five
+/// calls may be in progress and not for how long a sixth has to wait.
+const AT_ONCE_PAUSE: std::ops::RangeInclusive<u64> = 2_000..=5_000;
+
+/// Where and how to ask.
+#[derive(Debug)]
+pub struct Api {
+    pub(super) http: reqwest::Client,
+    pub(super) base_url: HttpUrl,
+    pub(super) tokens: Tokens,
+    /// The organisation. A custom connection has only one, and needs no name for it.
+    pub(super) tenant_id: Option<HeaderValue>,
+    pub(super) timeout: Duration,
+}
+
+/// One request that writes.
+#[derive(Debug, Clone)]
+pub struct Write<'a> {
+    pub method: Method,
+    pub path: &'a [&'a str],
+    pub body: String,
+    /// The same key leads to one effect for some minutes.
+    pub key: &'a str,
+}
+
+/// An answer that was read to its end, and what it told about limits.
+#[derive(Debug)]
+pub struct Heard {
+    pub answer: Read,
+    pub limits: Vec<LearnedLimit>,
+}
+
+impl Heard {
+    /// With what it means. The beginning of the answer goes along where something failed, masked.
+    pub fn into_answer(self, outcome: Outcome) -> Answer {
+        let Read { status, body, .. } = &self.answer;
+        let excerpt = if matches!(outcome, Outcome::Delivered(_)) { None } else { excerpt(body) };
+        Answer { http_status: Some(status.as_u16()), excerpt, limits: self.limits, ..Answer::from(outcome) }
+    }
+
+    /// What it lists; none: it is no JSON of Xero's.
+    pub fn listing(&self) -> Option<Listing> {
+        serde_json::from_slice(&self.answer.body).ok()
+    }
+
+    /// Why the request was refused; none: it was not, or not by what it said.
+    pub fn why(&self) -> Option<Why> {
+        (self.answer.status == StatusCode::BAD_REQUEST).then(|| Why::of(&said(&self.answer.body)))
+    }
+}
+
+/// One task's requests, one after the other, and how many they were.
+#[derive(Debug)]
+pub struct Asking<'c> {
+    api: &'c Api,
+    now: DateTime<Utc>,
+    calls: u32,
+}
+
+impl<'c> Asking<'c> {
+    /// `now` only labels what is learnt of limits.
+    pub fn new(api: &'c Api, now: DateTime<Utc>) -> Self {
+        Self { api, now, calls: 0 }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    pub fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// What the token in use is good for, where its answer said so.
+    pub fn granted_scope(&self) -> Option<String> {
+        self.api.tokens.scope()
+    }
+
+    /// The calls beyond the one that is counted for every task.
+    pub fn counted(&self, answer: Answer) -> Answer {
+        Answer { calls_beside: self.calls.saturating_sub(1), ..answer }
+    }
+
+    /// Reads what is at a path. A record that is not there is none.
+    pub async fn read(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<Listing>, Answer> {
+        self.calls += 1;
+        let api = self.api;
+        let heard = api.ask(Method::GET, api.url(path, query), None, self.now).await?;
+        match heard.answer.status.as_u16() {
+            200..=299 => match heard.listing() {
+                Some(listing) => Ok(Some(listing)),
+                None => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
+            },
+            404 => Ok(None),
+            _ => Err(refusal(heard, self.now)),
+        }
+    }
+
+    /// Reads all pages of a listing.
+    pub async fn read_pages(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Vec<Listing>, Answer> {
+        let mut pages = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let number = page.to_string();
+            let paged = [("page", number.as_str()), ("pageSize", PAGE_SIZE)];
+            let query: Vec<_> = query.iter().copied().chain(paged).collect();
+            let listing = self.read(path, &query).await?.unwrap_or_default();
+            let n_pages = listing.pagination.and_then(|pagination| pagination.page_count).unwrap_or(1);
+            pages.push(listing);
+            if page >= n_pages {
+                break;
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Sends a request that writes. An answer of success, or a refusal by content (400, 404), is one; all else is told at
+    /// once.
+    pub async fn write(&mut self, write: Write<'_>) -> Result<Heard, Answer> {
+        self.calls += 1;
+        let api = self.api;
+        // Elements are judged one by one: a bad one refuses no other. Single records do not know the parameter.
+        let one_by_one = [("summarizeErrors", "false")];
+        let url = api.url(write.path, if write.method == Method::PUT { &one_by_one } else { &[] });
+        let heard = api.ask(write.method, url, Some((write.body, write.key)), self.now).await?;
+        match heard.answer.status.as_u16() {
+            200..=299 | 400 | 404 => Ok(heard),
+            _ => Err(refusal(heard, self.now)),
+        }
+    }
+}
+
+impl Api {
+    /// Any answer that was read to its end is one here.
+    async fn ask(
+        &self,
+        method: Method,
+        url: Url,
+        content: Option<(String, &str)>,
+        now: DateTime<Utc>,
+    ) -> Result<Heard, Answer> {
+        let sent = self.tokens.send_authorised(self.timeout, |bearer| {
+            let json = HeaderValue::from_static("application/json");
+            let request = self.http.request(method.clone(), url.clone());
+            let mut request = request.header(AUTHORIZATION, bearer.header()).header(ACCEPT, json.clone());
+            // On every call: without it XML is what the API means.
+            request = request.header(CONTENT_TYPE, json);
+            if let Some(tenant_id) = &self.tenant_id {
+                request = request.header("xero-tenant-id", tenant_id.clone());
+            }
+            match &content {
+                Some((body, key)) => request.header("Idempotency-Key", *key).body(body.clone()),
+                None => request,
+            }
+        });
+        let response = sent.await.map_err(Answer::from)?;
+        let answer = read_up_to(response, MAX_ANSWER)
+            .await
+            .map_err(|(status, error)| Answer { http_status: Some(status.as_u16()), ..Answer::from(failed(&error)) })?;
+        let limits = learned_limits(answer.status, &answer.headers, None, now);
+        Ok(Heard { answer, limits })
+    }
+
+    /// Each part of the path is one segment, whatever it holds.
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base_url.as_url().clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+}
+
+/// What any other answer means.
+fn refusal(heard: Heard, now: DateTime<Utc>) -> Answer {
+    let Read { status, headers, body } = &heard.answer;
+    let asked = refused(*status, headers, now);
+    let outcome = match (status.as_u16(), asked) {
+        // Source: Xero's 401 for what a scope or the app's plan does not include, as an integrator reports it.
+        (401, _) if said(body).contains("authorizationunsuccessful") => Outcome::Blocked { reason: Reason::Forbidden },
+        (429, Some(Outcome::Throttled { not_before: None })) => {
+            let pause = rand::rng().random_range(AT_ONCE_PAUSE);
+            Outcome::Throttled { not_before: Some(Duration::from_millis(pause)) }
+        }
+        (_, Some(outcome)) => outcome,
+        (_, None) => Outcome::Unknown { reason: Reason::UnreadableAnswer },
+    };
+    heard.into_answer(outcome)
+}

@@ -1,0 +1,247 @@
+//! What one step does at Xero. It is the step's body: JSON, so that a step that was written down is repeated with the
+//! same bytes. What goes out to Xero stands in it word for word ([`Exact`]); the rest is what the client needs to know of
+//! it, to compare the answer and to look it up.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::receipt::{Document, DocumentKind};
+use crate::domain::money::Currency;
+
+/// The name of each call, which is the step's.
+pub mod name {
+    pub const CONTACT: &str = "contact";
+    pub const ITEMS: &str = "items";
+    pub const INVOICE: &str = "invoice";
+    pub const CREDIT_NOTE: &str = "credit_note";
+    pub const PAYMENTS: &str = "payments";
+    pub const ALLOCATE: &str = "allocate";
+    pub const UPDATE: &str = "update";
+    pub const VOID: &str = "void";
+    pub const READ: &str = "read";
+    pub const REMOVE_PAYMENTS: &str = "remove_payments";
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Call {
+    /// Finds or makes the contact that the order's documents bear. Looks before it makes.
+    Contact(Contact),
+    /// Makes items that are missing. Looks before it makes.
+    Items(Items),
+    /// `PUT /Invoices`, one document.
+    Invoice(Post),
+    /// `PUT /CreditNotes`, one document.
+    CreditNote(Post),
+    /// `PUT /Payments`: every payment and refund of one order.
+    Payments(Payments),
+    /// `PUT /CreditNotes/{id}/Allocations`
+    Allocate(Allocate),
+    /// `POST /Invoices/{id}` or `POST /CreditNotes/{id}`: all of the document anew.
+    Update(Update),
+    /// The same with nothing but a status.
+    Void(Void),
+    /// Reads documents before they are corrected.
+    Read(Read),
+    /// `POST /Payments/{id}` for each.
+    RemovePayments(RemovePayments),
+}
+
+impl Call {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Contact(_) => name::CONTACT,
+            Self::Items(_) => name::ITEMS,
+            Self::Invoice(_) => name::INVOICE,
+            Self::CreditNote(_) => name::CREDIT_NOTE,
+            Self::Payments(_) => name::PAYMENTS,
+            Self::Allocate(_) => name::ALLOCATE,
+            Self::Update(_) => name::UPDATE,
+            Self::Void(_) => name::VOID,
+            Self::Read(_) => name::READ,
+            Self::RemovePayments(_) => name::REMOVE_PAYMENTS,
+        }
+    }
+
+    /// As a step's body.
+    pub fn written(&self) -> String {
+        serde_json::to_string(self).expect("plain data")
+    }
+
+    /// From a step's body. An error: another version of this program wrote it.
+    pub fn read(body: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(body)
+    }
+}
+
+/// JSON as it goes out, byte for byte.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Exact(Box<RawValue>);
+
+impl Exact {
+    pub fn of(value: &impl Serialize) -> Self {
+        Self(serde_json::value::to_raw_value(value).expect("plain data"))
+    }
+
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl<'de> Deserialize<'de> for Exact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self)
+    }
+}
+
+impl PartialEq for Exact {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Exact {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Contact {
+    /// The one that all orders bear, by this name.
+    House { name: String },
+    /// The order's customer; the house contact, of this name, where nobody can be told.
+    Customer { customer: Customer, house_name: String },
+}
+
+/// Personal data: never stored, logged or told. The step is safe to repeat, so its body is not written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Customer {
+    /// The platform's id of the customer; a contact made for it has the number `SCF-C-` and this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// As it was written. Whether it links anybody is for the client: relays never do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Items {
+    pub items: Vec<Item>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    pub code: String,
+    /// One element of `PUT /Items`.
+    pub body: Exact,
+}
+
+/// A document to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Post {
+    pub number: String,
+    /// What its total has to be, in minor units; never negative.
+    pub total_minor: i64,
+    pub currency: Currency,
+    pub contact_id: String,
+    /// One element of the array that is put.
+    pub body: Exact,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payments {
+    pub currency: Currency,
+    pub payments: Vec<Pay>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pay {
+    /// Unique. Xero keeps no number of a caller's choice for payments: a lost one is looked up by this, on its document.
+    pub reference: String,
+    pub on: On,
+    /// In minor units, positive. On a credit note it is a refund.
+    pub amount_minor: i64,
+    /// One element of `PUT /Payments`.
+    pub body: Exact,
+}
+
+/// A document that stands at Xero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct On {
+    pub kind: DocumentKind,
+    pub id: String,
+    pub number: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allocate {
+    pub credit_note: On,
+    pub currency: Currency,
+    pub invoices: Vec<AllocateTo>,
+    /// The whole body: `{"Allocations": […]}`.
+    pub body: Exact,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllocateTo {
+    pub invoice: On,
+    /// In minor units.
+    pub amount_minor: i64,
+}
+
+/// A document to be changed in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    pub document: On,
+    /// What its total has to be then, in minor units.
+    pub total_minor: i64,
+    pub currency: Currency,
+    /// As it stands until then, and goes on standing where Xero does not take the change.
+    pub before: Document,
+    /// The document with all its lines.
+    pub body: Exact,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Void {
+    pub document: On,
+    /// As it stands until then, and goes on standing where Xero does not take it back.
+    pub before: Document,
+    /// The document with nothing but its status, `VOIDED` or `DELETED`.
+    pub body: Exact,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Read {
+    pub documents: Vec<On>,
+    /// For this version of the order, which the receipt then says.
+    pub version: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemovePayments {
+    pub payments: Vec<Removal>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Removal {
+    pub id: String,
+    pub reference: String,
+}

@@ -1,0 +1,153 @@
+//! Amounts as Xero's line items have them: a quantity times a unit amount of two decimals, that come to the penny.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::receipt::{Line, TrackingOption};
+use crate::domain::money::{Currency, Money};
+
+/// Source: Xero Accounting API, LineItem: `Description` has at least one character. Assumed: and at most so many.
+const LONGEST_DESCRIPTION: usize = 4000;
+
+/// An amount in major units, as a JSON number that never was a float.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(pub Money);
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = RawValue::from_string(self.0.to_decimal()).map_err(serde::ser::Error::custom)?;
+        number.serialize(serializer)
+    }
+}
+
+/// One element of `LineItems`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LineItem<'a> {
+    pub description: String,
+    pub quantity: i64,
+    pub unit_amount: Amount,
+    pub account_code: &'a str,
+    pub tax_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tax_amount: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tracking: Vec<TrackingItem<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TrackingItem<'a> {
+    name: &'a str,
+    option: &'a str,
+}
+
+/// Tells the tax inside an amount, in minor units; none: Xero computes it.
+pub type TaxOf<'f> = &'f dyn Fn(&Line, i64) -> Option<i64>;
+
+/// A document's lines with the document's own sign: 1 for an invoice, -1 for a credit note.
+pub fn line_items<'a>(
+    lines: &'a [Line],
+    sign: i64,
+    currency: Currency,
+    tracking: &'a [TrackingOption],
+    tax_of: TaxOf<'_>,
+) -> Vec<LineItem<'a>> {
+    let mut items = Vec::new();
+    for line in lines {
+        for (quantity, unit) in split(sign * line.gross_minor, line.quantity) {
+            let tax = tax_of(line, quantity * unit).map(|minor| Amount(Money::new(minor, currency)));
+            items.push(LineItem {
+                description: line.description.chars().take(LONGEST_DESCRIPTION).collect(),
+                quantity,
+                unit_amount: Amount(Money::new(unit, currency)),
+                account_code: &line.account,
+                tax_type: &line.tax_type,
+                tax_amount: tax,
+                item_code: line.item_code.as_deref(),
+                tracking: tracking.iter().map(|one| TrackingItem { name: &one.name, option: &one.option }).collect(),
+            });
+        }
+    }
+    items
+}
+
+/// `total` as quantities times unit amounts: one of them where the quantity divides it, else two whose units differ by one
+/// minor unit. A quantity below 1 counts as 1.
+pub fn split(total: i64, quantity: i64) -> Vec<(i64, i64)> {
+    let quantity = quantity.max(1);
+    let magnitude = total.unsigned_abs();
+    let (unit, rest) = ((magnitude / quantity.unsigned_abs()) as i64, (magnitude % quantity.unsigned_abs()) as i64);
+    let sign = total.signum();
+    if rest == 0 {
+        return vec![(quantity, sign * unit)];
+    }
+    vec![(quantity - rest, sign * unit), (rest, sign * (unit + 1))]
+}
+
+/// The tax inside an amount that includes it, at a rate in per cent as decimal text; halves are rounded away from zero.
+/// None: the rate cannot be read.
+pub fn tax_inside(gross: i64, rate: &str) -> Option<i64> {
+    let rate = crate::domain::decimal::decimal(rate).ok()?;
+    let hundred = 100 * 10_i128.checked_pow(rate.scale)?;
+    let part = i128::from(rate.coefficient);
+    let whole = hundred + part;
+    if part < 0 || whole <= 0 {
+        return None;
+    }
+    let twice = 2 * i128::from(gross).abs() * part;
+    let rounded = (twice + whole) / (2 * whole);
+    i64::try_from(rounded).ok().map(|tax| gross.signum() * tax)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_does_not_divide_becomes_two_that_add_up() {
+        assert_eq!(split(2190, 2), [(2, 1095)]);
+        assert_eq!(split(1000, 3), [(2, 333), (1, 334)]);
+        assert_eq!(split(-1000, 3), [(2, -333), (1, -334)]);
+        assert_eq!(split(1, 3), [(2, 0), (1, 1)]);
+        assert_eq!(split(0, 4), [(4, 0)]);
+        assert_eq!(split(290, 0), [(1, 290)]);
+    }
+
+    #[test]
+    fn the_tax_inside_is_rounded_half_away_from_zero() {
+        assert_eq!(tax_inside(1200, "20.0000"), Some(200));
+        assert_eq!(tax_inside(-1200, "20"), Some(-200));
+        assert_eq!(tax_inside(3, "20"), Some(1));
+        assert_eq!(tax_inside(2190, "0"), Some(0));
+        assert_eq!(tax_inside(10500, "5.00"), Some(500));
+        assert_eq!(tax_inside(100, "a fifth"), None);
+    }
+
+    #[test]
+    fn amounts_are_written_as_decimals_and_not_as_floats() {
+        let amount = |currency, minor| {
+            serde_json::to_string(&Amount(Money::new(minor, Currency::parse(currency).unwrap()))).unwrap()
+        };
+
+        assert_eq!(amount("GBP", 500), "5.00");
+        assert_eq!(amount("GBP", -1), "-0.01");
+        assert_eq!(amount("GBP", 9_007_199_254_740_993), "90071992547409.93");
+        assert_eq!(amount("JPY", 1500), "1500");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_split_adds_up(total in any::<i32>(), quantity in 1..500_i64) {
+            let parts = split(i64::from(total), quantity);
+
+            prop_assert_eq!(parts.iter().map(|(quantity, unit)| quantity * unit).sum::<i64>(), i64::from(total));
+            prop_assert_eq!(parts.iter().map(|(quantity, _)| quantity).sum::<i64>(), quantity);
+            prop_assert!(parts.iter().all(|(quantity, _)| *quantity > 0));
+        }
+    }
+}

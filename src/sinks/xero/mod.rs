@@ -1,0 +1,129 @@
+//! `xero`: keeps a merchant's books: each order an invoice, paid as the customer paid, and corrected when it changes.
+//!
+//! What is wanted of an order ([`target`]) is held against what stands for it ([`receipt`]); the fewest documents make up
+//! for the difference ([`correct`]), one step at a time ([`plan`]). All of that is pure and counts in minor units. A step is
+//! a [`call::Call`], written down before it is sent, with the very JSON that goes out. A document's number follows from the
+//! order, so a repeat is refused and looked up, never posted twice.
+//!
+//! Nothing is posted before the organisation is known ([`organisation`]). An order that its settings do not fit waits, and
+//! a person is told once per cause.
+//!
+//! Source: XeroAPI/Xero-OpenAPI, xero_accounting.yaml 16.1.0; Xero developer documentation.
+
+mod api;
+mod body;
+pub mod call;
+pub mod client;
+pub mod config;
+mod contacts;
+pub mod correct;
+mod customer;
+mod fit;
+mod lines;
+mod look_up;
+pub mod organisation;
+pub mod plan;
+mod reading;
+pub mod receipt;
+mod refusal;
+pub mod send;
+mod settle;
+pub mod target;
+#[cfg(test)]
+mod testing;
+pub mod wire;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+
+use self::{client::Client, config::XeroSettings, plan::Books};
+use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, View};
+use crate::{
+    clock::Clock,
+    domain::{
+        delivery::{Plan, Reason, Step, WaitingFor},
+        ids::SinkName,
+    },
+};
+
+/// Documents in one call. Assumed: Xero's own advice is up to 50.
+const GROUP: usize = 25;
+
+/// One organisation's books.
+#[derive(Debug)]
+pub struct Xero {
+    client: Client,
+    settings: XeroSettings,
+}
+
+impl Xero {
+    pub fn build(
+        name: &SinkName,
+        settings: &XeroSettings,
+        timeout: Duration,
+        http: reqwest::Client,
+        clock: &Clock,
+        services: &Services,
+    ) -> Result<Self, BuildError> {
+        let client = Client::build(name, settings, timeout, http, clock, services)?;
+        Ok(Self { client, settings: settings.clone() })
+    }
+}
+
+impl Sink for Xero {
+    fn kind(&self) -> &'static str {
+        "xero"
+    }
+
+    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+        Box::pin(self.client.prepare(now))
+    }
+
+    fn plan(&self, view: &View<'_>) -> Plan {
+        let Some(facts) = self.client.facts(view.now) else { return Plan::Unread };
+        let plan = plan::plan(Books { settings: &self.settings, facts: &facts }, view);
+        let is_held = matches!(plan, Plan::Wait { waiting_for: WaitingFor::Configuration, .. });
+        if is_held && self.client.may_be_mended(view.now) { Plan::Unread } else { plan }
+    }
+
+    fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {
+        Box::pin(self.client.send(step, now))
+    }
+
+    /// Of documents and payments; every other step goes alone, which a group of one is.
+    fn group_size(&self) -> usize {
+        GROUP
+    }
+
+    fn send_group<'a>(&'a self, steps: &'a [&'a Step], now: DateTime<Utc>) -> BoxFuture<'a, GroupAnswer> {
+        Box::pin(self.client.send_group(steps, now))
+    }
+
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(self.client.look_up(doubts, now))
+    }
+
+    fn keep_alive(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.client.keep_alive())
+    }
+
+    fn blocked_hint(&self, reason: Reason) -> &'static str {
+        match reason {
+            Reason::Unauthorized => {
+                "Xero refuses the credentials: correct `client_id` and `client_secret`, or permit access again (`xero connect` \
+                 with auth = \"code\"); a probe goes on by itself"
+            }
+            _ => {
+                "Xero gives the application no access to this: check `scopes`, `tenant_id` and the application's plan; \
+                 `doctor` names what is missing; a probe goes on by itself"
+            }
+        }
+    }
+
+    /// Xero is asked by number, and answers from what it holds. Assumed: a document is seen as soon as it is made.
+    fn visible_after(&self) -> Option<Duration> {
+        Some(Duration::from_mins(1))
+    }
+}

@@ -1,0 +1,211 @@
+//! Reads what all orders of an organisation share, once for all that wait, and keeps it for a day.
+//!
+//! Each part that the configuration needs is read with the right that it needs, so that a missing scope is told by its name
+//! before the first order meets it. A right that is missing is a fact, not a failure; anything else that goes wrong ends
+//! the reading, which is not tried again by everybody: until it may be, they are told what the one that tried was told.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    api::{Api, Asking},
+    config::{ContactMode, ItemMode, XeroSettings},
+    contacts,
+    organisation::{Facts, Feature},
+    wire::Listing,
+};
+use crate::{
+    domain::delivery::{Outcome, Reason},
+    sinks::Answer,
+};
+
+/// Facts are used for so long. Lock dates move rarely, and a refusal by one has them read anew.
+const KEPT: Duration = Duration::from_hours(24);
+/// Facts that a refusal contradicts are read anew, but no more often.
+const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(5);
+/// What holds orders back may have been mended there since; it is looked at again when the facts are so old.
+const MENDED_AFTER: Duration = Duration::from_hours(1);
+/// After a failure no other reading is tried for so long, unless Xero names a longer time.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// What the orders of one sink share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    state: Mutex<State>,
+    /// Held while it is read.
+    flight: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    facts: Option<Arc<Facts>>,
+    failed: Option<Failed>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    at: DateTime<Utc>,
+    pause: Duration,
+    told: Answer,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None: they have to be read.
+    pub fn facts(&self, now: DateTime<Utc>) -> Option<Arc<Facts>> {
+        self.state().facts.clone().filter(|facts| is_within(facts.read_at, KEPT, now))
+    }
+
+    /// A refusal says that they are not true any more.
+    pub fn contradicted(&self, now: DateTime<Utc>) {
+        self.drop_older_than(NOT_AGAIN_WITHIN, now);
+    }
+
+    /// They hold an order back. Whether they are to be read before that counts.
+    pub fn hold_back(&self, now: DateTime<Utc>) -> bool {
+        self.drop_older_than(MENDED_AFTER, now)
+    }
+
+    fn drop_older_than(&self, age: Duration, now: DateTime<Utc>) -> bool {
+        let mut state = self.state();
+        let is_older = state.facts.as_ref().is_none_or(|facts| !is_within(facts.read_at, age, now));
+        if is_older {
+            state.facts = None;
+        }
+        is_older
+    }
+
+    /// The one contact was found or made.
+    pub fn has_house_contact(&self, contact_id: &str) {
+        self.change(|facts| facts.house_contact = Some(contact_id.to_owned()));
+    }
+
+    /// These items are there.
+    pub fn has_items(&self, codes: impl IntoIterator<Item = String>) {
+        self.change(|facts| facts.items.extend(codes));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Facts)) {
+        if let Some(facts) = &mut self.state().facts {
+            change(Arc::make_mut(facts));
+        }
+    }
+
+    /// Reads if it must. Returns the number of calls.
+    pub async fn bring_up_to_date(
+        &self,
+        api: &Api,
+        settings: &XeroSettings,
+        now: DateTime<Utc>,
+    ) -> Result<u32, Answer> {
+        let _flight = self.flight.lock().await;
+        if self.facts(now).is_some() {
+            return Ok(0);
+        }
+        if let Some(failed) = &self.state().failed
+            && is_within(failed.at, failed.pause, now)
+        {
+            return Err(Answer { calls_beside: 0, limits: Vec::new(), ..failed.told.clone() });
+        }
+        let mut asking = Asking::new(api, now);
+        match needed(&mut asking, settings).await {
+            Ok(facts) => {
+                *self.state() = State { facts: Some(Arc::new(facts)), failed: None };
+                Ok(asking.calls())
+            }
+            Err(told) => {
+                let pause = asked_for(&told).unwrap_or_default().max(AFTER_FAILURE);
+                self.state().failed = Some(Failed { at: now, pause, told: told.clone() });
+                Err(Answer { calls_beside: asking.calls(), ..told })
+            }
+        }
+    }
+}
+
+/// Not in the future: then a clock was set back.
+fn is_within(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> bool {
+    (now - began).to_std().is_ok_and(|age| age < lasts)
+}
+
+fn asked_for(answer: &Answer) -> Option<Duration> {
+    match answer.outcome {
+        Outcome::Throttled { not_before } | Outcome::Retry { not_before, .. } => not_before,
+        Outcome::Delivered(_) | Outcome::Reject { .. } | Outcome::Blocked { .. } | Outcome::Unknown { .. } => None,
+    }
+}
+
+/// What the configuration needs.
+async fn needed(asking: &mut Asking<'_>, settings: &XeroSettings) -> Result<Facts, Answer> {
+    let tracking = (!settings.tracking.is_empty()).then_some("TrackingCategories");
+    let items = (settings.items.mode != ItemMode::None).then_some("Items");
+    let optional: Vec<&str> = tracking.into_iter().chain(items).collect();
+    read(asking, settings, &optional).await
+}
+
+/// What any configuration could name, for a person who writes one.
+pub async fn everything(asking: &mut Asking<'_>, settings: &XeroSettings) -> Result<Facts, Answer> {
+    read(asking, settings, &["TrackingCategories"]).await
+}
+
+async fn read(asking: &mut Asking<'_>, settings: &XeroSettings, optional: &[&str]) -> Result<Facts, Answer> {
+    let mut lacking = BTreeSet::new();
+    let mut all = Listing::default();
+    let parts = ["Organisation", "TaxRates", "Accounts", "Currencies"].iter().chain(optional);
+    for part in parts {
+        let Some(read) = permitted(asking, part, &[], Feature::Settings, &mut lacking).await? else { break };
+        all.take(read);
+    }
+    // One record each: whether it may be read is all that is asked.
+    let one = [("page", "1"), ("pageSize", "1")];
+    for (part, feature) in [("Invoices", Feature::Invoices), ("Payments", Feature::Payments)] {
+        permitted(asking, part, &one, feature, &mut lacking).await?;
+    }
+    let house_contact = match &settings.contacts.house_customer {
+        Some(contact_id) => Some(contact_id.clone()),
+        None => match contacts::named(asking, &settings.contacts.house_name).await {
+            Ok(found) => found,
+            Err(answer) if is_forbidden(&answer) => {
+                lacking.insert(Feature::Contacts);
+                None
+            }
+            Err(answer) => return Err(answer),
+        },
+    };
+    if settings.contacts.mode == ContactMode::PerCustomer && settings.contacts.house_customer.is_some() {
+        permitted(asking, "Contacts", &one, Feature::Contacts, &mut lacking).await?;
+    }
+    if let Some(granted) = asking.granted_scope() {
+        lacking.extend(Feature::missing(settings, &granted));
+    }
+    Ok(Facts { house_contact, lacking, ..Facts::of(all, asking.now()) })
+}
+
+/// None: the right to it is missing.
+async fn permitted(
+    asking: &mut Asking<'_>,
+    part: &str,
+    query: &[(&str, &str)],
+    feature: Feature,
+    lacking: &mut BTreeSet<Feature>,
+) -> Result<Option<Listing>, Answer> {
+    match asking.read(&[part], query).await {
+        Ok(listing) => Ok(Some(listing.unwrap_or_default())),
+        Err(answer) if is_forbidden(&answer) => {
+            lacking.insert(feature);
+            Ok(None)
+        }
+        Err(answer) => Err(answer),
+    }
+}
+
+fn is_forbidden(answer: &Answer) -> bool {
+    answer.outcome == Outcome::Blocked { reason: Reason::Forbidden }
+}

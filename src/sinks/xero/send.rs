@@ -1,0 +1,650 @@
+//! Sends steps: one call each, or one for many, and says of each what Xero answered.
+//!
+//! A record is made if it has no errors and an id; records are told apart by number or reference, never by their place. What
+//! Xero did not take is written into the receipt, from which the plan goes on. A number that is in use already is looked at
+//! at once: what stands there is ours if it says the same, and is never touched if it does not.
+//!
+//! Source: Xero Accounting API description 16.1.0, `summarizeErrors`, `Invoices`, `CreditNotes`, `Payments`, `Allocations`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use reqwest::Method;
+use sha2::{Digest, Sha256};
+
+use super::{
+    api::{Asking, Heard, Write},
+    call::{Allocate, Call, Contact, Exact, Items, On, Pay, Payments, Post, Read, RemovePayments, Update, Void},
+    contacts::Finder,
+    reading::Shared,
+    receipt::{self, Answered, DocumentKind, Held, Refusal, Seen, SeenLine, SeenPayment, Standing},
+    refusal::Why,
+    wire::{self, Document, Listing},
+};
+use crate::{
+    domain::{
+        delivery::{Outcome, Reason, Receipt, Step},
+        money::Currency,
+    },
+    sinks::{Answer, GroupAnswer, Told, http::excerpt},
+};
+
+/// Largest body of a call that carries several documents. Assumed: no limit is documented; this is less than servers refuse.
+const LARGEST_GROUP: usize = 1_000_000;
+
+/// Why Xero did not take something, as receipts have it ([`Refusal::cause`]).
+pub mod cause {
+    /// Its date lies in a locked period.
+    pub const LOCK_DATE: &str = "lock_date";
+    /// What it is about was paid, voided or deleted meanwhile.
+    pub const NOT_MODIFIABLE: &str = "not_modifiable";
+    /// An account or a tax type is not there or cannot be used so.
+    pub const MAPPING: &str = "mapping";
+    /// What it is about is not there.
+    pub const NOT_FOUND: &str = "not_found";
+    /// A payment is reconciled with a bank statement, and is never removed.
+    pub const RECONCILED: &str = "reconciled";
+    /// Its call had its effect without it; why was in an answer that was lost.
+    pub const LOST: &str = "lost";
+    /// Any other.
+    pub const REJECTED: &str = "rejected_by_xero";
+}
+
+/// A document stands under our number and does not say what ours says.
+pub const ADOPTION_CONFLICT: Told = Told {
+    reason: "adoption_conflict",
+    hint: "Xero has another document under this order's number: look at it there; void it, then retry, or discard this one",
+};
+
+/// A document that is changed in place.
+struct Change<'c> {
+    name: &'static str,
+    on: &'c On,
+    before: &'c receipt::Document,
+    body: &'c Exact,
+    currency: Option<Currency>,
+}
+
+/// What it takes to send.
+#[derive(Debug)]
+pub struct Sender<'s> {
+    pub shared: &'s Shared,
+    pub contacts: Finder<'s>,
+}
+
+impl Sender<'_> {
+    /// Sends one step.
+    pub async fn send(&self, asking: &mut Asking<'_>, step: &Step) -> Answer {
+        let (Ok(call), Ok(held)) = (Call::read(&step.body), Held::of(step.receipt.as_ref())) else {
+            // Written by another version of this program.
+            return Outcome::Reject { reason: Reason::Refused }.into();
+        };
+        let answer = match &call {
+            Call::Contact(contact) => self.contact(asking, contact, held).await,
+            Call::Items(items) => self.items(asking, items, held, &step.key).await,
+            Call::Invoice(post) => self.post(asking, DocumentKind::Invoice, post, held, &step.key).await,
+            Call::CreditNote(post) => self.post(asking, DocumentKind::CreditNote, post, held, &step.key).await,
+            Call::Payments(payments) => self.pay(asking, payments, held, &step.key).await,
+            Call::Allocate(allocate) => self.allocate(asking, allocate, held, &step.key).await,
+            Call::Update(update) => self.update(asking, update, held, &step.key).await,
+            Call::Void(void) => self.void(asking, void, held, &step.key).await,
+            Call::Read(read) => self.read(asking, read, held).await,
+            Call::RemovePayments(removals) => self.remove(asking, removals, held, &step.key).await,
+        };
+        asking.counted(answer.unwrap_or_else(|answer| answer))
+    }
+
+    /// Sends steps of one name in one call.
+    pub async fn send_group(&self, asking: &mut Asking<'_>, steps: &[&Step]) -> GroupAnswer {
+        let read = |step: &&Step| Some((Call::read(&step.body).ok()?, Held::of(step.receipt.as_ref()).ok()?));
+        let Some(members) = steps.iter().map(read).collect::<Option<Vec<_>>>() else {
+            return GroupAnswer::RefusedWhole;
+        };
+        let mut bodies = Vec::new();
+        for (call, _) in &members {
+            match call {
+                Call::Invoice(post) | Call::CreditNote(post) => bodies.push(post.body.get()),
+                Call::Payments(payments) => bodies.extend(payments.payments.iter().map(|pay| pay.body.get())),
+                _ => return GroupAnswer::RefusedWhole,
+            }
+        }
+        let resource = match &members[0].0 {
+            Call::Invoice(_) => resource(DocumentKind::Invoice),
+            Call::CreditNote(_) => resource(DocumentKind::CreditNote),
+            _ => PAYMENTS,
+        };
+        let body = array(resource, &bodies);
+        if body.len() > LARGEST_GROUP {
+            return GroupAnswer::RefusedWhole;
+        }
+        let mut hasher = Sha256::new();
+        steps.iter().for_each(|step| hasher.update(&step.key));
+        let key = hex::encode(hasher.finalize());
+        let heard = match asking.write(Write { method: Method::PUT, path: &[resource], body, key: &key }).await {
+            Ok(heard) if heard.answer.status.is_success() => heard,
+            Ok(_) => return GroupAnswer::RefusedWhole,
+            Err(answer) => return GroupAnswer::Whole(asking.counted(answer)),
+        };
+        let Some(listing) = heard.listing() else {
+            return GroupAnswer::Whole(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer }));
+        };
+        let mut answers = self.each(asking, members, listing).await;
+        for answer in &mut answers {
+            answer.http_status = Some(heard.answer.status.as_u16());
+        }
+        if let Some(first) = answers.first_mut() {
+            first.limits.clone_from(&heard.limits);
+            first.calls_beside = asking.calls().saturating_sub(1);
+        }
+        GroupAnswer::Each(answers)
+    }
+
+    /// One answer for each member of a call that succeeded as a whole.
+    async fn each(&self, asking: &mut Asking<'_>, members: Vec<(Call, Held)>, listing: Listing) -> Vec<Answer> {
+        let documents = by_number(listing.invoices, listing.credit_notes);
+        let payments = by_reference(listing.payments);
+        let mut answers = Vec::new();
+        for (call, held) in members {
+            answers.push(match call {
+                Call::Invoice(post) => {
+                    let made = documents.get(post.number.as_str());
+                    self.posted(asking, DocumentKind::Invoice, &post, held, made).await
+                }
+                Call::CreditNote(post) => {
+                    let made = documents.get(post.number.as_str());
+                    self.posted(asking, DocumentKind::CreditNote, &post, held, made).await
+                }
+                Call::Payments(asked) => self.paid(asking, &asked, held, &payments),
+                _ => unreadable(),
+            });
+        }
+        answers
+    }
+
+    async fn contact(&self, asking: &mut Asking<'_>, contact: &Contact, mut held: Held) -> Result<Answer, Answer> {
+        let found = self.contacts.find(asking, contact).await?;
+        held.contact = Some(found.held);
+        Ok(delivered(Receipt { alert: found.alert, ..held.known() }))
+    }
+
+    async fn items(&self, asking: &mut Asking<'_>, items: &Items, held: Held, key: &str) -> Result<Answer, Answer> {
+        let listing = asking.read(&["Items"], &[]).await?.unwrap_or_default();
+        let there: Vec<String> = listing.items.into_iter().filter_map(|item| item.code).collect();
+        let missing: Vec<&super::call::Item> = items.items.iter().filter(|item| !there.contains(&item.code)).collect();
+        self.shared.has_items(there.iter().cloned());
+        if missing.is_empty() {
+            return Ok(delivered(held.known()));
+        }
+        let bodies: Vec<&str> = missing.iter().map(|item| item.body.get()).collect();
+        let body = array("Items", &bodies);
+        let heard = asking.write(Write { method: Method::PUT, path: &["Items"], body, key }).await?;
+        let mut held = held;
+        let made = heard.listing().filter(|_| heard.answer.status.is_success()).map(|listing| listing.items);
+        let Some(made) = made else {
+            let Some(why) = heard.why() else { return Err(lost(heard)) };
+            for item in &missing {
+                self.refuse(asking, &mut held, super::call::name::ITEMS, &item.code, why);
+            }
+            return Ok(told_by(&heard, delivered(held.known())));
+        };
+        for item in missing {
+            let made = made.iter().find(|made| made.code.as_deref() == Some(item.code.as_str()));
+            match made {
+                Some(made) if made.verdict().is_good() && made.item_id.is_some() => {
+                    self.shared.has_items([item.code.clone()]);
+                }
+                Some(made) => {
+                    let why = Why::of_messages(&made.validation_errors);
+                    self.refuse(asking, &mut held, super::call::name::ITEMS, &item.code, why);
+                }
+                None => return Err(lost(heard)),
+            }
+        }
+        Ok(delivered(held.known()))
+    }
+
+    async fn post(
+        &self,
+        asking: &mut Asking<'_>,
+        kind: DocumentKind,
+        post: &Post,
+        held: Held,
+        key: &str,
+    ) -> Result<Answer, Answer> {
+        let body = array(resource(kind), &[post.body.get()]);
+        let heard = asking.write(Write { method: Method::PUT, path: &[resource(kind)], body, key }).await?;
+        let answer = match (heard.why(), heard.listing()) {
+            (Some(why), _) => self.not_posted(asking, kind, post, held, why).await,
+            (None, Some(listing)) if heard.answer.status.is_success() => {
+                let documents = by_number(listing.invoices, listing.credit_notes);
+                self.posted(asking, kind, post, held, documents.get(post.number.as_str())).await
+            }
+            _ => return Err(lost(heard)),
+        };
+        Ok(told_by(&heard, answer))
+    }
+
+    /// What an answer says of a document; none: nothing.
+    async fn posted(
+        &self,
+        asking: &mut Asking<'_>,
+        kind: DocumentKind,
+        post: &Post,
+        mut held: Held,
+        made: Option<&Document>,
+    ) -> Answer {
+        let Some(made) = made else { return unreadable() };
+        if !made.verdict().is_good() {
+            let why = Why::of_messages(&made.validation_errors);
+            let answer = self.not_posted(asking, kind, post, held, why).await;
+            return Answer { excerpt: said_of(&made.validation_errors), ..answer };
+        }
+        let Some(answered) = answered(made, kind, post.currency) else { return unreadable() };
+        held.answered(&post.number, answered);
+        delivered(held.known())
+    }
+
+    async fn not_posted(
+        &self,
+        asking: &mut Asking<'_>,
+        kind: DocumentKind,
+        post: &Post,
+        mut held: Held,
+        why: Why,
+    ) -> Answer {
+        if why != Why::NumberTaken {
+            self.refuse(asking, &mut held, step_name(kind), &post.number, why);
+            return delivered(held.known());
+        }
+        match find(asking, kind, &post.number).await {
+            Ok(Some(there)) => match adopted(held, kind, post, &there) {
+                Some(receipt) => delivered(receipt),
+                None => {
+                    Answer { told: Some(&ADOPTION_CONFLICT), ..Outcome::Reject { reason: Reason::Conflict }.into() }
+                }
+            },
+            // In use, and not to be seen: nothing is known.
+            Ok(None) => Outcome::Unknown { reason: Reason::Conflict }.into(),
+            Err(answer) => Answer { outcome: Outcome::Unknown { reason: Reason::Conflict }, ..answer },
+        }
+    }
+
+    async fn pay(
+        &self,
+        asking: &mut Asking<'_>,
+        payments: &Payments,
+        mut held: Held,
+        key: &str,
+    ) -> Result<Answer, Answer> {
+        let bodies: Vec<&str> = payments.payments.iter().map(|pay| pay.body.get()).collect();
+        let body = array(PAYMENTS, &bodies);
+        let heard = asking.write(Write { method: Method::PUT, path: &[PAYMENTS], body, key }).await?;
+        let answer = match (heard.why(), heard.listing()) {
+            (Some(why), _) => {
+                for pay in &payments.payments {
+                    self.refuse(asking, &mut held, super::call::name::PAYMENTS, &pay.reference, why);
+                }
+                delivered(held.known())
+            }
+            (None, Some(listing)) if heard.answer.status.is_success() => {
+                self.paid(asking, payments, held, &by_reference(listing.payments))
+            }
+            _ => return Err(lost(heard)),
+        };
+        Ok(told_by(&heard, answer))
+    }
+
+    /// What an answer says of an order's payments. One that is not in it may or may not have been made.
+    fn paid(
+        &self,
+        asking: &Asking<'_>,
+        asked: &Payments,
+        mut held: Held,
+        made: &BTreeMap<String, wire::Payment>,
+    ) -> Answer {
+        let mut excerpt = None;
+        for pay in &asked.payments {
+            match made.get(&pay.reference) {
+                Some(made) if !made.verdict().is_good() => {
+                    let why = Why::of_messages(&made.validation_errors);
+                    self.refuse(asking, &mut held, super::call::name::PAYMENTS, &pay.reference, why);
+                    excerpt = said_of(&made.validation_errors);
+                }
+                Some(wire::Payment { payment_id: Some(id), .. }) => held.paid(&pay.reference, id.clone()),
+                _ => return unreadable(),
+            }
+        }
+        Answer { excerpt, ..delivered(held.known()) }
+    }
+
+    async fn allocate(
+        &self,
+        asking: &mut Asking<'_>,
+        allocate: &Allocate,
+        mut held: Held,
+        key: &str,
+    ) -> Result<Answer, Answer> {
+        let path = ["CreditNotes", allocate.credit_note.id.as_str(), "Allocations"];
+        let body = allocate.body.get().to_owned();
+        let heard = asking.write(Write { method: Method::PUT, path: &path, body, key }).await?;
+        let why = match (heard.why(), heard.listing()) {
+            (Some(why), _) => Some(why),
+            (None, _) if heard.answer.status.as_u16() == 404 => Some(Why::NotFound),
+            (None, Some(listing)) => {
+                let refused = listing.allocations.iter().find(|made| !made.verdict().is_good());
+                refused.map(|made| Why::of_messages(&made.validation_errors))
+            }
+            (None, None) => return Err(lost(heard)),
+        };
+        if let Some(why) = why {
+            not_allocated(&mut held, allocate);
+            self.refuse(asking, &mut held, super::call::name::ALLOCATE, &allocate.credit_note.number, why);
+        }
+        Ok(told_by(&heard, delivered(held.known())))
+    }
+
+    async fn update(&self, asking: &mut Asking<'_>, update: &Update, held: Held, key: &str) -> Result<Answer, Answer> {
+        let Update { document, before, body, currency, .. } = update;
+        let change = Change { name: super::call::name::UPDATE, on: document, before, body, currency: Some(*currency) };
+        self.change(asking, change, held, key).await
+    }
+
+    async fn void(&self, asking: &mut Asking<'_>, void: &Void, held: Held, key: &str) -> Result<Answer, Answer> {
+        let Void { document, before, body } = void;
+        let change = Change { name: super::call::name::VOID, on: document, before, body, currency: held.currency };
+        self.change(asking, change, held, key).await
+    }
+
+    async fn change(
+        &self,
+        asking: &mut Asking<'_>,
+        change: Change<'_>,
+        mut held: Held,
+        key: &str,
+    ) -> Result<Answer, Answer> {
+        let Change { name, on, before, body, currency } = change;
+        let resource = resource(on.kind);
+        let body = array(resource, &[body.get()]);
+        let heard = asking.write(Write { method: Method::POST, path: &[resource, &on.id], body, key }).await?;
+        let is_gone = heard.answer.status.as_u16() == 404;
+        let listing = heard.listing().unwrap_or_default();
+        let made = listing.invoices.into_iter().chain(listing.credit_notes).next();
+        let why = match (heard.why().or(is_gone.then_some(Why::NotFound)), &made) {
+            (Some(why), _) => Some(why),
+            (None, Some(made)) if !made.verdict().is_good() => Some(Why::of_messages(&made.validation_errors)),
+            (None, _) => None,
+        };
+        if let Some(why) = why {
+            for document in held.documents.iter_mut().filter(|document| document.number == before.number) {
+                document.clone_from(before);
+            }
+            self.refuse(asking, &mut held, name, &on.number, why);
+            return Ok(told_by(&heard, delivered(held.known())));
+        }
+        let answered = made.zip(currency).and_then(|(made, currency)| answered(&made, on.kind, currency));
+        let Some(answered) = answered else { return Err(lost(heard)) };
+        held.answered(&on.number, answered);
+        Ok(told_by(&heard, delivered(held.known())))
+    }
+
+    async fn read(&self, asking: &mut Asking<'_>, read: &Read, mut held: Held) -> Result<Answer, Answer> {
+        let Some(currency) = held.currency else { return Err(unreadable()) };
+        for on in &read.documents {
+            let listing = asking.read(&[resource(on.kind), &on.id], &[]).await?;
+            let there = listing.and_then(|listing| listing.invoices.into_iter().chain(listing.credit_notes).next());
+            let Some(there) = there else {
+                // Nothing is ever removed there for good: another organisation answers.
+                return Ok(Outcome::Reject { reason: Reason::NotFound }.into());
+            };
+            let Some(seen) = seen(&there, on, currency, &held) else { return Err(unreadable()) };
+            held.seen(&on.number, &seen);
+        }
+        held.was_read(read.version, asking.now());
+        Ok(delivered(held.known()))
+    }
+
+    async fn remove(
+        &self,
+        asking: &mut Asking<'_>,
+        removals: &RemovePayments,
+        mut held: Held,
+        key: &str,
+    ) -> Result<Answer, Answer> {
+        for removal in &removals.payments {
+            let path = [PAYMENTS, removal.id.as_str()];
+            let there = asking.read(&path, &[]).await?.and_then(|listing| listing.payments.into_iter().next());
+            let Some(there) = there else {
+                self.kept(asking, &mut held, &removal.reference, cause::NOT_FOUND);
+                continue;
+            };
+            if there.status.as_deref() == Some(DELETED) {
+                continue; // also by us, where the answer was lost
+            }
+            if there.is_reconciled {
+                self.kept(asking, &mut held, &removal.reference, cause::RECONCILED);
+                continue;
+            }
+            let key = hex::encode(Sha256::digest(format!("{key}|{}", removal.id)));
+            let body = format!(r#"{{"Status":"{DELETED}"}}"#);
+            let heard = asking.write(Write { method: Method::POST, path: &path, body, key: &key }).await?;
+            let made = heard.listing().and_then(|listing| listing.payments.into_iter().next());
+            let why = match (heard.why(), made) {
+                (Some(why), _) => Some(why),
+                (None, Some(made)) if !made.verdict().is_good() => Some(Why::of_messages(&made.validation_errors)),
+                (None, Some(_)) if heard.answer.status.is_success() => None,
+                (None, _) => return Err(lost(heard)),
+            };
+            if let Some(why) = why {
+                self.kept(asking, &mut held, &removal.reference, cause_of(why));
+            }
+        }
+        Ok(delivered(held.known()))
+    }
+
+    /// A payment that was to be removed stays.
+    fn kept(&self, asking: &Asking<'_>, held: &mut Held, reference: &str, cause: &str) {
+        for payment in held.payments.iter_mut().filter(|payment| payment.reference == reference) {
+            payment.removed = false;
+            payment.reconciled |= cause == cause::RECONCILED;
+            for document in held.documents.iter_mut().filter(|document| document.number == payment.on) {
+                document.applied_minor += payment.amount_minor;
+                if document.applied_minor == document.gross_minor {
+                    document.status = Standing::Paid;
+                }
+            }
+        }
+        let (step, about) = (super::call::name::REMOVE_PAYMENTS.to_owned(), reference.to_owned());
+        held.refuse(Refusal { step, about, cause: cause.to_owned(), at: asking.now() });
+    }
+
+    /// Writes down that Xero did not take it; what the refusal contradicts is read anew.
+    fn refuse(&self, asking: &Asking<'_>, held: &mut Held, step: &str, about: &str, why: Why) {
+        if matches!(why, Why::LockDate | Why::Mapping) {
+            self.shared.contradicted(asking.now());
+        }
+        let (step, about) = (step.to_owned(), about.to_owned());
+        held.refuse(Refusal { step, about, cause: cause_of(why).to_owned(), at: asking.now() });
+    }
+}
+
+pub const PAYMENTS: &str = "Payments";
+const DELETED: &str = "DELETED";
+
+pub fn resource(kind: DocumentKind) -> &'static str {
+    match kind {
+        DocumentKind::Invoice => "Invoices",
+        DocumentKind::CreditNote => "CreditNotes",
+    }
+}
+
+fn step_name(kind: DocumentKind) -> &'static str {
+    match kind {
+        DocumentKind::Invoice => super::call::name::INVOICE,
+        DocumentKind::CreditNote => super::call::name::CREDIT_NOTE,
+    }
+}
+
+fn cause_of(why: Why) -> &'static str {
+    match why {
+        Why::LockDate => cause::LOCK_DATE,
+        Why::NotModifiable => cause::NOT_MODIFIABLE,
+        Why::Mapping => cause::MAPPING,
+        Why::NotFound => cause::NOT_FOUND,
+        Why::NameTaken | Why::NumberTaken | Why::Other => cause::REJECTED,
+    }
+}
+
+/// The bodies as they are, in one list.
+fn array(resource: &str, bodies: &[&str]) -> String {
+    format!(r#"{{"{resource}":[{}]}}"#, bodies.join(","))
+}
+
+fn by_number(invoices: Vec<Document>, credit_notes: Vec<Document>) -> BTreeMap<String, Document> {
+    let number = |document: Document| {
+        let number = document.invoice_number.clone().or_else(|| document.credit_note_number.clone())?;
+        Some((number, document))
+    };
+    invoices.into_iter().chain(credit_notes).filter_map(number).collect()
+}
+
+pub fn by_reference(payments: Vec<wire::Payment>) -> BTreeMap<String, wire::Payment> {
+    payments.into_iter().filter_map(|payment| Some((payment.reference.clone()?, payment))).collect()
+}
+
+fn delivered(receipt: Receipt) -> Answer {
+    Outcome::Delivered(receipt).into()
+}
+
+fn unreadable() -> Answer {
+    Outcome::Unknown { reason: Reason::UnreadableAnswer }.into()
+}
+
+fn lost(heard: Heard) -> Answer {
+    let outcome = match heard.answer.status.as_u16() {
+        404 => Outcome::Reject { reason: Reason::NotFound },
+        _ => Outcome::Unknown { reason: Reason::UnreadableAnswer },
+    };
+    heard.into_answer(outcome)
+}
+
+/// With what the answer told of itself; of a refusal its beginning, masked.
+fn told_by(heard: &Heard, answer: Answer) -> Answer {
+    let status = heard.answer.status;
+    let excerpt = if status.is_success() { answer.excerpt } else { excerpt(&heard.answer.body) };
+    Answer { http_status: Some(status.as_u16()), excerpt, limits: heard.limits.clone(), ..answer }
+}
+
+/// The errors of one record, masked.
+fn said_of(messages: &[wire::Message]) -> Option<String> {
+    let texts: Vec<&str> = messages.iter().filter_map(|message| message.message.as_deref()).collect();
+    excerpt(texts.join("; ").as_bytes())
+}
+
+/// None: it cannot be taken for a document that stands.
+pub fn answered(made: &Document, kind: DocumentKind, currency: Currency) -> Option<Answered> {
+    Some(Answered {
+        id: made.id(kind)?.to_owned(),
+        status: Standing::parse(made.status.as_deref()?)?,
+        total_minor: made.total.as_ref().and_then(|total| total.minor(currency)),
+        updated_at: made.updated_date_utc.map(|at| at.0),
+    })
+}
+
+/// The document that has a number, if it is one of sales.
+pub async fn find(asking: &mut Asking<'_>, kind: DocumentKind, number: &str) -> Result<Option<Document>, Answer> {
+    let found = match kind {
+        DocumentKind::Invoice => {
+            let query = [("InvoiceNumbers", number), ("page", "1")];
+            asking.read(&["Invoices"], &query).await?.unwrap_or_default().invoices
+        }
+        DocumentKind::CreditNote => {
+            let filter = format!("CreditNoteNumber==\"{}\"", number.replace(['"', '\\'], ""));
+            asking.read(&["CreditNotes"], &[("where", &filter), ("page", "1")]).await?.unwrap_or_default().credit_notes
+        }
+    };
+    Ok(found.into_iter().find(|document| document.is(kind, number)))
+}
+
+/// The receipt with a document that stands there, if it says what ours says: total, currency and contact, and still stands.
+pub fn adopted(mut held: Held, kind: DocumentKind, post: &Post, there: &Document) -> Option<Receipt> {
+    let answered = answered(there, kind, post.currency)?;
+    let contact = there.contact.as_ref().and_then(|contact| contact.contact_id.as_deref());
+    let says_the_same = answered.total_minor == Some(post.total_minor)
+        && there.currency_code.as_deref() == Some(post.currency.as_str())
+        && contact.is_some_and(|contact| contact.eq_ignore_ascii_case(&post.contact_id))
+        && answered.status.stands();
+    says_the_same.then(|| {
+        held.answered(&post.number, answered);
+        held.known()
+    })
+}
+
+/// None: it lacks what has to be known.
+pub fn seen(there: &Document, on: &On, currency: Currency, held: &Held) -> Option<Seen> {
+    let minor = |amount: &Option<wire::Number>| amount.as_ref()?.minor(currency);
+    let total_minor = minor(&there.total)?;
+    let applied_minor = match on.kind {
+        DocumentKind::Invoice => {
+            minor(&there.amount_paid).unwrap_or_default() + minor(&there.amount_credited).unwrap_or_default()
+        }
+        DocumentKind::CreditNote => total_minor - minor(&there.remaining_credit)?,
+    };
+    let line = |line: &wire::LineItem| {
+        Some(SeenLine {
+            account: line.account_code.clone().unwrap_or_default(),
+            tax_type: line.tax_type.clone().unwrap_or_default(),
+            amount_minor: minor(&line.line_amount)?,
+        })
+    };
+    let listed = there.payments.iter().filter_map(|payment| {
+        let deleted = payment.status.as_deref() == Some(DELETED);
+        Some(SeenPayment { id: payment.payment_id.clone()?, reconciled: payment.is_reconciled, deleted })
+    });
+    let mut payments: Vec<SeenPayment> = listed.collect();
+    // One that was removed is not listed any more.
+    let ours = held.payments.iter().filter(|payment| payment.on == on.number).filter_map(|payment| payment.id.clone());
+    let gone: Vec<String> = ours.filter(|id| !payments.iter().any(|there| there.id == *id)).collect();
+    payments.extend(gone.into_iter().map(|id| SeenPayment { id, reconciled: false, deleted: true }));
+    Some(Seen {
+        status: Standing::parse(there.status.as_deref()?)?,
+        total_minor,
+        applied_minor,
+        updated_at: there.updated_date_utc.map(|at| at.0),
+        contact_id: there.contact.as_ref().and_then(|contact| contact.contact_id.clone()).unwrap_or_default(),
+        lines: there.line_items.iter().map(line).collect::<Option<_>>()?,
+        payments,
+    })
+}
+
+/// Whether a payment that is seen is the one that was asked for.
+pub fn is_as_asked(there: &wire::Payment, pay: &Pay, currency: Currency) -> bool {
+    there.amount.as_ref().and_then(|amount| amount.minor(currency)) == Some(pay.amount_minor)
+        && there.status.as_deref() != Some(DELETED)
+}
+
+/// Takes allocations that were refused out of the receipt.
+fn not_allocated(held: &mut Held, allocate: &Allocate) {
+    let credit_note = &allocate.credit_note.number;
+    for to in &allocate.invoices {
+        let is_it = |ours: &receipt::Allocation| {
+            ours.credit_note == *credit_note
+                && ours.invoice == to.invoice.number
+                && ours.amount_minor == to.amount_minor
+        };
+        let Some(at) = held.allocations.iter().rposition(is_it) else { continue };
+        held.allocations.remove(at);
+        for document in &mut held.documents {
+            if document.number == *credit_note || document.number == to.invoice.number {
+                document.applied_minor -= to.amount_minor;
+                if document.status == Standing::Paid {
+                    document.status = Standing::Authorised;
+                }
+            }
+        }
+    }
+}
+
+/// A moment for refusals that a look-up finds.
+pub fn lost_refusal(step: &str, about: &str, at: DateTime<Utc>) -> Refusal {
+    Refusal { step: step.to_owned(), about: about.to_owned(), cause: cause::LOST.to_owned(), at }
+}
