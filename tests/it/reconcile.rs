@@ -204,7 +204,6 @@ async fn the_destination_itself_confirms_what_our_receipts_say() {
 
     let (code, text) = reconcile(&app, "--verify-remote").await;
 
-    eprintln!("@@{text}@@");
     assert_eq!(code, 0, "{text}");
     assert!(text.ends_with("pos: nothing is unexplained; 5 orders read back\n"), "{text}");
 }
@@ -221,7 +220,6 @@ async fn an_amount_that_was_changed_there_is_named_by_asking_and_by_nothing_else
 
     assert_eq!((code, open(&answer)), (1, vec![("72".to_owned(), "differs_there".to_owned(), 1)]));
     let (_, text) = reconcile(&app, "--verify-remote").await;
-    eprintln!("@@{text}@@");
     assert!(text.contains("stands there with 9.01"), "{text}");
 }
 
