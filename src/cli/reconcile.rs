@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use sqlx::PgPool;
 
 use self::written::Report;
-use super::{FINE, NOT_WELL, operator::Progress};
+use super::{BAD_CONFIGURATION, FINE, NOT_WELL, operator::Progress};
 use crate::{
     app,
     clock::Clock,
@@ -117,6 +117,10 @@ pub async fn run(
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<u8> {
     let request = args.request();
+    if args.from.zip(args.to).is_some_and(|(from, to)| from > to) {
+        writeln!(out, "{}", reconcile::BACKWARDS)?;
+        return Ok(BAD_CONFIGURATION);
+    }
     let mut report = Report::new(args.format(), &request, out);
     let sinks = match reconcile::sinks(pool, &request).await {
         Ok(sinks) => sinks,

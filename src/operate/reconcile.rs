@@ -62,6 +62,9 @@ pub enum By {
     Order,
 }
 
+/// A period that ends before it begins.
+pub const BACKWARDS: Contradiction = Contradiction("`from` is after `to`");
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawReconcile {
@@ -85,6 +88,9 @@ impl TryFrom<RawReconcile> for Reconcile {
             named => named.parse().map_err(|_| Contradiction("`time_zone` is none: use one as Europe/London"))?,
         };
         let by = by.unwrap_or(By::Day);
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            return Err(BACKWARDS);
+        }
         if vendor.as_ref().is_some_and(|vendor| vendor.contains('\0')) {
             return Err(Contradiction("`vendor` holds a NUL, which no vendor does"));
         }
@@ -325,7 +331,8 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_refused() {
-        for wrong in [r#"{"time_zone": "London"}"#, r#"{"by": "week"}"#, r#"{"form": "2026-03-29"}"#] {
+        let backwards = r#"{"from": "2026-03-30", "to": "2026-03-29"}"#;
+        for wrong in [r#"{"time_zone": "London"}"#, r#"{"by": "week"}"#, r#"{"form": "2026-03-29"}"#, backwards] {
             assert!(request(wrong).is_err(), "{wrong}");
         }
         assert_eq!(request("{}").unwrap().by, By::Day);

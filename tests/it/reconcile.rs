@@ -204,7 +204,6 @@ async fn the_destination_itself_confirms_what_our_receipts_say() {
 
     let (code, text) = reconcile(&app, "--verify-remote").await;
 
-    eprintln!("@@{text}@@");
     assert_eq!(code, 0, "{text}");
     assert!(text.ends_with("pos: nothing is unexplained; 5 orders read back\n"), "{text}");
 }
@@ -221,7 +220,6 @@ async fn an_amount_that_was_changed_there_is_named_by_asking_and_by_nothing_else
 
     assert_eq!((code, open(&answer)), (1, vec![("72".to_owned(), "differs_there".to_owned(), 1)]));
     let (_, text) = reconcile(&app, "--verify-remote").await;
-    eprintln!("@@{text}@@");
     assert!(text.contains("stands there with 9.01"), "{text}");
 }
 
@@ -317,12 +315,12 @@ async fn the_table_says_what_the_totals_are_made_of_and_why_something_is_not_pos
     app.arrives(&order_of("72", 1, "accepted", 900)).await;
     app.arrives(&order_of("73", 1, "cancelled", 300)).await;
     app.arrives(&order_of("74", 1, "placed", 500)).await;
-    app.stores(&order_of("75", 1, "accepted", 700)).await;
     let mut yen = order_of("76", 1, "accepted", 900);
     yen["total"] = json!({"amount": 900, "currency": "JPY"});
     yen["items"] = json!([]);
     yen["customerPayments"] = json!([]);
     app.arrives(&yen).await;
+    app.stores(&order_of("75", 1, "accepted", 700)).await;
     change_receipt(&app, "72", &["money", "posted_minor"], -1).await;
 
     let (_, text) = reconcile(&app, "").await;
@@ -337,6 +335,9 @@ async fn a_sink_without_money_and_one_that_cannot_be_asked_say_so() {
     let (code, text) = reconcile(&app, "hook").await;
     assert_eq!((code, text.as_str()), (1, "sink hook carries no money: there is nothing to reconcile\n"));
     assert_eq!(reconcile(&app, "nobody").await.1, "no sink is called nobody\n");
+    let backwards = reconcile(&app, "till --from 2026-03-02 --to 2026-03-01").await;
+    assert_eq!(backwards, (2, "`from` is after `to`\n".to_owned()));
+    assert!(reconcile(&app, "till").await.1.ends_with("till: no order is among these\n"));
     assert_eq!(reconcile(&app, "till").await.0, 0);
     let (code, text) = reconcile(&app, "till --verify-remote").await;
     assert!(code == 1 && text.contains("cannot be asked what stands there"), "{text}");

@@ -357,6 +357,7 @@ fn verdict(books: &Books) -> String {
     let unverified = books.totals.open.iter().filter(|open| open.verdict == Verdict::Unverified).count();
     let differing = books.totals.open.len() - unverified;
     let mut said = vec![match differing {
+        0 if books.totals.by_currency().next().is_none() => "no order is among these".to_owned(),
         0 => "nothing is unexplained".to_owned(),
         1 => "1 order differs".to_owned(),
         n => format!("{n} orders differ"),
