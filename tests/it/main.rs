@@ -51,3 +51,4 @@ mod retry;
 mod spoton;
 mod till;
 mod webhook;
+mod xero_description;
