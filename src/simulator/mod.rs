@@ -36,6 +36,7 @@ pub mod time;
 pub mod token;
 pub mod webhook;
 pub mod world;
+pub mod xero;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
