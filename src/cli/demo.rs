@@ -31,7 +31,7 @@ use crate::{
         Database, DatabaseSource, MIGRATOR, connect::ConnectOptions, embedded::EmbeddedOptions, migrate::migrate,
     },
     lifecycle::Lifecycle,
-    simulator::{Simulation, faults::Chaos, godatafeed::GoDataFeedSim, spoton::SpotonSim},
+    simulator::{Simulation, faults::Chaos, godatafeed::GoDataFeedSim, spoton::SpotonSim, xero::XeroSim},
     store::{
         self,
         demo::{Exception, SinkTotals, Totals},
@@ -174,6 +174,7 @@ fn introduce(args: &DemoArgs, settings: &Settings, simulation: &Simulation, psql
 webhook receiver {receiver}, simulated
 SpotOn           {spoton}, simulated
 GoDataFeed       {godatafeed}, simulated, after SpotOn
+Xero             {xero}, simulated
 {api}
 
 look inside with
@@ -191,6 +192,7 @@ Ctrl-C ends it.
         receiver = simulation.webhook.url(),
         spoton = simulation.spoton.as_ref().map(SpotonSim::url).unwrap_or_default(),
         godatafeed = simulation.godatafeed.as_ref().map(GoDataFeedSim::url).unwrap_or_default(),
+        xero = simulation.xero.as_ref().map(XeroSim::url).unwrap_or_default(),
     );
     say(lifecycle, &text);
 }

@@ -17,6 +17,7 @@ use crate::{
         godatafeed,
         scoffable::{Limits, Pace},
         spoton,
+        xero::XeroOptions,
     },
 };
 
@@ -29,6 +30,9 @@ pub const SPOTON_CLIENT_ID: &str = "simulator-client";
 pub const SPOTON_CLIENT_SECRET: &str = "simulator-client-secret";
 pub const GODATAFEED: &str = "127.0.0.1:9474";
 pub const GODATAFEED_TOKEN: &str = "simulator-gdf-token";
+pub const XERO: &str = "127.0.0.1:9475";
+pub const XERO_CLIENT_ID: &str = "simulator-xero-client";
+pub const XERO_CLIENT_SECRET: &str = "simulator-xero-secret";
 pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
 
 #[derive(Debug, Args)]
@@ -66,6 +70,9 @@ pub struct SimulateArgs {
     /// Address of GoDataFeed, version 1
     #[arg(long, default_value = GODATAFEED, value_name = "ADDRESS")]
     godatafeed: SocketAddr,
+    /// Address of Xero, with one organisation
+    #[arg(long, default_value = XERO, value_name = "ADDRESS")]
+    xero: SocketAddr,
     /// Enforce the documented limits of 30 requests a minute per token and 60 per account
     #[arg(long)]
     limits: bool,
@@ -80,6 +87,7 @@ pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write
         webhook_listen: args.receiver,
         spoton_listen: Some(args.spoton),
         godatafeed_listen: Some(args.godatafeed),
+        xero_listen: Some(args.xero),
         orders: args.orders,
         seed: args.seed,
         chaos: args.chaos,
@@ -93,6 +101,11 @@ pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write
         godatafeed_token: GODATAFEED_TOKEN.to_owned(),
         godatafeed: behaviour.godatafeed.options.clone(),
         godatafeed_feed: behaviour.godatafeed.feed.clone(),
+        xero: XeroOptions {
+            client_id: XERO_CLIENT_ID.to_owned(),
+            client_secret: XERO_CLIENT_SECRET.to_owned(),
+            ..XeroOptions::default()
+        },
         ..SimulateOptions::default()
     })
     .await
@@ -106,6 +119,10 @@ pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write
     }
     if let Some(godatafeed) = &simulation.godatafeed {
         writeln!(out, "GoDataFeed        {}  (token {GODATAFEED_TOKEN})", godatafeed.url())?;
+    }
+    if let Some(xero) = &simulation.xero {
+        let client = format!("client {XERO_CLIENT_ID}, secret {XERO_CLIENT_SECRET}");
+        writeln!(out, "Xero              {}  ({client}, tokens at {})", xero.url(), xero.token_url())?;
     }
     writeln!(out, "Ctrl-C ends it.")?;
     lifecycle.drain().cancelled().await;

@@ -15,7 +15,7 @@
 //! 5. A [`token::TokenSim`], if it has one: its router goes into [`Setup::beside`](shell::Setup).
 //!
 //! [`run`] starts the order stream and a webhook receiver together, and what else is asked for of
-//! [`spoton`] and [`godatafeed`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
+//! [`spoton`], [`godatafeed`] and [`xero`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
 //! destination we can think of.
 
 pub mod conduct;
@@ -49,6 +49,7 @@ use self::{
     spoton::{Chain, SpotonOptions, SpotonSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
     world::{Breakage, World, WorldOptions},
+    xero::{XeroOptions, XeroSim},
 };
 use crate::clock::Clock;
 
@@ -69,6 +70,8 @@ pub struct SimulateOptions {
     pub spoton_listen: Option<SocketAddr>,
     /// None: GoDataFeed is not simulated.
     pub godatafeed_listen: Option<SocketAddr>,
+    /// None: Xero is not simulated.
+    pub xero_listen: Option<SocketAddr>,
     pub orders: usize,
     pub seed: u64,
     pub chaos: Chaos,
@@ -88,6 +91,8 @@ pub struct SimulateOptions {
     pub godatafeed: GoDataFeedOptions,
     /// How orders come into GoDataFeed, but for their pace. Without oddities, chaos deals some.
     pub godatafeed_feed: Feed,
+    /// How Xero behaves; what else this struct names is taken from there.
+    pub xero: XeroOptions,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
     /// How many versions to mix in that cannot be read.
@@ -106,6 +111,7 @@ impl Default for SimulateOptions {
             webhook_listen: webhook.listen,
             spoton_listen: None,
             godatafeed_listen: None,
+            xero_listen: None,
             orders: world.orders,
             seed: world.seed,
             chaos: Chaos::None,
@@ -119,6 +125,7 @@ impl Default for SimulateOptions {
             godatafeed_token: GoDataFeedOptions::default().token,
             godatafeed: GoDataFeedOptions::default(),
             godatafeed_feed: Feed { delay: DEFAULT_IMPORT_DELAY, ..Feed::default() },
+            xero: XeroOptions::default(),
             payload_bytes: None,
             broken: 0,
             page_latency: Duration::ZERO,
@@ -149,6 +156,8 @@ pub enum SimulatorError {
     Spoton(SocketAddr, #[source] std::io::Error),
     #[error("the simulated GoDataFeed cannot listen on {0}")]
     GoDataFeed(SocketAddr, #[source] std::io::Error),
+    #[error("the simulated Xero cannot listen on {0}")]
+    Xero(SocketAddr, #[source] std::io::Error),
 }
 
 /// The simulators at work on one world. Dropping it stops them at once.
@@ -159,6 +168,7 @@ pub struct Simulation {
     pub webhook: WebhookSim,
     pub spoton: Option<SpotonSim>,
     pub godatafeed: Option<GoDataFeedSim>,
+    pub xero: Option<XeroSim>,
 }
 
 /// Makes up a world and starts the order stream, the webhook receiver, and whatever else is to be simulated.
@@ -224,7 +234,20 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         }
         None => None,
     };
-    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed })
+    let xero = match options.xero_listen {
+        Some(listen) => {
+            let started = XeroSim::start(XeroOptions {
+                listen,
+                chaos: options.chaos,
+                seed,
+                clock: options.clock.clone(),
+                ..options.xero.clone()
+            });
+            Some(started.await.map_err(|error| SimulatorError::Xero(listen, error))?)
+        }
+        None => None,
+    };
+    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed, xero })
 }
 
 /// With the orders of the world; some of them are odd where there is chaos.
@@ -256,8 +279,9 @@ impl Simulation {
     pub fn state(&self) -> Value {
         let spoton = self.spoton.as_ref().map(SpotonSim::state);
         let godatafeed = self.godatafeed.as_ref().map(GoDataFeedSim::state);
+        let xero = self.xero.as_ref().map(XeroSim::state);
         let (scoffable, webhook) = (self.scoffable.state(), self.webhook.state());
-        json!({"scoffable": scoffable, "webhook": webhook, "spoton": spoton, "godatafeed": godatafeed})
+        json!({"scoffable": scoffable, "webhook": webhook, "spoton": spoton, "godatafeed": godatafeed, "xero": xero})
     }
 
     /// Everything was published and read, so far as the stream can tell.
@@ -273,6 +297,9 @@ impl Simulation {
         }
         if let Some(godatafeed) = self.godatafeed {
             godatafeed.stop().await;
+        }
+        if let Some(xero) = self.xero {
+            xero.stop().await;
         }
     }
 }

@@ -128,9 +128,9 @@ pub async fn exceptions(db: impl PgExecutor<'_>) -> Result<Vec<Exception>> {
     sqlx::query_as!(
         Exception,
         r#"-- demo.exceptions
-        SELECT sink, order_id, state, coalesce(reason, notice) AS reason, hint, last_error IS NOT NULL AS "failed!"
+        SELECT sink, order_id, state, coalesce(reason, notice, waiting_for) AS reason, hint, last_error IS NOT NULL AS "failed!"
         FROM deliveries
-        WHERE state IN ('parked', 'in_doubt', 'skipped') OR notice IS NOT NULL
+        WHERE state IN ('parked', 'in_doubt', 'skipped') OR notice IS NOT NULL OR waiting_for = 'configuration'
         ORDER BY sink, source, order_id
         "#
     )

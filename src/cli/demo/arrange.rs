@@ -22,6 +22,7 @@ use crate::{
         limits::Limit,
         scoffable::{Limits, Pace},
         spoton::{SCOPE_ORDERS, SCOPE_REPORTS, VendorMapping},
+        xero::{XeroLimits, XeroOptions},
     },
     store,
 };
@@ -34,12 +35,18 @@ const FEED: Bucket =
     Bucket { size: 200, leaks_per_second: NonZeroU32::new(50).expect("not zero"), hint: Hint::RetryAfter };
 const FEED_PER_MINUTE: u32 = 2_400;
 
+/// Xero takes 60 calls in a minute, and orders rest for 90: too slow to watch. It still takes no more than 5 at a time.
+const BOOKS: XeroLimits = XeroLimits { per_minute: Some(900), ..XeroLimits::DOCUMENTED };
+const BOOKS_PER_MINUTE: u32 = 800;
+
 pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulation, CliError> {
     let limit = Some(Limit::per_minute(REQUESTS_PER_MINUTE));
     let somewhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let options = SimulateOptions {
         spoton_listen: Some(somewhere),
         godatafeed_listen: Some(somewhere),
+        xero_listen: Some(somewhere),
+        xero: XeroOptions { limits: BOOKS, ..XeroOptions::default() },
         godatafeed: GoDataFeedOptions { bucket: Some(FEED), ..GoDataFeedOptions::default() },
         orders: args.orders,
         seed: args.seed,
@@ -79,8 +86,9 @@ pub(super) async fn start_database(
 
 pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString) -> Result<Settings, CliError> {
     let simulated = SimulateOptions::default();
-    let (Some(spoton), Some(godatafeed)) = (&simulation.spoton, &simulation.godatafeed) else {
-        return Err(anyhow::anyhow!("the demo's kitchen and feed are not simulated").into());
+    let (Some(spoton), Some(godatafeed), Some(xero)) = (&simulation.spoton, &simulation.godatafeed, &simulation.xero)
+    else {
+        return Err(anyhow::anyhow!("the demo's kitchen, feed and books are not simulated").into());
     };
     let limit = REQUESTS_PER_MINUTE.to_string();
     let vendors = inline_toml(&vendors(&spoton.options().chain.vendors));
@@ -127,6 +135,16 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("sinks.feed.counterpart_wait", "15s"),
         ("sinks.feed.dependency_wait", "5s"),
         ("sinks.feed.limits.per_minute", &FEED_PER_MINUTE.to_string()),
+        ("sinks.books.kind", "xero"),
+        ("sinks.books.base_url", &xero.url()),
+        ("sinks.books.token_url", &xero.token_url()),
+        ("sinks.books.client_id", &xero.options().client_id),
+        ("sinks.books.client_secret", &xero.options().client_secret),
+        ("sinks.books.time_zone", xero.options().organisation.time_zone.name()),
+        ("sinks.books.accounts", &inline_toml(&accounts())),
+        ("sinks.books.tax_types", &inline_toml(&json!({ "default": "OUTPUT2", "untaxed": "NONE" }))),
+        ("sinks.books.stable_for", "3s"),
+        ("sinks.books.limits.per_minute", &BOOKS_PER_MINUTE.to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .to_vec();
@@ -138,10 +156,18 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("retry.give_up_after", "10m"),
         ("breaker.probe", "500ms"),
     ];
-    for sink in ["hook", "pos", "feed"] {
+    for sink in ["hook", "pos", "feed", "books"] {
         overrides.extend(impatient.map(|(key, value)| (format!("sinks.{sink}.{key}"), value.to_owned())));
     }
     Ok(config::load(&LoadOptions { overrides, ..LoadOptions::default() })?)
+}
+
+/// The accounts of the simulated organisation, as a bookkeeper would name them.
+fn accounts() -> Value {
+    json!({
+        "sales": "200", "service_fee": "201", "delivery_fee": "202", "vendor_voucher": "205", "rounding": "498",
+        "difference": "499", "scoffable_clearing": "611", "cash": "612", "card_terminal": "613", "goodwill": "614",
+    })
 }
 
 /// The map of a restaurant's vendors, as its operator would write it.

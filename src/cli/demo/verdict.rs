@@ -9,7 +9,7 @@ use super::{DemoArgs, LISTED, Seen, say};
 use crate::{
     cli::{FINE, NOT_WELL},
     lifecycle::Lifecycle,
-    simulator::{self, Simulation, faults::Chaos, ledger::Mismatch},
+    simulator::{self, Simulation, faults::Chaos, ledger::Mismatch, xero::Clearing},
     store::demo::Exception,
 };
 
@@ -35,7 +35,8 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         let _ = writeln!(text, "\n{}", seen.story); // writing to a String cannot fail
     }
     let mut well = true;
-    for books in [Some(receiver(simulation)), kitchen(simulation, seen), feed(simulation, seen)].into_iter().flatten() {
+    let all = [Some(receiver(simulation)), kitchen(simulation, seen), feed(simulation, seen), ledger(simulation, seen)];
+    for books in all.into_iter().flatten() {
         let of_sink: Vec<&Exception> =
             seen.exceptions.iter().filter(|exception| exception.sink == books.sink).collect();
         let in_state = |state| of_sink.iter().filter(|exception| exception.state == state).count();
@@ -127,6 +128,19 @@ fn feed(simulation: &Simulation, seen: &Seen) -> Option<Books> {
         took: format!("GoDataFeed was told {} things:", godatafeed.ledger().writes().len()),
         mismatches: mismatches.into_iter().filter(|mismatch| !excused.contains(&mismatch.order_id)).collect(),
         wrongs: told(&godatafeed.violations()),
+        forgives: false,
+    })
+}
+
+fn ledger(simulation: &Simulation, seen: &Seen) -> Option<Books> {
+    let xero = simulation.xero.as_ref()?;
+    let n_documents = xero.ledger().books().documents().len();
+    let wrongs = told(&xero.violations()).into_iter().chain(told(&xero.doubled()));
+    Some(Books {
+        sink: "books",
+        took: format!("Xero has {n_documents} documents:"),
+        mismatches: xero.compare(&simulation.world, &Clearing::default(), &excused(seen, &["books"])),
+        wrongs: wrongs.collect(),
         forgives: false,
     })
 }
