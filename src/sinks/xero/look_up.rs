@@ -18,7 +18,8 @@ use super::{
     api::Asking,
     call::{Allocate, Call, Pay, Payments, Post, Removal, Update, Void, name},
     receipt::{DocumentKind, Held, Standing},
-    send::{adopted, answered, by_reference, find, is_as_asked, lost_refusal, resource, seen},
+    records::{DELETED, PAYMENTS, adopted, answered, by_reference, find, is_as_asked, resource, seen},
+    send::lost_refusal,
     wire::{Document, Payment},
 };
 use crate::{
@@ -243,8 +244,8 @@ fn voided(mut held: Held, void: &Void, there: Option<&Document>) -> Finding {
 
 async fn removed(asking: &mut Asking<'_>, held: &Held, removals: &[Removal]) -> Result<Finding, Answer> {
     for removal in removals {
-        let listing = asking.read(&[super::send::PAYMENTS, &removal.id], &[]).await?.unwrap_or_default();
-        if listing.payments.first().is_some_and(|there| there.status.as_deref() != Some("DELETED")) {
+        let listing = asking.read(&[PAYMENTS, &removal.id], &[]).await?.unwrap_or_default();
+        if listing.payments.first().is_some_and(|there| there.status.as_deref() != Some(DELETED)) {
             return Ok(Finding::NotFound);
         }
     }

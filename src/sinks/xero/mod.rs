@@ -25,6 +25,7 @@ pub mod organisation;
 pub mod plan;
 mod reading;
 pub mod receipt;
+mod records;
 mod refusal;
 pub mod send;
 mod settle;

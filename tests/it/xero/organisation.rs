@@ -99,12 +99,12 @@ async fn what_does_not_fit_is_told_by_its_key_with_what_to_do() {
         ("accounts.sales", "999"),
         ("accounts.cash", "200"),
         ("tax_types.service_fee", "INPUT2"),
-        ("tracking.Outlet.by", "vendor"),
-        ("tracking.Outlet.otherwise", "Leeds"),
+        ("tracking.outlet.by", "vendor"),
+        ("tracking.outlet.otherwise", "Leeds"),
     ])
     .await;
     case.xero.has_an_organisation();
-    let categories = json!([{"Name": "Outlet", "Status": "ACTIVE", "Options": [
+    let categories = json!([{"Name": "outlet", "Status": "ACTIVE", "Options": [
         {"Name": "Leeds", "Status": "ARCHIVED"}, {"Name": "York", "Status": "ACTIVE"},
     ]}]);
     case.xero.answers("GET", "/TrackingCategories", ok(&json!({"TrackingCategories": categories})));
@@ -116,7 +116,7 @@ async fn what_does_not_fit_is_told_by_its_key_with_what_to_do() {
         ("accounts.sales", "999 is no account of the organisation"),
         ("accounts.cash", "200 takes no payments"),
         ("tax_types, for service_fee", "INPUT2 is no tax type of the organisation"),
-        ("tracking.Outlet", "\"Outlet\" has no active option \"Leeds\""),
+        ("tracking.outlet", "\"outlet\" has no active option \"Leeds\""),
     ];
     assert_eq!(told, expected.map(|(key, found)| (key.to_owned(), found.to_owned())));
 }

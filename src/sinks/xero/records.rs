@@ -1,0 +1,119 @@
+//! What Xero's records say of ours: whether a document is the one that was asked for, and what a reading shows of it.
+//! Pure, but for one document being looked for by its number.
+
+use std::collections::BTreeMap;
+
+use super::{
+    api::Asking,
+    call::{On, Pay, Post},
+    receipt::{Answered, DocumentKind, Held, Seen, SeenLine, SeenPayment, Standing},
+    wire::{self, Document},
+};
+use crate::{
+    domain::{delivery::Receipt, money::Currency},
+    sinks::Answer,
+};
+
+pub const PAYMENTS: &str = "Payments";
+pub const DELETED: &str = "DELETED";
+
+pub fn resource(kind: DocumentKind) -> &'static str {
+    match kind {
+        DocumentKind::Invoice => "Invoices",
+        DocumentKind::CreditNote => "CreditNotes",
+    }
+}
+
+pub fn by_number(invoices: Vec<Document>, credit_notes: Vec<Document>) -> BTreeMap<String, Document> {
+    let number = |document: Document| {
+        let number = document.invoice_number.clone().or_else(|| document.credit_note_number.clone())?;
+        Some((number, document))
+    };
+    invoices.into_iter().chain(credit_notes).filter_map(number).collect()
+}
+
+pub fn by_reference(payments: Vec<wire::Payment>) -> BTreeMap<String, wire::Payment> {
+    payments.into_iter().filter_map(|payment| Some((payment.reference.clone()?, payment))).collect()
+}
+
+/// None: it cannot be taken for a document that stands.
+pub fn answered(made: &Document, kind: DocumentKind, currency: Currency) -> Option<Answered> {
+    Some(Answered {
+        id: made.id(kind)?.to_owned(),
+        status: Standing::parse(made.status.as_deref()?)?,
+        total_minor: made.total.as_ref().and_then(|total| total.minor(currency)),
+        updated_at: made.updated_date_utc.map(|at| at.0),
+    })
+}
+
+/// The document that has a number, if it is one of sales.
+pub async fn find(asking: &mut Asking<'_>, kind: DocumentKind, number: &str) -> Result<Option<Document>, Answer> {
+    let found = match kind {
+        DocumentKind::Invoice => {
+            let query = [("InvoiceNumbers", number), ("page", "1")];
+            asking.read(&["Invoices"], &query).await?.unwrap_or_default().invoices
+        }
+        DocumentKind::CreditNote => {
+            let filter = format!("CreditNoteNumber==\"{}\"", number.replace(['"', '\\'], ""));
+            asking.read(&["CreditNotes"], &[("where", &filter), ("page", "1")]).await?.unwrap_or_default().credit_notes
+        }
+    };
+    Ok(found.into_iter().find(|document| document.is(kind, number)))
+}
+
+/// The receipt with a document that stands there, if it says what ours says: total, currency and contact, and still stands.
+pub fn adopted(mut held: Held, kind: DocumentKind, post: &Post, there: &Document) -> Option<Receipt> {
+    let answered = answered(there, kind, post.currency)?;
+    let contact = there.contact.as_ref().and_then(|contact| contact.contact_id.as_deref());
+    let says_the_same = answered.total_minor == Some(post.total_minor)
+        && there.currency_code.as_deref() == Some(post.currency.as_str())
+        && contact.is_some_and(|contact| contact.eq_ignore_ascii_case(&post.contact_id))
+        && answered.status.stands();
+    says_the_same.then(|| {
+        held.answered(&post.number, answered);
+        held.known()
+    })
+}
+
+/// None: it lacks what has to be known.
+pub fn seen(there: &Document, on: &On, currency: Currency, held: &Held) -> Option<Seen> {
+    let minor = |amount: &Option<wire::Number>| amount.as_ref()?.minor(currency);
+    let total_minor = minor(&there.total)?;
+    let applied_minor = match on.kind {
+        DocumentKind::Invoice => {
+            minor(&there.amount_paid).unwrap_or_default() + minor(&there.amount_credited).unwrap_or_default()
+        }
+        DocumentKind::CreditNote => total_minor - minor(&there.remaining_credit)?,
+    };
+    let line = |line: &wire::LineItem| {
+        Some(SeenLine {
+            account: line.account_code.clone().unwrap_or_default(),
+            tax_type: line.tax_type.clone().unwrap_or_default(),
+            amount_minor: minor(&line.line_amount)?,
+        })
+    };
+    let listed = there.payments.iter().filter_map(|payment| {
+        let deleted = payment.status.as_deref() == Some(DELETED);
+        Some(SeenPayment { id: payment.payment_id.clone()?, reconciled: payment.is_reconciled, deleted })
+    });
+    let mut payments: Vec<SeenPayment> = listed.collect();
+    // One that was removed is not listed any more.
+    let ours = held.payments.iter().filter(|payment| payment.on == on.number).filter_map(|payment| payment.id.clone());
+    let gone: Vec<String> = ours.filter(|id| !payments.iter().any(|there| there.id == *id)).collect();
+    payments.extend(gone.into_iter().map(|id| SeenPayment { id, reconciled: false, deleted: true }));
+    Some(Seen {
+        status: Standing::parse(there.status.as_deref()?)?,
+        total_minor,
+        applied_minor,
+        updated_at: there.updated_date_utc.map(|at| at.0),
+        contact_id: there.contact.as_ref().and_then(|contact| contact.contact_id.clone()).unwrap_or_default(),
+        lines: there.line_items.iter().map(line).collect::<Option<_>>()?,
+        payments,
+    })
+}
+
+/// Whether a payment that is seen is the one that was asked for.
+pub fn is_as_asked(there: &wire::Payment, pay: &Pay, currency: Currency) -> bool {
+    there.amount.as_ref().and_then(|amount| amount.minor(currency)) == Some(pay.amount_minor)
+        && there.status.as_deref() != Some(DELETED)
+}
