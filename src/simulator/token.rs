@@ -29,7 +29,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    faults::{Chaos, Fault, Faults, Reach, Reply, Side, json_response, plainly},
+    faults::{Answer, Chaos, Fault, Faults, Reach, Reply, Side, plainly},
     journal::{Arrival, Call, Journal},
     server::{Cut, Server},
     time::SimTime,
@@ -312,7 +312,7 @@ async fn handle(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return json_response(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
+        return Answer::json(413, Bytes::new()).response();
     };
     let fields = form_fields(&body);
     let client = claimed_client(&parts.headers, fields.as_deref().unwrap_or_default());
@@ -329,7 +329,7 @@ async fn handle(
     }
     let fault = fault.unwrap_or_else(plainly);
     if fault.refuses_to_read() {
-        return fault.disguise(StatusCode::OK, Bytes::new(), &cut);
+        return fault.disguise(Answer::json(200, Bytes::new()), &cut);
     }
     fault.wait_before().await;
     let wish = check_envelope(&parts.method, parts.uri.query(), &parts.headers)
@@ -339,15 +339,15 @@ async fn handle(
         Ok(wish) => wish,
         Err(refusal) => return shared.refuse(call, refusal),
     };
-    let body = match fault.reach() {
-        Reach::Nothing => Bytes::new(),
+    let answer = match fault.reach() {
+        Reach::Nothing => Answer::json(200, Bytes::new()),
         Reach::Effect => match shared.grant(&wish) {
-            Ok(body) => body.to_string().into(),
+            Ok(body) => Answer::of(StatusCode::OK, &body),
             Err(refusal) => return shared.refuse(call, refusal),
         },
     };
     fault.wait_after().await;
-    let mut response = fault.disguise(StatusCode::OK, body, &cut);
+    let mut response = fault.disguise(answer, &cut);
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     if !matches!(fault.reply(), Reply::Cut) {
         call.answers(response.status().as_u16());
@@ -409,11 +409,9 @@ impl Shared {
         }
         given.violations.push(refusal.violation);
         call.answers(refusal.status.as_u16());
-        let mut response = json_response(refusal.status, json!({"error": refusal.error}).to_string().into());
-        if refusal.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic"));
-        }
-        response
+        let answer = Answer::error(refusal.status, refusal.error);
+        let is_unauthorized = refusal.status == StatusCode::UNAUTHORIZED;
+        if is_unauthorized { answer.header("www-authenticate", "Basic") } else { answer }.response()
     }
 
     fn check(
