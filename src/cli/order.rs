@@ -187,6 +187,7 @@ fn awaited(code: &str) -> String {
         Some(WaitingFor::Shipment) => "the moment from which it counts as shipped",
         Some(WaitingFor::Grace) => "the time in which the cancellation may be taken back",
         Some(WaitingFor::Confirmation) => "a person's word that the sink may write",
+        Some(WaitingFor::Configuration) => "settings that a person has to mend",
         None => return code.to_owned(),
     };
     format!("{meaning} ({code})")

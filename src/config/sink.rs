@@ -288,7 +288,7 @@ impl SinkKind {
     pub fn carries_money(&self) -> bool {
         match self {
             Self::Webhook(_) | Self::Godatafeed(_) => false,
-            Self::Spoton(_) => true,
+            Self::Spoton(_) | Self::Xero(_) => true,
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => true,
         }
