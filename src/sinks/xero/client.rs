@@ -13,12 +13,17 @@ use super::{
     organisation::Facts,
     reading::{self, Shared},
     send::Sender,
+    verify,
 };
 use crate::{
     clock::Clock,
-    domain::{delivery::Step, ids::SinkName},
+    domain::{
+        delivery::Step,
+        ids::SinkName,
+        reconciliation::{Holding, Seen},
+    },
     sinks::{
-        Answer, BuildError, Doubt, Finding, GroupAnswer, Services,
+        Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Turns,
         links::LinkStore,
         oauth::{ClientAuth, ClientCredentials, Rotating, TokenEndpoint, Tokens},
     },
@@ -117,6 +122,10 @@ impl Client {
 
     pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {
         look_up::all(&mut Asking::new(&self.api, now), doubts, self.timeout).await
+    }
+
+    pub async fn verify(&self, held: &[Holding], turns: &dyn Turns, now: DateTime<Utc>) -> Vec<Seen> {
+        verify::all(&mut Asking::new(&self.api, now), held, turns).await
     }
 
     fn sender(&self) -> Sender<'_> {

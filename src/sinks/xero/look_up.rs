@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Numbers or ids in one address.
-const IN_ONE_ADDRESS: usize = 40;
+pub const IN_ONE_ADDRESS: usize = 40;
 
 /// One step in doubt.
 struct Sought {

@@ -32,6 +32,7 @@ mod settle;
 pub mod target;
 #[cfg(test)]
 mod testing;
+mod verify;
 pub mod wire;
 
 use std::time::Duration;
@@ -40,12 +41,13 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::XeroSettings, plan::Books};
-use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, View};
+use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, Turns, View};
 use crate::{
     clock::Clock,
     domain::{
         delivery::{Plan, Reason, Step, WaitingFor},
         ids::SinkName,
+        reconciliation::{Holding, Seen},
     },
 };
 
@@ -104,6 +106,14 @@ impl Sink for Xero {
 
     fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(self.client.look_up(doubts, now))
+    }
+
+    fn verifies(&self) -> Option<usize> {
+        Some(look_up::IN_ONE_ADDRESS)
+    }
+
+    fn verify<'a>(&'a self, held: &'a [Holding], turns: &'a dyn Turns, now: DateTime<Utc>) -> BoxFuture<'a, Vec<Seen>> {
+        Box::pin(self.client.verify(held, turns, now))
     }
 
     fn keep_alive(&self) -> BoxFuture<'_, ()> {

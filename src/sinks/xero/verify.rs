@@ -1,0 +1,123 @@
+//! What Xero itself says of orders that we hold there, to be compared with our receipts.
+//!
+//! Invoices are read many at once by their ids, credit notes one by one. An order is worth its invoices less its credit notes;
+//! a document that was voided, deleted or is not found is worth nothing, whoever took it back.
+//!
+//! Source: Xero Accounting API description 16.1.0, `IDs` of `Invoices` and `CreditNotes/{CreditNoteID}`.
+
+use std::collections::BTreeMap;
+
+use super::{
+    api::Asking,
+    look_up::IN_ONE_ADDRESS,
+    receipt::{DocumentKind, Held, Standing},
+    records::resource,
+    wire::{Document, Listing},
+};
+use crate::{
+    domain::{
+        money::Currency,
+        reconciliation::{Holding, Seen},
+    },
+    sinks::{Answer, OUT_OF_CALLS, Turns, untold},
+};
+
+/// A document's total or state cannot be read.
+const TOTAL_UNTOLD: &str = "total_untold";
+const UNREADABLE_RECEIPT: &str = "unreadable_receipt";
+
+/// By id, in lower case.
+type There = BTreeMap<String, Document>;
+
+/// One for each, in their order.
+pub async fn all(asking: &mut Asking<'_>, holdings: &[Holding], turns: &dyn Turns) -> Vec<Seen> {
+    let held: Vec<Option<Held>> = holdings.iter().map(|holding| Held::of(Some(&holding.receipt)).ok()).collect();
+    let ids_of = |kind: DocumentKind| -> Vec<&str> {
+        let documents = held.iter().flatten().flat_map(Held::standing).filter(|document| document.kind == kind);
+        documents.filter_map(|document| document.id.as_deref()).collect()
+    };
+    let mut there = There::new();
+    let mut reading = Reading { asking, turns, stopped: None };
+    for some in ids_of(DocumentKind::Invoice).chunks(IN_ONE_ADDRESS) {
+        // Lines are only shown on a page.
+        let query = [("IDs", &*some.join(",")), ("page", "1")];
+        let listing = reading.read(&[resource(DocumentKind::Invoice)], &query).await;
+        there.extend(by_id(DocumentKind::Invoice, listing.invoices));
+    }
+    for id in ids_of(DocumentKind::CreditNote) {
+        let listing = reading.read(&[resource(DocumentKind::CreditNote), id], &[]).await;
+        there.extend(by_id(DocumentKind::CreditNote, listing.credit_notes));
+    }
+    let stopped = reading.stopped;
+    held.iter()
+        .map(|held| match held {
+            Some(held) => worth(held, &there, stopped.as_ref()),
+            None => Seen::Untold(UNREADABLE_RECEIPT.to_owned()),
+        })
+        .collect()
+}
+
+/// Reads until there is no turn, or no answer.
+struct Reading<'a, 'c> {
+    asking: &'a mut Asking<'c>,
+    turns: &'a dyn Turns,
+    /// What is said of all that was not read.
+    stopped: Option<Seen>,
+}
+
+impl Reading<'_, '_> {
+    async fn read(&mut self, path: &[&str], query: &[(&str, &str)]) -> Listing {
+        if self.stopped.is_some() {
+            return Listing::default();
+        }
+        if !self.turns.next().await {
+            self.stopped = Some(Seen::Untold(OUT_OF_CALLS.to_owned()));
+            return Listing::default();
+        }
+        match self.asking.read(path, query).await {
+            Ok(listing) => {
+                self.turns.heard(&[], 0).await;
+                listing.unwrap_or_default()
+            }
+            Err(answer) => {
+                let Answer { limits, calls_beside, .. } = &answer;
+                self.turns.heard(limits, *calls_beside).await;
+                self.stopped = Some(untold(&answer));
+                Listing::default()
+            }
+        }
+    }
+}
+
+fn by_id(kind: DocumentKind, documents: Vec<Document>) -> impl Iterator<Item = (String, Document)> {
+    documents.into_iter().filter_map(move |document| Some((document.id(kind)?.to_ascii_lowercase(), document)))
+}
+
+/// `stopped`: why something that was not read was not; none: it is not there.
+fn worth(held: &Held, there: &There, stopped: Option<&Seen>) -> Seen {
+    let Some(currency) = held.currency else { return Seen::Worth(0) };
+    let mut worth = 0;
+    for document in held.standing() {
+        let Some(id) = &document.id else { continue };
+        match (there.get(&id.to_ascii_lowercase()), stopped) {
+            (Some(found), _) => match total(found, currency) {
+                Some(total) => worth += document.sign() * total,
+                None => return Seen::Untold(TOTAL_UNTOLD.to_owned()),
+            },
+            (None, Some(stopped)) => return stopped.clone(),
+            (None, None) => {}
+        }
+    }
+    Seen::Worth(worth)
+}
+
+/// In minor units. None: it is not told, or in another currency.
+fn total(found: &Document, currency: Currency) -> Option<i64> {
+    if found.currency_code.as_deref().is_some_and(|code| code != currency.as_str()) {
+        return None;
+    }
+    if !Standing::parse(found.status.as_deref()?)?.stands() {
+        return Some(0);
+    }
+    found.total.as_ref()?.minor(currency)
+}
