@@ -23,7 +23,14 @@ use self::{
     arrange::{settings, simulate, start_database},
     verdict::conclude,
 };
-use super::{CliError, FINE, InstallArgs, config::Form, database::OpenError, order, run::daemon};
+use super::{
+    CliError, FINE, InstallArgs,
+    config::Form,
+    database::OpenError,
+    order,
+    reconcile::{self, ReconcileArgs, RowsBy},
+    run::daemon,
+};
 use crate::{
     clock::Clock,
     config::{Env, LogSettings, Settings},
@@ -135,7 +142,7 @@ pub async fn run(args: DemoArgs) -> Result<u8, CliError> {
         lifecycle.request_drain();
         code
     };
-    let (code, seen) = tokio::join!(working, watch(&args, &simulation, &pool, &lifecycle));
+    let (code, seen) = tokio::join!(working, watch(&args, &settings, &simulation, &pool, &lifecycle));
     let code = code?;
     let verdict = conclude(&args, &simulation, &seen, &lifecycle);
     simulation.stop().await;
@@ -204,12 +211,21 @@ struct Seen {
     exceptions: Vec<Exception>,
     /// What `order` tells of the order for which most was done.
     story: String,
+    /// What `reconcile` says, and whether that explains every penny.
+    money: String,
+    money_is_explained: bool,
     /// It ended because nothing was left to do.
     came_to_rest: bool,
 }
 
 /// Draws the summary until the daemon stops; asks it to when nothing is left to do.
-async fn watch(args: &DemoArgs, simulation: &Simulation, pool: &PgPool, lifecycle: &Lifecycle) -> Seen {
+async fn watch(
+    args: &DemoArgs,
+    settings: &Settings,
+    simulation: &Simulation,
+    pool: &PgPool,
+    lifecycle: &Lifecycle,
+) -> Seen {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
     bar.set_style(ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}").expect("the template is valid"));
     let terminal = io::stdout().is_terminal();
@@ -257,6 +273,8 @@ async fn watch(args: &DemoArgs, simulation: &Simulation, pool: &PgPool, lifecycl
             let Ok(exceptions) = store::demo::exceptions(pool).await else { continue };
             seen.exceptions = exceptions;
             seen.story = story(pool).await.unwrap_or_default();
+            let Ok((money, is_explained)) = money(settings, pool).await else { continue };
+            (seen.money, seen.money_is_explained) = (money, is_explained);
             seen.came_to_rest = true;
             lifecycle.request_drain();
         }
@@ -272,6 +290,14 @@ async fn story(pool: &PgPool) -> anyhow::Result<String> {
         order::run(pool, &order_id, None, Form::Text, &mut told).await?;
     }
     Ok(String::from_utf8(told)?)
+}
+
+/// The books of the sinks that carry money, by vendor.
+async fn money(settings: &Settings, pool: &PgPool) -> anyhow::Result<(String, bool)> {
+    let mut told = Vec::new();
+    let args = ReconcileArgs { by: RowsBy::Vendor, ..ReconcileArgs::default() };
+    let code = reconcile::run(settings, pool, &Clock::default(), &args, &mut told).await?;
+    Ok((String::from_utf8(told)?, code == FINE))
 }
 
 /// What was read, and what came of it at each sink.

@@ -21,7 +21,7 @@ use crate::{
     store::{operations::OperationError, reconciliation::MoneySink},
 };
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
   scoffable-sync reconcile                      all sinks that carry money, by day and vendor
@@ -67,15 +67,17 @@ pub struct ReconcileArgs {
     pub json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum RowsBy {
+    #[default]
     Day,
     Vendor,
     Order,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    #[default]
     Table,
     Json,
     Csv,

@@ -53,6 +53,8 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         well &= books.mismatches.is_empty() && books.wrongs.is_empty();
         well &= !of_sink.iter().any(|exception| needs_a_person_without_need(exception, args.chaos, books.forgives));
     }
+    well &= seen.money_is_explained;
+    let _ = write!(text, "\nreconcile --by vendor\n{}", seen.money); // writing to a String cannot fail
     list_dead_letters(&mut text, &seen.exceptions);
     say(lifecycle, text.trim_end());
     if well { FINE } else { NOT_WELL }
