@@ -257,7 +257,7 @@ async fn books(State(shared): State<Arc<Shared>>, query: Query_<Reconcile>) -> R
     if request.by == By::Order {
         return Err(bad_request("rows are by day or vendor here: `reconcile --by order` writes one for each order"));
     }
-    within(&shared.reads, WORK_LIMIT, Box::pin(read_books(&shared.ops.pool, &request))).await
+    within(&shared.books, CHANGE_LIMIT, Box::pin(read_books(&shared.ops.pool, &request))).await
 }
 
 async fn read_books(pool: &PgPool, request: &Reconcile) -> Operated<Value> {

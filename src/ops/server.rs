@@ -98,14 +98,22 @@ pub(super) struct Shared {
     ip: IpAddr,
     pub(super) reads: Semaphore,
     pub(super) changes: Semaphore,
+    /// They read every order there is: one at a time, and never in the way of a probe.
+    pub(super) books: Semaphore,
 }
 
 /// Answers until told to stop; requests that are being answered then get their answer.
 pub async fn serve(listener: TcpListener, ops: OpsState, stop: CancellationToken) -> io::Result<()> {
     let ip = Listener::local_addr(&listener)?.ip();
     let reach = if ip.is_loopback() { Reach::Loopback } else { Reach::Beyond };
-    let shared =
-        Arc::new(Shared { ops, reach, ip, reads: Semaphore::new(READS), changes: Semaphore::new(api::CHANGES) });
+    let shared = Arc::new(Shared {
+        ops,
+        reach,
+        ip,
+        reads: Semaphore::new(READS),
+        changes: Semaphore::new(api::CHANGES),
+        books: Semaphore::new(1),
+    });
     let listener = listener.tap_io(|stream| {
         // Without this, small answers wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
