@@ -45,7 +45,7 @@ async fn token(xero: &XeroSim, scope: &str) -> String {
         .header("content-type", "application/x-www-form-urlencoded")
         .body(format!("grant_type=client_credentials&scope={scope}"));
     let (status, body) = ask(request).await;
-    assert_eq!((status, &body["expires_in"]), (200, &json!(1800)), "{body}");
+    assert_eq!(status, 200, "{body}");
     body["access_token"].as_str().expect("a token").to_owned()
 }
 

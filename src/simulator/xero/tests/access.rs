@@ -19,6 +19,7 @@ async fn headers(request: RequestBuilder) -> (u16, HeaderMap) {
 async fn a_token_lives_half_an_hour_and_is_good_for_its_scopes_only() {
     let desk = start_with(unlimited()).await;
     let narrow = token(&desk, "accounting.contacts").await;
+    assert_eq!(desk.options().token_life, secs(1800));
     let with = |token: &str, path: &str| {
         client().get(format!("{}/{path}", desk.url())).header("accept", "application/json").bearer_auth(token)
     };

@@ -65,7 +65,8 @@ async fn a_credit_note_is_found_by_its_number_unless_there_are_too_many() {
 
 #[tokio::test]
 async fn only_what_changed_since_is_listed() {
-    let desk = start().await;
+    let token_life = Duration::from_hours(24);
+    let desk = start_with(XeroOptions { token_life, limits: XeroLimits::NONE, ..XeroOptions::default() }).await;
     desk.invoiced("SCF-1", json!([line(1, json!(5))])).await;
     desk.clock.advance(secs(3600));
     let since = desk.clock.wall();
