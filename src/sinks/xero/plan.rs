@@ -470,6 +470,10 @@ impl Planner<'_> {
         if self.posts_nothing() {
             return self.settled(Some((NOTHING_TO_POST, None)));
         }
+        // Perhaps a person has paid it meanwhile, or used a credit.
+        if !self.held.refusals.is_empty() && self.held.standing().next().is_some() && !self.is_read() {
+            return self.read();
+        }
         let settlement = settle(&self.held, &self.target.payments, self.books.settings);
         let date = open_day(self.target.date, locked_until);
         if let Some(first) = settlement.allocations.first() {

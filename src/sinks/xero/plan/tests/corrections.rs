@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::*;
-use crate::sinks::xero::testing::day;
+use crate::sinks::xero::{receipt::Refusal, testing::day};
 
 /// The documentation's example, posted and paid.
 fn posted() -> Scene {
@@ -306,4 +306,26 @@ fn split_lines_with_new_ids_are_the_same_order() {
 
     assert_eq!(scene.steps(), ["read", "credit_note", "payments"]);
     assert_eq!(scene.documents["SCF-812345-C1"].total, 390);
+}
+
+#[test]
+fn a_payment_that_was_refused_is_tried_again_only_after_a_look_at_what_was_paid() {
+    let mut scene = Scene::new();
+    let Plan::Send(step) = scene.plan(&example()) else { panic!("not sent") };
+    scene.take(&step);
+    let Plan::Send(step) = scene.plan(&example()) else { panic!("not sent") };
+    let mut held = Held::of(step.receipt.as_ref()).unwrap();
+    for about in ["SCF-812345-P1-1", "SCF-812345-P2-1"] {
+        let (step, cause) = ("payments".to_owned(), "rejected".to_owned());
+        held.refuse(Refusal { step, about: about.to_owned(), cause, at: scene.now });
+    }
+    scene.receipt = Some(held.receipt());
+    let paid_there = scene.documents.get_mut("SCF-812345").unwrap();
+    (paid_there.applied, paid_there.status) = (2329, Standing::Paid);
+
+    scene.now += TimeDelta::hours(3);
+    let Ended::Settled { notice, .. } = scene.bring(&example()) else { panic!("not settled") };
+
+    assert_eq!(scene.steps(), ["invoice", "read"]);
+    assert_eq!(notice.as_deref(), Some("payments_differ"));
 }
