@@ -88,6 +88,7 @@ impl Scene {
             webhook: WebhookSim::start(webhook).await.expect("a loopback port is free"),
             spoton: None,
             godatafeed: None,
+            xero: None,
             world: Arc::new(world),
         };
         Self {

@@ -15,9 +15,9 @@ use scoffable_sync::{
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
-use crate::{
-    harness::app::{Setup, TestApp, order, order_of},
-    spoton::at_pos,
+use crate::harness::{
+    app::{Setup, TestApp, order, order_of},
+    pos::at_pos,
 };
 
 const POS: &str = "pos";
