@@ -7,12 +7,12 @@ use crate::domain::{
     order::{Collector, Item, ItemType, Order, PaymentType, sample},
 };
 
-fn gbp() -> Option<Currency> {
-    Some(Currency::parse("GBP").unwrap())
+fn gbp() -> Currency {
+    Currency::parse("GBP").unwrap()
 }
 
 fn said(version: i64, status: Status, total: i64) -> Said {
-    Said { version: Version(version), status, total: Some(total), currency: gbp() }
+    Said { version: Version(version), status, total: Some(total), currency: Some(gbp()) }
 }
 
 fn accepted(version: i64, total: i64) -> Said {
@@ -45,14 +45,17 @@ fn entry(newest: Said, delivery: impl Into<Option<Standing>>) -> Entry {
     }
 }
 
-/// Pending and excluded with their reasons, and the difference.
-fn shares(entry: Entry) -> ((i128, Option<String>), (i128, Option<String>), i128) {
+/// An amount and its reason.
+type Why = (i128, Option<String>);
+
+/// What is pending and what is excluded, and the difference.
+fn shares(entry: Entry) -> (Why, Why, i128) {
     let Statement { amounts, pending_reason, excluded_reason, .. } = Statement::of(entry);
     ((amounts.pending, pending_reason), (amounts.excluded, excluded_reason), amounts.difference)
 }
 
-fn why(reason: &str) -> Option<String> {
-    Some(reason.to_owned())
+fn why<'a>(reason: impl Into<Option<&'a str>>) -> Option<String> {
+    reason.into().map(str::to_owned)
 }
 
 mod one_order {
@@ -297,7 +300,7 @@ impl Change {
         let total = |order: &Order| breakdown(order).expected.unwrap();
         let before = order.total.unwrap().amount;
         let new_lines = match self {
-            Self::Nothing => vec![],
+            Self::Nothing | Self::UnexplainedTotal => vec![],
             Self::Edit => vec![line(ItemType::Product, amount)],
             Self::OutOfStock => {
                 order.items[0].quantity_fulfilled = Some(crate::domain::order::Quantity::whole(0));
@@ -326,7 +329,6 @@ impl Change {
                 vec![]
             }
             Self::UnknownLine => vec![line(ItemType::from_text("deposit"), amount)],
-            Self::UnexplainedTotal => vec![],
             Self::Cancel => {
                 order.status = Status::Cancelled;
                 vec![]
@@ -457,7 +459,9 @@ fn entries(histories: &[History]) -> Vec<Entry> {
 
 fn totals(entries: Vec<Entry>) -> Totals {
     let mut totals = Totals::default();
-    entries.into_iter().for_each(|entry| totals.add(&Statement::of(entry)));
+    for entry in entries {
+        totals.add(&Statement::of(entry));
+    }
     totals
 }
 
