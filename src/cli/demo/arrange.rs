@@ -140,6 +140,7 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("sinks.books.token_url", &xero.token_url()),
         ("sinks.books.client_id", &xero.options().client_id),
         ("sinks.books.client_secret", &xero.options().client_secret),
+        ("sinks.books.scopes", "broad"),
         ("sinks.books.time_zone", xero.options().organisation.time_zone.name()),
         ("sinks.books.accounts", &inline_toml(&accounts())),
         ("sinks.books.tax_types", &inline_toml(&json!({ "default": "OUTPUT2", "untaxed": "NONE" }))),

@@ -123,8 +123,8 @@ impl Sink for Xero {
     fn blocked_hint(&self, reason: Reason) -> &'static str {
         match reason {
             Reason::Unauthorized => {
-                "Xero refuses the credentials: correct `client_id` and `client_secret`, or permit access again (`xero connect` \
-                 with auth = \"code\"); a probe goes on by itself"
+                "Xero refuses the credentials or the scopes asked for: correct `client_id`, `client_secret` and `scopes`, or \
+                 permit access again (`xero connect` with auth = \"code\"); a probe goes on by itself"
             }
             _ => {
                 "Xero gives the application no access to this: check `scopes`, `tenant_id` and the application's plan; \
