@@ -16,6 +16,8 @@ FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin scoffable-sync
 COPY --from=build /scoffable-sync /usr/local/bin/scoffable-sync
+# As in the systemd unit: one heap, big buffers given back.
+ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072
 USER 10001:10001
 # Health, metrics and page stay on loopback until the configuration says otherwise.
 EXPOSE 9464

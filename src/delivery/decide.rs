@@ -20,9 +20,6 @@ pub struct Policy<'a> {
     pub absence_proven_after: Option<Duration>,
 }
 
-/// Label of a look-up that proved that nothing stands.
-pub const ABSENT: &str = "absent";
-
 /// What was tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Tried {
@@ -157,7 +154,13 @@ pub fn decide_finding(policy: Policy<'_>, tried: Tried, since: Duration, finding
         Finding::NotFound | Finding::Missing(_)
             if policy.absence_proven_after.is_some_and(|proven| since >= proven) =>
         {
-            Decision { next: continue_plan(), reached: Reached::No, label: ABSENT, reason: None, signal: Signal::Well }
+            Decision {
+                next: continue_plan(),
+                reached: Reached::No,
+                label: "absent",
+                reason: None,
+                signal: Signal::Well,
+            }
         }
         Finding::NotFound | Finding::Missing(_) => Decision {
             next: in_doubt(policy, since, Duration::ZERO),

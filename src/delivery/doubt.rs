@@ -11,8 +11,9 @@ use futures::FutureExt;
 use super::{
     attempt::{lease_of, tried},
     breaker::Signal,
-    decide::{ABSENT, NO_ANSWER, Sending, decide_finding, several_alike},
+    decide::{NO_ANSWER, Sending, decide_finding, several_alike},
     driver::{Driver, Ended, Held, report},
+    rules::Reached,
 };
 use crate::{
     boundary::{Boundary, reach},
@@ -87,6 +88,7 @@ impl Driver {
             }
             Ok(Linked::NoneLeft) => Finding::NotFound,
             Ok(Linked::SeveralLeft) => several_alike(),
+            Ok(Linked::LeaseLost) => failed(Reason::WorkerLost),
             Err(error) => {
                 report("what looks alike not linked", &self.name, &error, Duration::ZERO, 1);
                 failed(Reason::UnreadableAnswer)
@@ -114,16 +116,17 @@ impl Driver {
         let step = &pending.step;
         let tried = tried(&held.claimed, Some(step), Sending::Again);
         let decision = decide_finding(self.policy(), tried, times.last_sent, &finding);
+        let is_absent = decision.reached == Reached::No;
         let answer = match finding {
             Finding::Stands(receipt) => Outcome::Delivered(receipt).into(),
             Finding::Failed(answer) => answer,
-            Finding::Missing(receipt) if decision.label == ABSENT => Outcome::Delivered(receipt).into(),
+            Finding::Missing(receipt) if is_absent => Outcome::Delivered(receipt).into(),
             Finding::NotFound | Finding::Missing(_) | Finding::OneOf(_) | Finding::Ambiguous { .. } => nothing_learnt(),
         };
         let attempt =
             AttemptRecord { step: Some(format!("look up {}", step.name)), ..self.record(&held.claimed, started) };
         let ended = self.concluded(held, pending.version, Some(step), decision, answer, attempt);
-        if ended.settlement.attempt.outcome != Some(ABSENT) {
+        if !is_absent {
             return ended;
         }
         // Nothing of this step stands; of what was applied before it something may.

@@ -190,7 +190,7 @@ impl Api {
         }
     }
 
-    /// Its name in the journal, see [`Journal::most_per_minute`].
+    /// Its name in the journal.
     fn name(self) -> &'static str {
         match self {
             Self::Order => "api:order",
