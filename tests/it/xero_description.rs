@@ -30,6 +30,7 @@ pub fn check(xero: &XeroSim) {
         let problems = description.problems_of_answer(method, &path, answered.status, &answered.body);
         found.push((format!("answered {method} {path}"), problems));
     }
+    assert!(!found.is_empty(), "nothing was asked");
     let report = report(&found);
     assert!(report.is_empty(), "{report}");
 }

@@ -49,7 +49,9 @@ impl Description {
     }
 
     pub fn read(yaml: &str) -> Self {
-        let mut document: Value = serde_saphyr::from_str(yaml).expect("the description is YAML");
+        // Norway is no "no", which it was before YAML 1.2.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let mut document: Value = serde_saphyr::from_str_with_options(yaml, options).expect("the description is YAML");
         let schemas = document["components"]["schemas"].take();
         let mut take = |name: &str| document["components"][name].take();
         Self {
