@@ -20,6 +20,7 @@ use axum::{
 };
 use futures::StreamExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{digest::short_hash, server::Cut};
@@ -69,7 +70,7 @@ pub enum Reply {
     ReversedPage,
 }
 
-/// A made-up answer.
+/// An answer: the right one, or one made up.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -80,6 +81,40 @@ pub struct Answer {
 impl Answer {
     pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
         Self { status, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body: body.into() }
+    }
+
+    pub fn of(status: StatusCode, body: &Value) -> Self {
+        Self::json(status.as_u16(), body.to_string())
+    }
+
+    /// `{"error": text}`.
+    pub fn error(status: StatusCode, text: &str) -> Self {
+        Self::of(status, &json!({ "error": text }))
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// In whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let secs = wait.as_millis().div_ceil(1000);
+        self.header("retry-after", &secs.to_string())
+    }
+
+    /// A status or header that HTTP does not know is replaced by 500, or left out.
+    pub fn response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in &self.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        response
     }
 }
 
@@ -153,18 +188,21 @@ pub fn redirect(location: &str) -> Fault {
 impl Fault {
     /// Adds a header to a made-up answer; a genuine one keeps its own.
     #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Reply::Instead(answer) = &mut self.reply {
-            answer.headers.push((name.to_owned(), value.to_owned()));
-        }
-        self
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.made_up(|answer| answer.header(name, value))
     }
 
     /// `Retry-After` in whole seconds, rounded up.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
-        let secs = wait.as_millis().div_ceil(1000);
-        self.header("retry-after", &secs.to_string())
+        self.made_up(|answer| answer.retry_after(wait))
+    }
+
+    fn made_up(self, change: impl FnOnce(Answer) -> Answer) -> Self {
+        match self.reply {
+            Reply::Instead(answer) => Self { reply: Reply::Instead(change(answer)), ..self },
+            _ => self,
+        }
     }
 
     /// The effect happens before the made-up answer is given.
@@ -217,23 +255,22 @@ impl Fault {
     }
 
     /// Turns the genuine answer into what the client is to see.
-    pub fn disguise(&self, status: StatusCode, genuine: Bytes, cut: &Cut) -> Response<Body> {
+    pub fn disguise(&self, genuine: Answer, cut: &Cut) -> Response<Body> {
         match &self.reply {
-            Reply::Genuine | Reply::RepeatedPage | Reply::ReversedPage => json_response(status, genuine),
-            Reply::Instead(answer) => answer.response(),
+            Reply::Genuine | Reply::RepeatedPage | Reply::ReversedPage => genuine.response(),
+            Reply::Instead(answer) => answer.clone().response(),
             Reply::NotJson => {
-                let mut response = Response::new(Body::from("<html><body>Bad gateway</body></html>"));
-                *response.status_mut() = status;
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-                response
+                let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
+                let body = "<html><body>Bad gateway</body></html>".into();
+                Answer { status: genuine.status, headers, body }.response()
             }
             Reply::Cut => {
                 cut.now();
-                json_response(status, Bytes::new())
+                Answer::json(genuine.status, Bytes::new()).response()
             }
             Reply::Truncated => {
-                let length = genuine.len();
-                let half = genuine.slice(..length / 2);
+                let length = genuine.body.len();
+                let half = genuine.body.slice(..length / 2);
                 // Head and first half leave while the stream pauses; an error right away would take them along.
                 let first = futures::stream::iter([Ok(half)]);
                 let then = futures::stream::once(async {
@@ -241,34 +278,13 @@ impl Fault {
                     Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
                 });
                 let parts = first.chain(then);
-                let mut response = json_response(status, Bytes::new());
+                let mut response = Answer::json(genuine.status, Bytes::new()).response();
                 *response.body_mut() = Body::from_stream(parts);
                 response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
                 response
             }
         }
     }
-}
-
-impl Answer {
-    fn response(&self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body.clone()));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in &self.headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
-                response.headers_mut().append(name, value);
-            }
-        }
-        response
-    }
-}
-
-/// An answer with a JSON body.
-pub fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 async fn pause(wait: Duration) {

@@ -52,19 +52,18 @@ pub mod tokens;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, Method, Response, StatusCode, header, request::Parts},
+    body::Bytes,
+    http::{StatusCode, Uri},
 };
 use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use serde::Serialize;
@@ -83,21 +82,16 @@ use self::{
     wire::{Asked, Page, Refusal, Route},
 };
 use super::{
-    digest::short_hash,
-    faults::{Answer, Chaos, Fault, Faults, Reach, Reply, Side, answer, json_response, plainly},
-    journal::{Arrival, Call, Journal, TimedOut},
+    conduct::Working,
+    faults::{Answer, Chaos, Fault, Reply, Side, answer},
     ledger::Mismatch,
     limits::LeakyBucket,
-    scoffable::STATE_PATH,
-    server::{Cut, Server},
+    shell::{Arrived, Destination, Incoming, Setup, Sim, Simulator},
     time::SimTime,
     world::World,
 };
 use crate::clock::Clock;
 
-const MAX_BODY: usize = 64 * 1024;
-/// How many requests are kept with their bodies.
-const KEPT_REQUESTS: usize = 10_000;
 /// What a listing says of the buyer, invented: it must be found in no log, no error and no attempt of a client.
 pub const BUYER: &str = "Robin Specimen, robin@example.org";
 
@@ -299,30 +293,22 @@ pub fn error_inside() -> Fault {
     answer(Answer::json(200, r#"{"error":"simulated"}"#))
 }
 
-/// The running simulator.
-#[derive(Debug)]
-pub struct GoDataFeedSim {
-    server: Server,
-    shared: Arc<Shared>,
-}
+/// The running simulator. Calls for a token are requests, too.
+pub type GoDataFeedSim = Sim<GoDataFeed>;
 
-struct Shared {
+/// What is particular to it.
+pub struct GoDataFeed {
     options: GoDataFeedOptions,
     time: SimTime,
     ledger: Mutex<Ledger>,
     tokens: Mutex<Tokens>,
     bucket: Option<Mutex<LeakyBucket>>,
     repeats: Mutex<Repeats>,
-    received: Mutex<VecDeque<Received>>,
-    faults: Faults,
-    /// Faults for the next requests of one operation; played before those for just any request.
-    targeted: Mutex<HashMap<Operation, VecDeque<Fault>>>,
-    journal: Journal,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for GoDataFeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("GoDataFeed").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -335,34 +321,25 @@ impl GoDataFeedSim {
             token_interval: options.token_interval,
             tracking_is_required: options.tracking_is_required,
         };
-        let shared = Arc::new(Shared {
-            time: SimTime::start(options.clock.clone()),
+        let time = SimTime::start(options.clock.clone());
+        let setup = Setup {
+            listen: options.listen,
+            side: Side::Destination,
+            latency: options.latency,
+            chaos: options.chaos,
+            seed: options.seed,
+            time: time.clone(),
+            beside: Router::new(),
+        };
+        let godatafeed = GoDataFeed {
+            time,
             ledger: Mutex::new(Ledger::new(rules)),
             tokens: Mutex::new(Tokens::new(options.token_life, options.seed, options.token.clone())),
             bucket: options.bucket.map(|bucket| Mutex::new(LeakyBucket::new(bucket.size, bucket.leaks_per_second))),
             repeats: Mutex::new(options.repeats),
-            received: Mutex::default(),
-            faults: Faults::new(Side::Destination, options.chaos, options.seed),
-            targeted: Mutex::default(),
-            journal: Journal::default(),
             options,
-        });
-        let router = Router::new().fallback(handle).with_state(shared.clone());
-        let server = Server::start(shared.options.listen, router).await?;
-        Ok(Self { server, shared })
-    }
-
-    pub async fn stop(self) {
-        self.server.stop().await;
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// What a client is configured with; the paths of the wire are appended to it.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        };
+        Self::serve(godatafeed, setup).await
     }
 
     /// The orders of a world come in, each when its first version comes about in the stream.
@@ -375,16 +352,16 @@ impl GoDataFeedSim {
     /// An order comes in. Returns GoDataFeed's id.
     pub fn import(&self, import: Import) -> String {
         let Import { number, marketplace, order_id, purchased_at, appears_after, taken_after } = import;
-        let appears_at = self.shared.time.elapsed() + appears_after;
+        let appears_at = self.simulator().time.elapsed() + appears_after;
         let id = self.ledger().import(Report {
             number,
-            marketplace: marketplace.unwrap_or_else(|| self.shared.options.marketplace.clone()),
+            marketplace: marketplace.unwrap_or_else(|| self.simulator().options.marketplace.clone()),
             order_id,
             purchased_at,
             appears_at,
             taken_at: taken_after.map(|after| appears_at + after),
         });
-        self.shared.journal.touch();
+        self.journal().touch();
         id
     }
 
@@ -400,40 +377,17 @@ impl GoDataFeedSim {
 
     /// Another token, made by hand.
     pub fn make_token(&self) -> String {
-        self.shared.tokens().generate(self.shared.options.old_tokens, self.shared.time.elapsed())
+        self.simulator().tokens().generate(self.simulator().options.old_tokens, self.simulator().time.elapsed())
     }
 
     /// From now on every token given out so far is dead.
     pub fn kill_tokens(&self) {
-        self.shared.tokens().kill_all();
+        self.simulator().tokens().kill_all();
     }
 
     /// How writes are answered from now on that find things as they want them.
     pub fn answer_repeats(&self, repeats: Repeats) {
-        *self.shared.repeats.lock().expect("nothing panics while the switch is held") = repeats;
-    }
-
-    pub fn journal(&self) -> &Journal {
-        &self.shared.journal
-    }
-
-    pub fn faults(&self) -> &Faults {
-        &self.shared.faults
-    }
-
-    /// See [`Faults::answer_next`]; every call counts, also for a token.
-    pub fn answer_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.faults.answer_next(faults);
-    }
-
-    /// The next requests of one operation are treated like this, one each, whatever else is asked in between.
-    pub fn answer_next_to(&self, operation: Operation, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.targeted().entry(operation).or_default().extend(faults);
-    }
-
-    /// Held only for a moment: requests wait meanwhile.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.shared.ledger()
+        *self.simulator().repeats.lock().expect("nothing panics while the switch is held") = repeats;
     }
 
     /// See [`Ledger::compare`].
@@ -449,205 +403,163 @@ impl GoDataFeedSim {
     pub fn violations(&self) -> Vec<Violation> {
         self.ledger().violations().to_vec()
     }
-
-    /// Well-formed requests, oldest first, also those that were then answered with a fault.
-    pub fn received(&self) -> Vec<Received> {
-        self.shared.received().iter().cloned().collect()
-    }
-
-    /// Waits for a condition on the ledger, which is looked at whenever a request begins, has its effect, or ends.
-    pub async fn wait_until(
-        &self,
-        mut condition: impl FnMut(&Ledger) -> bool,
-        deadline: Duration,
-    ) -> Result<(), TimedOut> {
-        self.shared.journal.wait_until(|_| condition(&self.shared.ledger()), deadline).await
-    }
-
-    pub fn state(&self) -> Value {
-        self.shared.state()
-    }
 }
 
-async fn handle(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    request: Request,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    if parts.uri.path() == STATE_PATH && parts.method == Method::GET {
-        return json_response(StatusCode::OK, shared.state().to_string().into());
-    }
-    let at = shared.time.elapsed();
-    let path = shared.tokens().mask(&wire::masked_path(parts.uri.path()));
-    let query = wire::masked_query(parts.uri.query().unwrap_or_default());
-    let route = wire::route(shared.options.api, &parts.method, parts.uri.path());
-    let call = shared.journal.begin(Arrival {
-        at,
-        method: parts.method.to_string(),
-        path: path.clone(),
-        query: query.clone(),
-        scopes: route.iter().map(|route| route.operation.scope().to_owned()).collect(),
-    });
-    let admitted = route.and_then(|route| shared.authorize(&route, &parts).map(|()| route));
-    let route = match admitted {
-        Ok(route) => route,
-        Err(refusal) => return shared.refuse(call, refusal),
-    };
-    if let Some(throttled) = shared.throttle(at) {
-        call.answers(429);
-        return throttled;
-    }
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        // The client left in the middle, which is its right; or it sends more than anybody should.
-        return json_response(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
-    };
-
-    // Two requests are repeats of one another when they are the same to the byte, whatever their token.
-    let key = format!("{} {path}?{query} {:x}", parts.method, short_hash(&[&body]));
-    let fault = shared.next_fault(route.operation, &key);
-    if let Some(fault) = &fault {
-        call.plays(fault.name());
-    }
-    let fault = fault.unwrap_or_else(plainly);
-    if fault.refuses_to_read() {
-        return fault.disguise(StatusCode::OK, Bytes::new(), &cut);
-    }
-    let (asked, subject) = match shared.check(&route, &parts, &body) {
-        Ok(checked) => checked,
-        Err(refusal) => return shared.refuse(call, refusal),
-    };
-    shared.keep(Received { at, operation: route.operation, order: route.order, path, query, body });
-    let running = Running::enter(&shared, route.operation, subject);
-    shared.journal.touch();
-
-    fault.wait_before().await;
-    if !shared.options.latency.is_zero() {
-        tokio::time::sleep(shared.options.latency).await;
-    }
-    let genuine = match fault.reach() {
-        Reach::Nothing => Genuine::json(StatusCode::OK, &Value::Null),
-        Reach::Effect => shared.perform(asked, subject),
-    };
-    shared.journal.touch();
-    fault.wait_after().await;
-    if matches!(fault.reply(), Reply::Genuine) {
-        shared.shows(&genuine, at);
-    }
-    // The order is free again before the client can have seen the answer.
-    drop(running);
-    let mut response = fault.disguise(genuine.status, genuine.body, &cut);
-    if genuine.is_text && matches!(fault.reply(), Reply::Genuine) {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    }
-    if !matches!(fault.reply(), Reply::Cut) {
-        call.answers(response.status().as_u16());
-    }
-    response
-}
-
-/// The right answer.
-struct Genuine {
-    status: StatusCode,
-    body: Bytes,
-    is_text: bool,
-    /// Which orders a listing tells of, and whether it is its first page.
-    listing: Option<(Vec<usize>, bool)>,
-}
-
-impl Genuine {
-    fn json(status: StatusCode, body: &Value) -> Self {
-        Self { status, body: body.to_string().into(), is_text: false, listing: None }
-    }
-
-    fn text(body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, body: body.into(), is_text: true, listing: None }
-    }
-}
-
-/// A write or a wish for a token that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    operation: Operation,
+/// A request of the right form, and that its order is being worked on.
+pub struct Job {
+    asked: Asked,
+    /// Where the order stands in the ledger.
     order: Option<usize>,
+    asked_at: Duration,
+    /// Which orders a listing tells of.
+    listed: Vec<usize>,
+    _working: Option<Working<Option<usize>, Operation>>,
 }
 
-impl Running {
-    /// None for what only reads: that may be done at any time.
-    fn enter(shared: &Arc<Shared>, operation: Operation, order: Option<usize>) -> Option<Self> {
-        let mut ledger = shared.ledger();
-        match order {
-            Some(order) if operation.is_write() => ledger.enter(order, operation),
-            _ if operation == Operation::Authorize => ledger.enter_authorization(),
-            _ => return None,
-        }
-        Some(Self { shared: shared.clone(), operation, order })
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("order", &self.order).finish_non_exhaustive()
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut ledger = self.shared.ledger();
-        match self.order {
-            Some(order) => ledger.leave(order, self.operation),
-            None => ledger.leave_authorization(),
+impl Simulator for GoDataFeed {
+    type Operation = Operation;
+    type Route = Route;
+    type Job = Job;
+    type Received = Received;
+
+    fn masked(&self, uri: &Uri) -> (String, String) {
+        let path = self.tokens().mask(&wire::masked_path(uri.path()));
+        (path, wire::masked_query(uri.query().unwrap_or_default()))
+    }
+
+    fn arrive(&self, incoming: &Incoming) -> Arrived<Route> {
+        let route = wire::route(self.options.api, &incoming.method, incoming.uri.path());
+        let scopes = route.iter().map(|route| route.operation.scope().to_owned()).collect();
+        let admitted = route.and_then(|route| self.authorize(&route, incoming).map(|()| route));
+        let route = admitted.map_err(|refusal| self.refuse(refusal));
+        Arrived { scopes, route: route.and_then(|route| self.throttle(incoming.at).map(|()| route)) }
+    }
+
+    fn operation(route: &Route) -> Operation {
+        route.operation
+    }
+
+    fn check(&self, route: Route, incoming: &Incoming) -> Result<(Job, Received), Answer> {
+        let (asked, order) = self.read(&route, incoming).map_err(|refusal| self.refuse(refusal))?;
+        let Incoming { at, path, query, body, .. } = incoming;
+        let operation = route.operation;
+        // What only reads may be done at any time.
+        let is_alone = operation.is_write() || operation == Operation::Authorize;
+        let working = is_alone.then(|| self.ledger().enter(order, operation));
+        let job = Job { asked, order, asked_at: *at, listed: Vec::new(), _working: working };
+        let received = Received {
+            at: *at,
+            operation,
+            order: route.order,
+            path: path.clone(),
+            query: query.clone(),
+            body: body.clone(),
+        };
+        Ok((job, received))
+    }
+
+    fn perform(&self, job: &mut Job, _reply: &Reply) -> Answer {
+        match (&job.asked, job.order) {
+            (Asked::Write(content), Some(at)) => self.write(at, content.clone()),
+            (Asked::Order, Some(at)) => {
+                let mut ledger = self.ledger();
+                Answer::of(StatusCode::OK, &self.render(ledger.look_up(at)))
+            }
+            (Asked::Listing(page), _) => {
+                let (answer, listed) = self.list(*page);
+                job.listed = listed;
+                answer
+            }
+            (Asked::Token, _) => {
+                let token = self.tokens().generate(self.options.old_tokens, self.time.elapsed());
+                self.ledger().token_is_generated();
+                match self.options.token_answer {
+                    TokenAnswer::Bare => text(token),
+                    TokenAnswer::JsonString => Answer::of(StatusCode::OK, &json!(token)),
+                    TokenAnswer::Member(name) => Answer::of(StatusCode::OK, &json!({ name: token })),
+                }
+            }
+            (Asked::Write(_) | Asked::Order, None) => unreachable!("the order was found before"),
         }
+    }
+
+    fn told(&self, job: &Job) {
+        if let Asked::Listing(page) = job.asked {
+            let mut ledger = self.ledger();
+            ledger.were_listed(&job.listed);
+            if page.is_none_or(|page| page.number == 1) {
+                ledger.begins_listing(job.asked_at);
+            }
+        }
+    }
+
+    fn state(&self) -> Value {
+        let ledger = self.ledger();
+        let count = |state: OrderState| ledger.orders().iter().filter(|order| order.state() == state).count();
+        json!({
+            "orders": {
+                "planned": ledger.orders().len(),
+                "new": ledger.new_orders().len(),
+                "acknowledged": count(OrderState::Acknowledged),
+                "shipped": count(OrderState::Shipped),
+                "cancelled": count(OrderState::Cancelled),
+            },
+            "listings": ledger.n_listings(),
+            "tokens": ledger.n_tokens(),
+            "dead_tokens_shown": ledger.n_dead_tokens_shown(),
+            "overflows": ledger.n_overflows(),
+            "repeats": ledger.n_repeats(),
+            "n_violations": ledger.n_violations(),
+            "violations": ledger.violations(),
+        })
     }
 }
 
-impl Shared {
+impl Destination for GoDataFeed {
+    type Ledger = Ledger;
+
     /// As it stands at this moment.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         let mut ledger = self.ledger.lock().expect("nothing panics while the ledger is held");
         ledger.turn_to(self.time.elapsed(), self.time.now());
         ledger
     }
+}
 
+fn text(body: impl Into<Bytes>) -> Answer {
+    let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+    Answer { status: 200, headers, body: body.into() }
+}
+
+impl GoDataFeed {
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
         self.tokens.lock().expect("nothing panics while the tokens are held")
     }
 
-    fn received(&self) -> MutexGuard<'_, VecDeque<Received>> {
-        self.received.lock().expect("nothing panics while the requests are held")
-    }
-
-    fn targeted(&self) -> MutexGuard<'_, HashMap<Operation, VecDeque<Fault>>> {
-        self.targeted.lock().expect("nothing panics while the script is held")
-    }
-
-    fn next_fault(&self, operation: Operation, key: &str) -> Option<Fault> {
-        let targeted = self.targeted().get_mut(&operation).and_then(VecDeque::pop_front);
-        targeted.or_else(|| self.faults.next(key))
-    }
-
-    fn refuse(&self, call: Call, refusal: Refusal) -> Response<Body> {
-        let Refusal { status, code, violation } = refusal;
+    fn refuse(&self, Refusal { status, code, violation }: Refusal) -> Answer {
         if let Some(violation) = violation {
             self.ledger().violate(violation);
         }
-        call.answers(status.as_u16());
-        json_response(status, json!({ "error": code }).to_string().into())
-    }
-
-    fn keep(&self, received: Received) {
-        let mut all = self.received();
-        if all.len() == KEPT_REQUESTS {
-            all.pop_front();
-        }
-        all.push_back(received);
+        Answer::error(status, code)
     }
 
     /// A token is asked for with the consumer key instead, which is part of that call's form.
-    fn authorize(&self, route: &Route, parts: &Parts) -> Result<(), Refusal> {
+    fn authorize(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {
         if route.operation == Operation::Authorize {
             return Ok(());
         }
-        if self.holds_credential(parts.uri.query().unwrap_or_default()) {
+        if self.holds_credential(incoming.uri.query().unwrap_or_default()) {
             self.ledger().violate(Violation::CredentialInQuery);
         }
         let token = match self.options.api {
             Api::V1 => route.token.as_deref(),
-            Api::V2 => wire::bearer(&parts.headers),
+            Api::V2 => incoming.bearer_token(),
         };
         let standing = self.tokens().standing(token.unwrap_or_default(), self.time.elapsed());
         let violation = match standing {
@@ -666,26 +578,25 @@ impl Shared {
     }
 
     /// Counts the call, or answers 429.
-    fn throttle(&self, now: Duration) -> Option<Response<Body>> {
-        let (options, bucket) = (self.options.bucket?, self.bucket.as_ref()?);
+    fn throttle(&self, now: Duration) -> Result<(), Answer> {
+        let (Some(options), Some(bucket)) = (self.options.bucket, &self.bucket) else { return Ok(()) };
         let mut bucket = bucket.lock().expect("nothing panics while the bucket is held");
         let wait = bucket.wait(now);
         if wait.is_zero() {
             bucket.take(now);
-            return None;
+            return Ok(());
         }
         self.ledger().bucket_overflows();
-        let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, r#"{"error":"too_many_calls"}"#.into());
-        if options.hint == Hint::RetryAfter {
-            let secs = wait.as_millis().div_ceil(1000) as u64;
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
-        }
-        Some(response)
+        let answer = Answer::error(StatusCode::TOO_MANY_REQUESTS, "too_many_calls");
+        Err(match options.hint {
+            Hint::Nothing => answer,
+            Hint::RetryAfter => answer.retry_after(wait),
+        })
     }
 
     /// What is asked for, and where its order stands in the ledger.
-    fn check(&self, route: &Route, parts: &Parts, body: &Bytes) -> Result<(Asked, Option<usize>), Refusal> {
-        let asked = wire::read(route.operation, &route.order, parts, body, &self.options)?;
+    fn read(&self, route: &Route, incoming: &Incoming) -> Result<(Asked, Option<usize>), Refusal> {
+        let asked = wire::read(route, incoming, &self.options)?;
         if matches!(route.operation, Operation::Authorize | Operation::List) {
             return Ok((asked, None));
         }
@@ -698,28 +609,8 @@ impl Shared {
         Ok((asked, Some(at)))
     }
 
-    fn perform(&self, asked: Asked, order: Option<usize>) -> Genuine {
-        match (asked, order) {
-            (Asked::Write(content), Some(at)) => self.write(at, content),
-            (Asked::Order, Some(at)) => {
-                let mut ledger = self.ledger();
-                Genuine::json(StatusCode::OK, &self.render(ledger.look_up(at)))
-            }
-            (Asked::Listing(page), _) => self.list(page),
-            (Asked::Token, _) => {
-                let token = self.tokens().generate(self.options.old_tokens, self.time.elapsed());
-                self.ledger().token_is_generated();
-                match self.options.token_answer {
-                    TokenAnswer::Bare => Genuine::text(token),
-                    TokenAnswer::JsonString => Genuine::json(StatusCode::OK, &json!(token)),
-                    TokenAnswer::Member(name) => Genuine::json(StatusCode::OK, &json!({ name: token })),
-                }
-            }
-            (Asked::Write(_) | Asked::Order, None) => unreachable!("the order was found before"),
-        }
-    }
-
-    fn list(&self, page: Option<Page>) -> Genuine {
+    /// Also returns which orders are told of.
+    fn list(&self, page: Option<Page>) -> (Answer, Vec<usize>) {
         let ledger = self.ledger();
         let mut shown = ledger.new_orders();
         if let Some(Page { number, size }) = page {
@@ -730,16 +621,15 @@ impl Shared {
             ListAnswer::Root => orders,
             ListAnswer::Member(name) => json!({ name: orders }),
         };
-        let is_first_page = page.is_none_or(|page| page.number == 1);
-        Genuine { listing: Some((shown, is_first_page)), ..Genuine::json(StatusCode::OK, &body) }
+        (Answer::of(StatusCode::OK, &body), shown)
     }
 
-    fn write(&self, at: usize, content: Content) -> Genuine {
+    fn write(&self, at: usize, content: Content) -> Answer {
         let repeats = *self.repeats.lock().expect("nothing panics while the switch is held");
         let mut ledger = self.ledger();
         let status = match (ledger.write(at, content), repeats) {
             (Ok(Done::Repeated), Repeats::AreRefused(status)) => {
-                return Genuine::json(status, &json!({"error": "already_done"}));
+                return Answer::error(status, "already_done");
             }
             (Ok(_), _) => self.status_of(&ledger.orders()[at]),
             (Err(refused), _) => {
@@ -753,27 +643,16 @@ impl Shared {
                         StatusCode::UNPROCESSABLE_ENTITY
                     }
                 };
-                return Genuine::json(status, &json!({ "error": refused.code() }));
+                return Answer::error(status, refused.code());
             }
         };
         match self.options.write_answer {
-            WriteAnswer::Nothing => Genuine::text(""),
-            WriteAnswer::Text => Genuine::text("Order updated"),
+            WriteAnswer::Nothing => text(""),
+            WriteAnswer::Text => text("Order updated"),
             WriteAnswer::Object => {
                 let id = &ledger.orders()[at].id;
                 let body = json!({"id": id, "status": status, "error": null, "errors": [], "Error": ""});
-                Genuine::json(StatusCode::OK, &body)
-            }
-        }
-    }
-
-    /// What the client has now been told and cannot deny.
-    fn shows(&self, genuine: &Genuine, asked_at: Duration) {
-        if let Some((orders, is_first_page)) = &genuine.listing {
-            let mut ledger = self.ledger();
-            ledger.were_listed(orders);
-            if *is_first_page {
-                ledger.begins_listing(asked_at);
+                Answer::of(StatusCode::OK, &body)
             }
         }
     }
@@ -798,30 +677,6 @@ impl Shared {
             "destinationOrderNumber": order.destination_number,
             "buyer": BUYER,
             "items": [],
-        })
-    }
-
-    fn state(&self) -> Value {
-        let ledger = self.ledger();
-        let count = |state: OrderState| ledger.orders().iter().filter(|order| order.state() == state).count();
-        json!({
-            "requests": self.journal.total(),
-            "answers": self.journal.answers(),
-            "faults": self.journal.faults(),
-            "orders": {
-                "planned": ledger.orders().len(),
-                "new": ledger.new_orders().len(),
-                "acknowledged": count(OrderState::Acknowledged),
-                "shipped": count(OrderState::Shipped),
-                "cancelled": count(OrderState::Cancelled),
-            },
-            "listings": ledger.n_listings(),
-            "tokens": ledger.n_tokens(),
-            "dead_tokens_shown": ledger.n_dead_tokens_shown(),
-            "overflows": ledger.n_overflows(),
-            "repeats": ledger.n_repeats(),
-            "n_violations": ledger.n_violations(),
-            "violations": ledger.violations(),
         })
     }
 }

@@ -33,12 +33,10 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    conduct::{InFlight, Violations, Working},
     digest::content_hash,
     world::{KNOWN_STATUSES, OrderTruth, Readability, VersionTruth, World},
 };
-
-/// More violations than this are only counted.
-const KEPT_VIOLATIONS: usize = 1_000;
 
 /// What must never be seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,8 +121,8 @@ impl fmt::Display for Mismatch {
 pub struct Ledger {
     books: BTreeMap<OrderName, Book>,
     keys: HashMap<String, u64>,
-    violations: Vec<Violation>,
-    n_violations: usize,
+    in_flight: InFlight<OrderName, i64>,
+    violations: Violations<Violation>,
     repeats: u64,
 }
 
@@ -133,7 +131,6 @@ struct Book {
     applied: Vec<Applied>,
     /// Every version asked for, with the first key it came under.
     keys: BTreeMap<i64, String>,
-    running: Vec<i64>,
 }
 
 impl Book {
@@ -142,27 +139,21 @@ impl Book {
     }
 }
 
-/// What a request may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    Admitted,
-    /// The key was used with another body. It is refused and does not count as running.
-    KeyReused,
-}
-
 impl Ledger {
-    /// A request arrives. Unless refused, it runs until [`Ledger::leave`].
-    pub fn enter(&mut self, request: &Request) -> Admission {
+    /// A request arrives, and is being worked on until the returned value is dropped. None: its key was used with
+    /// another body.
+    pub fn enter(&mut self, request: &Request) -> Option<Working<OrderName, i64>> {
         let first_hash = *self.keys.entry(request.key.clone()).or_insert(request.body_hash);
         if first_hash != request.body_hash {
             self.violate(Violation::KeyReused { key: request.key.clone() });
-            return Admission::KeyReused;
+            return None;
         }
         let book = self.books.entry(request.order.clone()).or_default();
         let order = || request.order.clone();
         let version = request.version;
         let mut found = Vec::new();
-        if let Some(running) = book.running.first().copied() {
+        let (working, running) = self.in_flight.enter(order(), version);
+        if let Some(running) = running {
             found.push(Violation::SideBySide { order: order(), version, running });
         }
         if let Some(applied) = book.newest_applied().filter(|newest| *newest > version) {
@@ -173,11 +164,10 @@ impl Ledger {
             let (first, second) = (first_key.clone(), request.key.clone());
             found.push(Violation::TwoKeys { order: order(), version, first, second });
         }
-        book.running.push(version);
         for violation in found {
             self.violate(violation);
         }
-        Admission::Admitted
+        Some(working)
     }
 
     /// The effect of an admitted request; a repeated key has none. Returns the order's id in the receiver.
@@ -196,29 +186,17 @@ impl Ledger {
         format!("hook-{}-{}", request.order.source, request.order.order_id)
     }
 
-    /// The request is answered, or its connection is gone.
-    pub fn leave(&mut self, order: &OrderName, version: i64) {
-        if let Some(book) = self.books.get_mut(order)
-            && let Some(at) = book.running.iter().position(|running| *running == version)
-        {
-            book.running.remove(at);
-        }
-    }
-
     pub fn violate(&mut self, violation: Violation) {
-        self.n_violations += 1;
-        if self.violations.len() < KEPT_VIOLATIONS {
-            self.violations.push(violation);
-        }
+        self.violations.add(violation);
     }
 
     pub fn violations(&self) -> &[Violation] {
-        &self.violations
+        self.violations.kept()
     }
 
     /// All violations, also those no longer kept.
     pub fn n_violations(&self) -> usize {
-        self.n_violations
+        self.violations.count()
     }
 
     /// Requests that repeated an applied key, without effect.
@@ -233,7 +211,7 @@ impl Ledger {
 
     /// How many requests of an order are being worked on.
     pub fn running(&self, source: &str, order_id: &str) -> usize {
-        self.books.get(&OrderName::new(source, order_id)).map_or(0, |book| book.running.len())
+        self.in_flight.count(&OrderName::new(source, order_id))
     }
 
     /// Orders with at least one applied version.

@@ -3,13 +3,22 @@
 //! Each foreign API has a file of its own, written from its documentation. None of them shares a type with our
 //! clients, so that both cannot be wrong the same way; of our own code only the clock is used. What a real server
 //! would refuse, they refuse. [`world`] makes up orders, [`ledger`] judges what a destination was told, [`faults`]
-//! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`token`] is
-//! the OAuth endpoint of those that have one.
+//! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`shell`] runs
+//! them all alike, [`conduct`] is what every ledger notes, [`token`] is the OAuth endpoint of those that have one.
+//!
+//! # A new simulator
+//!
+//! 1. A file named after the API, with its options, its state `Api`, and `pub type ApiSim = Sim<Api>`.
+//! 2. `impl Simulator for Api`: routes in `arrive`, validation in `check`, effects and answers in `perform`.
+//! 3. Its ledger behind a lock, with [`conduct::Violations`] and [`conduct::InFlight`]; `impl Destination for Api`.
+//! 4. `impl ApiSim`: `start`, which ends with [`Sim::serve`](shell::Sim), and what tests may ask or change of it alone.
+//! 5. A [`token::TokenSim`], if it has one: its router goes into [`Setup::beside`](shell::Setup).
 //!
 //! [`run`] starts the order stream and a webhook receiver together, and what else is asked for of
 //! [`spoton`] and [`godatafeed`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
-//! destination we can think of. A new destination adds a file and uses the shared parts.
+//! destination we can think of.
 
+pub mod conduct;
 pub mod digest;
 pub mod faults;
 pub mod godatafeed;
@@ -18,6 +27,7 @@ pub mod ledger;
 pub mod limits;
 pub mod scoffable;
 pub mod server;
+pub mod shell;
 pub mod spoton;
 #[cfg(test)]
 mod test_client;
@@ -26,6 +36,7 @@ pub mod time;
 pub mod token;
 pub mod webhook;
 pub mod world;
+pub mod xero;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -16,7 +16,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Mutex, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -24,9 +24,9 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
-    extract::{ConnectInfo, Query, Request, State},
-    http::{HeaderValue, Method, Response, StatusCode, Uri, header},
+    body::Bytes,
+    extract::Query,
+    http::{Method, StatusCode, Uri},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,17 +34,14 @@ use serde_json::{Value, json};
 
 use super::{
     digest::short_hash,
-    faults::{Chaos, Fault, Faults, Reach, Reply, Side, json_response, plainly},
-    journal::{Arrival, Call, Journal},
+    faults::{Answer, Chaos, Reply, Side},
     limits::{Limit, SlidingWindow},
-    server::{Cut, Server},
+    shell::{Arrived, Incoming, Setup, Sim, Simulator},
     time::SimTime,
     world::{World, find_flag},
 };
 use crate::clock::Clock;
 
-/// Where the summary for people is read.
-pub const STATE_PATH: &str = "/_sim/state";
 const STREAM_PATH: &str = "/v1/orderUpdates";
 const ORDER_PATH: &str = "/v1/orders/";
 const MAX_PAGE_SIZE: usize = 100;
@@ -162,13 +159,10 @@ impl Default for ScoffableOptions {
 }
 
 /// The running simulator.
-#[derive(Debug)]
-pub struct ScoffableSim {
-    server: Server,
-    shared: Arc<Shared>,
-}
+pub type ScoffableSim = Sim<Scoffable>;
 
-struct Shared {
+/// What is particular to it.
+pub struct Scoffable {
     options: ScoffableOptions,
     time: SimTime,
     stream: RwLock<Stream>,
@@ -179,13 +173,11 @@ struct Shared {
     /// Cursors of an earlier generation are dead.
     generation: AtomicU32,
     dead_cursor: Mutex<DeadCursor>,
-    faults: Faults,
-    journal: Journal,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Scoffable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Scoffable").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -210,7 +202,16 @@ struct Item {
 impl ScoffableSim {
     pub async fn start(world: &World, options: ScoffableOptions) -> std::io::Result<Self> {
         let time = SimTime::start(options.clock.clone());
-        let shared = Arc::new(Shared {
+        let setup = Setup {
+            listen: options.listen,
+            side: Side::Stream,
+            latency: options.latency,
+            chaos: options.chaos,
+            seed: options.seed,
+            time: time.clone(),
+            beside: Router::new(),
+        };
+        let scoffable = Scoffable {
             stream: RwLock::new(Stream::of(world, options.pace, time.now())),
             grants: RwLock::new(options.grants.clone()),
             windows: Mutex::default(),
@@ -218,84 +219,59 @@ impl ScoffableSim {
             generation: AtomicU32::new(0),
             dead_cursor: Mutex::new(options.dead_cursor),
             time,
-            faults: Faults::new(Side::Stream, options.chaos, options.seed),
-            journal: Journal::default(),
             options,
-        });
-        let router = Router::new().fallback(handle).with_state(shared.clone());
-        let server = Server::start(shared.options.listen, router).await?;
-        Ok(Self { server, shared })
-    }
-
-    pub async fn stop(self) {
-        self.server.stop().await;
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
+        };
+        Self::serve(scoffable, setup).await
     }
 
     /// What a client is configured with.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address())
-    }
-
-    pub fn journal(&self) -> &Journal {
-        &self.shared.journal
-    }
-
-    pub fn faults(&self) -> &Faults {
-        &self.shared.faults
-    }
-
-    /// See [`Faults::answer_next`].
-    pub fn answer_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.faults.answer_next(faults);
+        self.url()
     }
 
     /// Appends a version, visible from now on, or after all that the world still plans. What can be read of its
     /// `id`, `version` and `vendorId` is used; anything may be published, also what is no JSON.
     pub fn publish(&self, payload: impl Into<Bytes>) {
         let payload = payload.into();
-        let now = self.shared.time.elapsed();
-        let at = self.shared.time.now();
-        self.shared.stream.write().unwrap_or_else(PoisonError::into_inner).publish(payload, now, at);
+        let now = self.simulator().time.elapsed();
+        let at = self.simulator().time.now();
+        self.simulator().stream.write().unwrap_or_else(PoisonError::into_inner).publish(payload, now, at);
     }
 
     /// Adds a token, or replaces the one of the same id.
     pub fn grant(&self, grant: Grant) {
-        let mut grants = self.shared.grants.write().unwrap_or_else(PoisonError::into_inner);
+        let mut grants = self.simulator().grants.write().unwrap_or_else(PoisonError::into_inner);
         grants.retain(|other| other.id != grant.id);
         grants.push(grant);
     }
 
     /// From now on the token is answered with 401.
     pub fn revoke(&self, id: &str) {
-        self.shared.grants.write().unwrap_or_else(PoisonError::into_inner).retain(|grant| grant.id != id);
+        self.simulator().grants.write().unwrap_or_else(PoisonError::into_inner).retain(|grant| grant.id != id);
     }
 
     /// Every cursor handed out so far stops being valid.
     pub fn expire_cursors(&self) {
-        self.shared.generation.fetch_add(1, Ordering::Relaxed);
+        self.simulator().generation.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn answer_dead_cursors_with(&self, answer: DeadCursor) {
-        *self.shared.dead_cursor.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+        *self.simulator().dead_cursor.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
     /// How many versions can be seen now, without any delay.
     pub fn published(&self) -> usize {
-        self.shared.stream().visible(self.shared.time.elapsed())
+        self.simulator().stream().visible(self.simulator().time.elapsed())
     }
 
     /// All versions, also those to come.
     pub fn planned(&self) -> usize {
-        self.shared.stream().items.len()
+        self.simulator().stream().items.len()
     }
 
     /// How many versions this token has surely got: it has come back with a cursor behind them.
     pub fn confirmed(&self, token_id: &str) -> usize {
-        self.shared.confirmed.lock().unwrap_or_else(PoisonError::into_inner).get(token_id).copied().unwrap_or(0)
+        self.simulator().confirmed.lock().unwrap_or_else(PoisonError::into_inner).get(token_id).copied().unwrap_or(0)
     }
 
     /// Everything planned is published, and this token has come back with a cursor behind all of it.
@@ -306,11 +282,7 @@ impl ScoffableSim {
 
     /// When the version at this position of the stream was created.
     pub fn created_at(&self, position: usize) -> Option<DateTime<Utc>> {
-        self.shared.stream().items.get(position).map(|item| item.created_at)
-    }
-
-    pub fn state(&self) -> Value {
-        self.shared.state()
+        self.simulator().stream().items.get(position).map(|item| item.created_at)
     }
 }
 
@@ -409,15 +381,16 @@ struct PageQuery {
     min_age: Option<TimeDelta>,
 }
 
-/// A refusal: status and text.
-type Refusal = (StatusCode, &'static str);
+fn refuse<T>(status: StatusCode, text: &str) -> Result<T, Answer> {
+    Err(Answer::error(status, text))
+}
 
-fn bad_request<T>(text: &'static str) -> Result<T, Refusal> {
-    Err((StatusCode::BAD_REQUEST, text))
+fn bad_request<T>(text: &str) -> Result<T, Answer> {
+    refuse(StatusCode::BAD_REQUEST, text)
 }
 
 impl PageQuery {
-    fn parse(uri: &Uri) -> Result<Self, Refusal> {
+    fn parse(uri: &Uri) -> Result<Self, Answer> {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
             return bad_request("the query cannot be read");
         };
@@ -451,94 +424,85 @@ impl PageQuery {
     }
 }
 
-async fn handle(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    request: Request,
-) -> Response<Body> {
-    let uri = request.uri();
-    if uri.path() == STATE_PATH && request.method() == Method::GET {
-        return json_response(StatusCode::OK, shared.state().to_string().into());
-    }
-    let grant = shared.authenticate(&request);
-    let scopes = match &grant {
-        Some(grant) => vec![format!("token:{}", grant.id), format!("account:{}", grant.account)],
-        None => vec!["token:unknown".to_owned()],
-    };
-    let now = shared.time.elapsed();
-    let call = shared.journal.begin(Arrival {
-        at: now,
-        method: request.method().to_string(),
-        path: uri.path().to_owned(),
-        query: uri.query().unwrap_or_default().to_owned(),
-        scopes,
-    });
-    let known_path = uri.path() == STREAM_PATH || uri.path().starts_with(ORDER_PATH);
-    if !known_path {
-        return refuse(call, (StatusCode::NOT_FOUND, "no such path"));
-    }
-    if request.method() != Method::GET {
-        let mut response = refuse(call, (StatusCode::METHOD_NOT_ALLOWED, "only GET is offered"));
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-        return response;
-    }
-    let Some(grant) = grant else {
-        return refuse(call, (StatusCode::UNAUTHORIZED, "the token is missing or not valid"));
-    };
-    if let Some(throttled) = shared.throttle(&grant, now) {
-        call.answers(429);
-        return throttled;
-    }
-
-    let key = format!("{} {}", grant.id, uri.path_and_query().map_or("", |both| both.as_str()));
-    let fault = shared.faults.next(&key);
-    if let Some(fault) = &fault {
-        call.plays(fault.name());
-    }
-    let fault = fault.unwrap_or_else(plainly);
-    fault.wait_before().await;
-    if !shared.options.latency.is_zero() {
-        tokio::time::sleep(shared.options.latency).await;
-    }
-    let genuine = match fault.reach() {
-        Reach::Nothing => Ok(Bytes::new()),
-        Reach::Effect if uri.path() == STREAM_PATH => shared.page(uri, &grant, &fault),
-        Reach::Effect => shared.order(uri, &grant),
-    };
-    fault.wait_after().await;
-    let (status, body) = match genuine {
-        Ok(body) => (StatusCode::OK, body),
-        Err((status, text)) => (status, error_body(text)),
-    };
-    let response = fault.disguise(status, body, &cut);
-    if !matches!(fault.reply(), Reply::Cut) {
-        call.answers(response.status().as_u16());
-    }
-    response
+/// A request that may be asked, with its address.
+#[derive(Debug)]
+pub struct Job {
+    uri: Uri,
+    grant: Grant,
 }
 
-fn refuse(call: Call, (status, text): Refusal) -> Response<Body> {
-    call.answers(status.as_u16());
-    json_response(status, error_body(text))
+impl Simulator for Scoffable {
+    type Operation = ();
+    type Route = Grant;
+    type Job = Job;
+    type Received = ();
+
+    fn arrive(&self, incoming: &Incoming) -> Arrived<Grant> {
+        let grant = self.authenticate(incoming);
+        let scopes = match &grant {
+            Some(grant) => vec![format!("token:{}", grant.id), format!("account:{}", grant.account)],
+            None => vec!["token:unknown".to_owned()],
+        };
+        Arrived { scopes, route: self.admit(incoming, grant) }
+    }
+
+    fn operation(_: &Grant) {}
+
+    fn key(&self, grant: &Grant, incoming: &Incoming) -> String {
+        format!("{} {}", grant.id, incoming.uri.path_and_query().map_or("", |both| both.as_str()))
+    }
+
+    fn check(&self, grant: Grant, incoming: &Incoming) -> Result<(Job, ()), Answer> {
+        Ok((Job { uri: incoming.uri.clone(), grant }, ()))
+    }
+
+    fn perform(&self, Job { uri, grant }: &mut Job, reply: &Reply) -> Answer {
+        let body = if uri.path() == STREAM_PATH { self.page(uri, grant, reply) } else { self.order(uri, grant) };
+        body.map_or_else(|refusal| refusal, |body| Answer::json(200, body))
+    }
+
+    fn state(&self) -> Value {
+        let (published, planned, orders) = {
+            let stream = self.stream();
+            (stream.visible(self.time.elapsed()), stream.items.len(), stream.orders.len())
+        };
+        json!({
+            "orders": orders,
+            "versions": {"published": published, "planned": planned},
+            "confirmed": *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner),
+        })
+    }
 }
 
-fn error_body(text: &str) -> Bytes {
-    json!({ "error": text }).to_string().into()
-}
-
-impl Shared {
+impl Scoffable {
     fn stream(&self) -> std::sync::RwLockReadGuard<'_, Stream> {
         self.stream.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn authenticate(&self, request: &Request) -> Option<Grant> {
-        let token = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+    fn authenticate(&self, incoming: &Incoming) -> Option<Grant> {
+        let token = incoming.bearer_token()?;
         let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
         grants.iter().find(|grant| grant.token == token).cloned()
     }
 
+    fn admit(&self, incoming: &Incoming, grant: Option<Grant>) -> Result<Grant, Answer> {
+        let path = incoming.uri.path();
+        if path != STREAM_PATH && !path.starts_with(ORDER_PATH) {
+            return refuse(StatusCode::NOT_FOUND, "no such path");
+        }
+        if incoming.method != Method::GET {
+            let answer = Answer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is offered");
+            return Err(answer.header("allow", "GET"));
+        }
+        let Some(grant) = grant else {
+            return refuse(StatusCode::UNAUTHORIZED, "the token is missing or not valid");
+        };
+        self.throttle(&grant, incoming.at)?;
+        Ok(grant)
+    }
+
     /// Counts the call against its limits, or answers 429.
-    fn throttle(&self, grant: &Grant, now: Duration) -> Option<Response<Body>> {
+    fn throttle(&self, grant: &Grant, now: Duration) -> Result<(), Answer> {
         let limits = self.options.limits;
         let scopes = [
             ("jti", format!("token:{}", grant.id), limits.per_token),
@@ -551,10 +515,7 @@ impl Shared {
             let wait = window.wait(now);
             if !wait.is_zero() {
                 let body = json!({"error": "too many calls", "limitType": kind, "limit": limit.calls});
-                let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, body.to_string().into());
-                let secs = wait.as_millis().div_ceil(1000).max(1) as u64;
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
-                return Some(response);
+                return Err(Answer::of(StatusCode::TOO_MANY_REQUESTS, &body).retry_after(wait));
             }
         }
         for (_, scope, limit) in &scopes {
@@ -564,10 +525,10 @@ impl Shared {
                 window.take(now);
             }
         }
-        None
+        Ok(())
     }
 
-    fn page(&self, uri: &Uri, grant: &Grant, fault: &Fault) -> Result<Bytes, Refusal> {
+    fn page(&self, uri: &Uri, grant: &Grant, reply: &Reply) -> Result<Bytes, Answer> {
         let query = PageQuery::parse(uri)?;
         let now = self.time.elapsed();
         let stream = self.stream();
@@ -612,7 +573,7 @@ impl Shared {
         // "A stream holding nothing at all": nothing that this token could see.
         let holds_nothing =
             query.page_id.is_none() && items.is_empty() && !stream.items[..end].iter().any(|item| item.is_for(grant));
-        match fault.reply() {
+        match reply {
             Reply::RepeatedPage if !items.is_empty() => {
                 next = start;
                 has_more = true;
@@ -640,7 +601,7 @@ impl Shared {
         Ok(Bytes::from(body))
     }
 
-    fn order(&self, uri: &Uri, grant: &Grant) -> Result<Bytes, Refusal> {
+    fn order(&self, uri: &Uri, grant: &Grant) -> Result<Bytes, Answer> {
         if uri.query().is_some() {
             return bad_request("unknown parameter");
         }
@@ -661,17 +622,17 @@ impl Shared {
                 item.write(now, &mut body);
                 Ok(Bytes::from(body))
             }
-            None if id.parse::<i64>().is_ok() => Err((StatusCode::NOT_FOUND, "no such order")),
+            None if id.parse::<i64>().is_ok() => refuse(StatusCode::NOT_FOUND, "no such order"),
             None => bad_request("the id is not an integer"),
         }
     }
 
-    fn dead_cursor_answer(&self) -> Result<Bytes, Refusal> {
+    fn dead_cursor_answer(&self) -> Result<Bytes, Answer> {
         let text = "the page id is not valid";
         match *self.dead_cursor.lock().unwrap_or_else(PoisonError::into_inner) {
             DeadCursor::BadRequest => bad_request(text),
-            DeadCursor::NotFound => Err((StatusCode::NOT_FOUND, text)),
-            DeadCursor::Gone => Err((StatusCode::GONE, text)),
+            DeadCursor::NotFound => refuse(StatusCode::NOT_FOUND, text),
+            DeadCursor::Gone => refuse(StatusCode::GONE, text),
             DeadCursor::EmptyPage => Ok(Bytes::from_static(br#"{"hasMore":false,"data":[]}"#)),
         }
     }
@@ -723,34 +684,6 @@ impl Shared {
 
     fn tag(&self, nonce: [u8; 4], plain: [u8; 12]) -> [u8; 4] {
         (short_hash(&[b"tag", &self.options.seed.to_le_bytes(), &nonce, &plain]) as u32).to_le_bytes()
-    }
-
-    fn state(&self) -> Value {
-        let journal = &self.journal;
-        let scopes: BTreeMap<String, Value> = journal
-            .scopes()
-            .into_iter()
-            .map(|scope| {
-                let facts = json!({
-                    "most_per_minute": journal.most_per_minute(&scope),
-                    "side_by_side": journal.overlaps(&scope),
-                });
-                (scope, facts)
-            })
-            .collect();
-        let (published, planned, orders) = {
-            let stream = self.stream();
-            (stream.visible(self.time.elapsed()), stream.items.len(), stream.orders.len())
-        };
-        json!({
-            "orders": orders,
-            "versions": {"published": published, "planned": planned},
-            "requests": journal.total(),
-            "answers": journal.answers(),
-            "faults": journal.faults(),
-            "scopes": scopes,
-            "confirmed": *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner),
-        })
     }
 }
 

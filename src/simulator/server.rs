@@ -86,7 +86,7 @@ impl Cut {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_asked_for(&self) -> bool {
+    pub fn is_asked_for(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }

@@ -35,16 +35,14 @@ mod serve;
 mod throttle;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
-use axum::{Router, body::Bytes};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use self::throttle::Throttle;
 pub use self::{
@@ -56,11 +54,10 @@ pub use self::{
 };
 pub use super::till::Show;
 use super::{
-    faults::{Chaos, Fault, Faults, Side},
-    journal::{Journal, TimedOut},
+    faults::{Chaos, Side},
     ledger::Mismatch,
     limits::Limit,
-    server::Server,
+    shell::{Destination, Setup, Sim},
     time::SimTime,
     token::{Credentials, Grant, RegisteredClient, TokenOptions, TokenSim},
     world::World,
@@ -204,39 +201,17 @@ impl Api {
     }
 }
 
-/// A request that passed all checks of form, as it came.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Received {
-    pub operation: Operation,
-    pub path: String,
-    /// The raw query string, empty when there was none.
-    pub query: String,
-    pub body: Bytes,
-}
+/// The running server. The scopes of its journal are `api:order`, `api:reporting`, `api:menu`, `api:business`; calls of
+/// the token endpoint are not in it.
+pub type SpotonSim = Sim<Spoton>;
 
-impl fmt::Debug for Received {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The body holds personal data.
-        write!(f, "Received({:?} {}?{})", self.operation, self.path, self.query)
-    }
-}
-
-/// The running server.
-#[derive(Debug)]
-pub struct SpotonSim {
-    server: Server,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
+/// What is particular to it.
+pub struct Spoton {
     options: SpotonOptions,
     time: SimTime,
     tokens: TokenSim,
     ledger: Mutex<Ledger>,
-    received: Mutex<VecDeque<Received>>,
-    faults: Faults,
     set: Mutex<Set>,
-    journal: Journal,
 }
 
 /// What tests change while it runs.
@@ -245,16 +220,14 @@ struct Set {
     manner: Manner,
     throttle: Throttle,
     twists: VecDeque<Twist>,
-    /// Faults for the next requests of one operation; played before those for just any request.
-    targeted: HashMap<Operation, VecDeque<Fault>>,
     /// Locations that have withdrawn their consent.
     closed: BTreeSet<String>,
     signatures: BTreeSet<String>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Spoton {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Spoton").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -281,36 +254,21 @@ impl SpotonSim {
             manner: options.manner.clone(),
             throttle: Throttle::new(options.limits.clone()),
             twists: VecDeque::new(),
-            targeted: HashMap::new(),
             closed: BTreeSet::new(),
             signatures: BTreeSet::new(),
         };
-        let shared = Arc::new(Shared {
-            time: SimTime::start(options.clock.clone()),
-            ledger: Mutex::new(Ledger::new(options.lag)),
-            received: Mutex::default(),
-            faults: Faults::new(Side::Destination, options.chaos, options.seed),
-            set: Mutex::new(set),
-            journal: Journal::default(),
-            tokens,
-            options,
-        });
-        let router = Router::new().fallback(serve::handle).with_state(shared.clone()).merge(shared.tokens.router());
-        let server = Server::start(shared.options.listen, router).await?;
-        Ok(Self { server, shared })
-    }
-
-    pub async fn stop(self) {
-        self.server.stop().await;
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// What the paths of the wire are appended to; without a slash at its end.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        let time = SimTime::start(options.clock.clone());
+        let setup = Setup {
+            listen: options.listen,
+            side: Side::Destination,
+            latency: options.latency,
+            chaos: options.chaos,
+            seed: options.seed,
+            time: time.clone(),
+            beside: tokens.router(),
+        };
+        let ledger = Mutex::new(Ledger::new(options.lag));
+        Self::serve(Spoton { options, time, tokens, ledger, set: Mutex::new(set) }, setup).await
     }
 
     pub fn token_url(&self) -> String {
@@ -318,36 +276,17 @@ impl SpotonSim {
     }
 
     pub fn options(&self) -> &SpotonOptions {
-        &self.shared.options
+        &self.simulator().options
     }
 
     /// The token endpoint with its own script, journal and violations.
     pub fn tokens(&self) -> &TokenSim {
-        &self.shared.tokens
-    }
-
-    /// Without the calls of the token endpoint. Scopes are `api:order`, `api:reporting`, `api:menu`, `api:business`.
-    pub fn journal(&self) -> &Journal {
-        &self.shared.journal
-    }
-
-    pub fn faults(&self) -> &Faults {
-        &self.shared.faults
-    }
-
-    /// See [`Faults::answer_next`]; look-ups are requests, too, those for tokens are not.
-    pub fn answer_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.faults.answer_next(faults);
-    }
-
-    /// The next requests of one operation are treated like this, one each, whatever else is asked in between.
-    pub fn answer_next_to(&self, operation: Operation, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.set().targeted.entry(operation).or_default().extend(faults);
+        &self.simulator().tokens
     }
 
     /// The next submits that are stored are answered like this, one each.
     pub fn twist_next(&self, twists: impl IntoIterator<Item = Twist>) {
-        self.shared.set().twists.extend(twists);
+        self.simulator().set().twists.extend(twists);
     }
 
     /// The next effects show like this, one each, instead of after the lag.
@@ -356,33 +295,28 @@ impl SpotonSim {
     }
 
     pub fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
-        change(&mut self.shared.set().rules);
+        change(&mut self.simulator().set().rules);
     }
 
     pub fn change_manner(&self, change: impl FnOnce(&mut Manner)) {
-        change(&mut self.shared.set().manner);
+        change(&mut self.simulator().set().manner);
     }
 
     /// From now on calls about this location are answered 403.
     pub fn close_location(&self, location: &str) {
-        self.shared.set().closed.insert(location.to_owned());
+        self.simulator().set().closed.insert(location.to_owned());
     }
 
     /// Takes back [`SpotonSim::close_location`].
     pub fn reopen_location(&self, location: &str) {
-        self.shared.set().closed.remove(location);
+        self.simulator().set().closed.remove(location);
     }
 
     /// A member of the staff cancels an order on the POS. Returns whether it stood.
     pub fn cancel_on_the_pos(&self, id: &str) -> bool {
-        let now = self.shared.time.now();
+        let now = self.simulator().time.now();
         let mut ledger = self.ledger();
         ledger.get(id).is_some() && ledger.cancel(id, CancelledBy::Merchant, now).is_ok()
-    }
-
-    /// Held only for a moment: requests wait meanwhile, and a second one in the same expression for ever.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.shared.ledger()
     }
 
     /// What the staff see on the POS: at once, without lag. The first under this reference, if there are several.
@@ -400,69 +334,21 @@ impl SpotonSim {
 
     /// See [`Ledger::compare`]; the vendors are those of [`SpotonOptions::chain`].
     pub fn compare(&self, world: &World, excused: &BTreeSet<String>) -> Vec<Mismatch> {
-        self.ledger().compare(world, &self.shared.options.chain.vendors, excused)
-    }
-
-    /// Well-formed requests, oldest first, also those that were then answered with a fault.
-    pub fn received(&self) -> Vec<Received> {
-        self.shared.received().iter().cloned().collect()
-    }
-
-    /// Waits for a condition on the ledger, which is looked at whenever a request begins, has its effect, or ends.
-    pub async fn wait_until(
-        &self,
-        mut condition: impl FnMut(&Ledger) -> bool,
-        deadline: Duration,
-    ) -> Result<(), TimedOut> {
-        self.shared.journal.wait_until(|_| condition(&self.shared.ledger()), deadline).await
-    }
-
-    pub fn state(&self) -> Value {
-        self.shared.state()
+        self.ledger().compare(world, &self.simulator().options.chain.vendors, excused)
     }
 }
 
-impl Shared {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().expect("nothing panics while the ledger is held")
-    }
-
-    fn received(&self) -> MutexGuard<'_, VecDeque<Received>> {
-        self.received.lock().expect("nothing panics while the requests are held")
-    }
-
+impl Spoton {
     fn set(&self) -> MutexGuard<'_, Set> {
         self.set.lock().expect("nothing panics while the settings are held")
     }
+}
 
-    fn next_fault(&self, operation: Operation, key: &str) -> Option<Fault> {
-        let targeted = self.set().targeted.get_mut(&operation).and_then(VecDeque::pop_front);
-        targeted.or_else(|| self.faults.next(key))
-    }
+impl Destination for Spoton {
+    type Ledger = Ledger;
 
-    fn state(&self) -> Value {
-        let ledger = self.ledger();
-        let locations: BTreeMap<&str, Vec<&str>> = self
-            .options
-            .chain
-            .locations
-            .iter()
-            .map(|location| (location.id.as_str(), location.menus.iter().map(|menu| menu.id.as_str()).collect()))
-            .collect();
-        json!({
-            "requests": self.journal.total(),
-            "answers": self.journal.answers(),
-            "faults": self.journal.faults(),
-            "orders": ledger.orders().count(),
-            "tickets": ledger.stored().len(),
-            "standing": ledger.stored().iter().filter(|stored| stored.is_standing()).count(),
-            "customers": ledger.n_customers(),
-            "repeats": ledger.repeats(),
-            "doubled": ledger.doubled(),
-            "n_violations": ledger.n_violations(),
-            "violations": ledger.violations(),
-            "menus_of_locations": locations,
-        })
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("nothing panics while the ledger is held")
     }
 }
 

@@ -39,42 +39,35 @@
 pub mod ledger;
 
 use std::{
-    collections::{HashMap, VecDeque},
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Query, Request, State},
-    http::{HeaderMap, Method, Response, StatusCode, header, request::Parts},
+    extract::Query,
+    http::{Method, StatusCode, Uri},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 pub use self::ledger::{Doubled, Ledger, Line, Payment, Sale, Show, Standing, Sums, Ticket, Violation};
 use super::{
-    digest::short_hash,
-    faults::{Chaos, Fault, Faults, Reach, Reply, Side, json_response, plainly},
-    journal::{Arrival, Call, Journal, TimedOut},
+    conduct::Working,
+    faults::{Answer, Chaos, Reply, Side},
     ledger::Mismatch,
-    scoffable::STATE_PATH,
-    server::{Cut, Server},
+    shell::{Arrived, Destination, Incoming, Received, Setup, Sim, Simulator},
     time::SimTime,
     world::World,
 };
 use crate::clock::Clock;
 
-const MAX_BODY: usize = 1024 * 1024;
 /// In characters.
 const MAX_REFERENCE: usize = 120;
 /// In characters.
 const MAX_ORDER: usize = 200;
-/// How many requests are kept with their bodies.
-const KEPT_REQUESTS: usize = 10_000;
 
 #[derive(Clone)]
 pub struct TillOptions {
@@ -132,96 +125,36 @@ impl Operation {
     }
 }
 
-/// A request that passed all checks of form, as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    pub operation: Operation,
-    pub path: String,
-    /// The raw query string, empty when there was none.
-    pub query: String,
-    pub body: Bytes,
-}
-
 /// The running till.
-#[derive(Debug)]
-pub struct TillSim {
-    server: Server,
-    shared: Arc<Shared>,
-}
+pub type TillSim = Sim<Till>;
 
-struct Shared {
+/// What is particular to it.
+#[derive(Debug)]
+pub struct Till {
     options: TillOptions,
     time: SimTime,
     ledger: Mutex<Ledger>,
-    received: Mutex<VecDeque<Received>>,
-    faults: Faults,
-    /// Faults for the next requests of one operation; played before those for just any request.
-    targeted: Mutex<HashMap<Operation, VecDeque<Fault>>>,
-    journal: Journal,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
-    }
 }
 
 impl TillSim {
     /// Fails when the address cannot be listened on.
     pub async fn start(options: TillOptions) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            time: SimTime::start(options.clock.clone()),
-            ledger: Mutex::new(Ledger::new(options.lag)),
-            received: Mutex::default(),
-            faults: Faults::new(Side::Destination, options.chaos, options.seed),
-            targeted: Mutex::default(),
-            journal: Journal::default(),
-            options,
-        });
-        let router = Router::new().fallback(handle).with_state(shared.clone());
-        let server = Server::start(shared.options.listen, router).await?;
-        Ok(Self { server, shared })
-    }
-
-    pub async fn stop(self) {
-        self.server.stop().await;
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// What the paths of the wire are appended to; without a slash at its end.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address())
-    }
-
-    pub fn journal(&self) -> &Journal {
-        &self.shared.journal
-    }
-
-    pub fn faults(&self) -> &Faults {
-        &self.shared.faults
-    }
-
-    /// See [`Faults::answer_next`]; look-ups are requests, too.
-    pub fn answer_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.faults.answer_next(faults);
-    }
-
-    /// The next requests of one operation are treated like this, one each, whatever else is asked in between.
-    pub fn answer_next_to(&self, operation: Operation, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.targeted().entry(operation).or_default().extend(faults);
+        let time = SimTime::start(options.clock.clone());
+        let setup = Setup {
+            listen: options.listen,
+            side: Side::Destination,
+            latency: options.latency,
+            chaos: options.chaos,
+            seed: options.seed,
+            time: time.clone(),
+            beside: Router::new(),
+        };
+        Self::serve(Till { ledger: Mutex::new(Ledger::new(options.lag)), time, options }, setup).await
     }
 
     /// The next effects show like this, one each, instead of after the lag.
     pub fn show_next(&self, script: impl IntoIterator<Item = Show>) {
         self.ledger().show_next(script);
-    }
-
-    /// Held only for a moment: requests wait meanwhile.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.shared.ledger()
     }
 
     /// What an operator sees who looks into the till itself: at once, without lag. The first, if there are several.
@@ -240,24 +173,6 @@ impl TillSim {
     /// See [`Ledger::compare`].
     pub fn compare(&self, source: &str, world: &World) -> Vec<Mismatch> {
         self.ledger().compare(source, world)
-    }
-
-    /// Well-formed requests, oldest first, also those that were then answered with a fault.
-    pub fn received(&self) -> Vec<Received> {
-        self.shared.received().iter().cloned().collect()
-    }
-
-    /// Waits for a condition on the ledger, which is looked at whenever a request begins, has its effect, or ends.
-    pub async fn wait_until(
-        &self,
-        mut condition: impl FnMut(&Ledger) -> bool,
-        deadline: Duration,
-    ) -> Result<(), TimedOut> {
-        self.shared.journal.wait_until(|_| condition(&self.shared.ledger()), deadline).await
-    }
-
-    pub fn state(&self) -> Value {
-        self.shared.state()
     }
 }
 
@@ -294,7 +209,14 @@ struct Reference {
     reference: String,
 }
 
-/// A request of the right form.
+/// A request of the right form, and that its order is being worked on.
+#[derive(Debug)]
+pub struct Job {
+    asked: Asked,
+    _working: Option<Working<String, Operation>>,
+}
+
+#[derive(Debug)]
 enum Asked {
     Open { reference: String, order: String, sale: Sale },
     Amend { ticket: String, reference: String, order: String, sale: Sale },
@@ -318,66 +240,109 @@ fn unprocessable<T>(reason: impl Into<String>) -> Result<T, Refusal> {
     malformed(StatusCode::UNPROCESSABLE_ENTITY, reason)
 }
 
-async fn handle(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    request: Request,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
-    if path == STATE_PATH && parts.method == Method::GET {
-        return json_response(StatusCode::OK, shared.state().to_string().into());
-    }
-    let call = shared.journal.begin(Arrival {
-        at: shared.time.elapsed(),
-        method: parts.method.to_string(),
-        path: path.clone(),
-        query: query.clone(),
-        scopes: Vec::new(),
-    });
-    let (operation, ticket) = match route(&parts.method, &path) {
-        Ok(route) => route,
-        Err(refusal) => return shared.refuse(call, refusal),
-    };
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        // The client left in the middle, which is its right; or it sends more than anybody should.
-        return json_response(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
-    };
+impl Simulator for Till {
+    type Operation = Operation;
+    /// With the ticket it is about.
+    type Route = (Operation, String);
+    type Job = Job;
+    type Received = Received<Operation>;
 
-    // Two requests are repeats of one another when they are the same to the byte.
-    let fault = shared.next_fault(operation, &format!("{} {path}?{query} {:x}", parts.method, short_hash(&[&body])));
-    if let Some(fault) = &fault {
-        call.plays(fault.name());
+    fn arrive(&self, incoming: &Incoming) -> Arrived<Self::Route> {
+        let route = route(&incoming.method, &incoming.path).map_err(|refusal| self.refuse(refusal));
+        Arrived { scopes: Vec::new(), route }
     }
-    let fault = fault.unwrap_or_else(plainly);
-    if fault.refuses_to_read() {
-        return fault.disguise(StatusCode::OK, Bytes::new(), &cut);
-    }
-    let asked = match shared.check(operation, ticket, &parts, &body) {
-        Ok(asked) => asked,
-        Err(refusal) => return shared.refuse(call, refusal),
-    };
-    shared.keep(Received { operation, path, query, body });
-    let running = Running::enter(&shared, operation, &asked);
-    shared.journal.touch();
 
-    fault.wait_before().await;
-    if !shared.options.latency.is_zero() {
-        tokio::time::sleep(shared.options.latency).await;
+    fn operation((operation, _): &Self::Route) -> Operation {
+        *operation
     }
-    let (status, body) = match fault.reach() {
-        Reach::Nothing => (StatusCode::OK, Bytes::new()),
-        Reach::Effect => shared.perform(asked),
-    };
-    shared.journal.touch();
-    fault.wait_after().await;
-    // The order is free again before the client can have seen the answer.
-    drop(running);
-    let response = fault.disguise(status, body, &cut);
-    if !matches!(fault.reply(), Reply::Cut) {
-        call.answers(response.status().as_u16());
+
+    fn check(&self, (operation, ticket): Self::Route, incoming: &Incoming) -> Result<(Job, Self::Received), Answer> {
+        let asked = self.read(operation, ticket, incoming).map_err(|refusal| self.refuse(refusal))?;
+        Ok((Job { _working: self.enter(operation, &asked), asked }, incoming.received(operation)))
     }
-    response
+
+    fn perform(&self, job: &mut Job, _reply: &Reply) -> Answer {
+        let now = self.time.elapsed();
+        let mut ledger = self.ledger();
+        let done = match &job.asked {
+            Asked::Open { reference, order, sale } => {
+                let ticket = ledger.open(reference.clone(), order.clone(), sale.clone(), now);
+                Ok((StatusCode::CREATED, json!({ "ticket": ticket })))
+            }
+            Asked::Amend { ticket, reference, order, sale } => ledger
+                .amend(ticket, reference, order, sale.clone(), now)
+                .map(|()| (StatusCode::OK, json!({ "ticket": ticket }))),
+            Asked::Pay { ticket, payment } => ledger
+                .pay(ticket, payment.clone(), now)
+                .map(|payment| (StatusCode::CREATED, json!({ "payment": payment }))),
+            Asked::Void { ticket, reference } => {
+                ledger.void(ticket, reference, now).map(|()| (StatusCode::OK, json!({ "ticket": ticket })))
+            }
+            Asked::FindTickets { reference } => {
+                let tickets: Vec<Value> = ledger
+                    .look_up(reference, now)
+                    .into_iter()
+                    .map(|(ticket, seen)| {
+                        json!({
+                            "ticket": ticket.id,
+                            "reference": ticket.reference,
+                            "order": ticket.order,
+                            "version": seen.sale.version,
+                            "total_minor": seen.sale.total_minor,
+                            "paid_minor": seen.paid_minor,
+                            "state": if seen.is_void { "void" } else { "open" },
+                        })
+                    })
+                    .collect();
+                Ok((StatusCode::OK, json!({ "tickets": tickets })))
+            }
+            Asked::FindPayments { ticket, reference } => {
+                let payments: Vec<Value> = ledger
+                    .look_up_payments(ticket, reference, now)
+                    .into_iter()
+                    .map(|(id, payment)| {
+                        json!({
+                            "payment": id,
+                            "reference": payment.reference,
+                            "minor": payment.minor,
+                            "currency": payment.currency,
+                        })
+                    })
+                    .collect();
+                Ok((StatusCode::OK, json!({ "payments": payments })))
+            }
+        };
+        match done {
+            Ok((status, body)) => Answer::of(status, &body),
+            Err(refused @ ledger::Refused::AlreadyVoid) => Answer::error(StatusCode::CONFLICT, refused.code()),
+            Err(refused @ (ledger::Refused::ExceedsTotal | ledger::Refused::AnotherTicket)) => {
+                Answer::error(StatusCode::UNPROCESSABLE_ENTITY, refused.code())
+            }
+        }
+    }
+
+    fn state(&self) -> Value {
+        let ledger = self.ledger();
+        json!({
+            "orders": ledger.orders().count(),
+            "tickets": ledger.tickets().len(),
+            "standing": ledger.tickets().iter().filter(|ticket| ticket.is_standing()).count(),
+            "payments": ledger.n_payments(),
+            "refused_payments": ledger.n_refused_payments(),
+            "repeats": ledger.repeats(),
+            "doubled": ledger.doubled(),
+            "n_violations": ledger.n_violations(),
+            "violations": ledger.violations(),
+        })
+    }
+}
+
+impl Destination for Till {
+    type Ledger = Ledger;
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("nothing panics while the ledger is held")
+    }
 }
 
 /// What a request asks for, and about which ticket.
@@ -396,17 +361,10 @@ fn route(method: &Method, path: &str) -> Result<(Operation, String), Refusal> {
     }
 }
 
-/// An effect that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    order: String,
-    operation: Operation,
-}
-
-impl Running {
+impl Till {
     /// None for a look-up: those may be made at any time.
-    fn enter(shared: &Arc<Shared>, operation: Operation, asked: &Asked) -> Option<Self> {
-        let mut ledger = shared.ledger();
+    fn enter(&self, operation: Operation, asked: &Asked) -> Option<Working<String, Operation>> {
+        let mut ledger = self.ledger();
         let order = match asked {
             Asked::Open { order, .. } => order.clone(),
             Asked::Amend { ticket, .. } | Asked::Pay { ticket, .. } | Asked::Void { ticket, .. } => {
@@ -414,65 +372,29 @@ impl Running {
             }
             Asked::FindTickets { .. } | Asked::FindPayments { .. } => return None,
         };
-        ledger.enter(&order, operation);
-        Some(Self { shared: shared.clone(), order, operation })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.ledger().leave(&self.order, self.operation);
-    }
-}
-
-impl Shared {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().expect("nothing panics while the ledger is held")
+        Some(ledger.enter(&order, operation))
     }
 
-    fn received(&self) -> MutexGuard<'_, VecDeque<Received>> {
-        self.received.lock().expect("nothing panics while the requests are held")
-    }
-
-    fn targeted(&self) -> MutexGuard<'_, HashMap<Operation, VecDeque<Fault>>> {
-        self.targeted.lock().expect("nothing panics while the script is held")
-    }
-
-    fn next_fault(&self, operation: Operation, key: &str) -> Option<Fault> {
-        let targeted = self.targeted().get_mut(&operation).and_then(VecDeque::pop_front);
-        targeted.or_else(|| self.faults.next(key))
-    }
-
-    fn refuse(&self, call: Call, refusal: Refusal) -> Response<Body> {
-        let code = match &refusal.violation {
+    fn refuse(&self, Refusal { status, violation }: Refusal) -> Answer {
+        let code = match &violation {
             Violation::UnknownTicket { .. } => "unknown_ticket",
             Violation::WrongToken => "wrong_token",
             _ => "malformed",
         };
-        self.ledger().violate(refusal.violation);
-        call.answers(refusal.status.as_u16());
-        json_response(refusal.status, json!({ "error": code }).to_string().into())
+        self.ledger().violate(violation);
+        Answer::error(status, code)
     }
 
-    fn keep(&self, received: Received) {
-        let mut all = self.received();
-        if all.len() == KEPT_REQUESTS {
-            all.pop_front();
-        }
-        all.push_back(received);
-    }
-
-    fn check(&self, operation: Operation, ticket: String, parts: &Parts, body: &Bytes) -> Result<Asked, Refusal> {
-        let authorization = text_header(&parts.headers, &header::AUTHORIZATION);
-        if authorization != Some(&format!("Bearer {}", self.options.token)) {
+    fn read(&self, operation: Operation, ticket: String, incoming: &Incoming) -> Result<Asked, Refusal> {
+        let Incoming { uri, body, .. } = incoming;
+        if incoming.bearer_token() != Some(&self.options.token) {
             return Err(Refusal { status: StatusCode::UNAUTHORIZED, violation: Violation::WrongToken });
         }
         if operation.is_effect() {
-            let media_type = text_header(&parts.headers, &header::CONTENT_TYPE).unwrap_or_default();
-            if media_type.split(';').next().map(str::trim) != Some("application/json") {
+            if !incoming.is_json() {
                 return malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type is not application/json");
             }
-            if parts.uri.query().is_some() {
+            if incoming.has_query() {
                 return unprocessable("a query where none belongs");
             }
         } else if !body.is_empty() {
@@ -493,102 +415,18 @@ impl Shared {
             }
             Operation::Pay => Asked::Pay { ticket, payment: read_json::<PaymentBody>(body)?.check()? },
             Operation::Void => Asked::Void { ticket, reference: read_json::<Reference>(body)?.check()? },
-            Operation::FindTickets => Asked::FindTickets { reference: read_query(parts)?.check()? },
-            Operation::FindPayments => Asked::FindPayments { ticket, reference: read_query(parts)?.check()? },
+            Operation::FindTickets => Asked::FindTickets { reference: read_query(uri)?.check()? },
+            Operation::FindPayments => Asked::FindPayments { ticket, reference: read_query(uri)?.check()? },
         })
     }
-
-    /// Status and body of the genuine answer.
-    fn perform(&self, asked: Asked) -> (StatusCode, Bytes) {
-        let now = self.time.elapsed();
-        let mut ledger = self.ledger();
-        let done = match asked {
-            Asked::Open { reference, order, sale } => {
-                let ticket = ledger.open(reference, order, sale, now);
-                Ok((StatusCode::CREATED, json!({ "ticket": ticket })))
-            }
-            Asked::Amend { ticket, reference, order, sale } => ledger
-                .amend(&ticket, &reference, &order, sale, now)
-                .map(|()| (StatusCode::OK, json!({ "ticket": ticket }))),
-            Asked::Pay { ticket, payment } => {
-                ledger.pay(&ticket, payment, now).map(|payment| (StatusCode::CREATED, json!({ "payment": payment })))
-            }
-            Asked::Void { ticket, reference } => {
-                ledger.void(&ticket, &reference, now).map(|()| (StatusCode::OK, json!({ "ticket": ticket })))
-            }
-            Asked::FindTickets { reference } => {
-                let tickets: Vec<Value> = ledger
-                    .look_up(&reference, now)
-                    .into_iter()
-                    .map(|(ticket, seen)| {
-                        json!({
-                            "ticket": ticket.id,
-                            "reference": ticket.reference,
-                            "order": ticket.order,
-                            "version": seen.sale.version,
-                            "total_minor": seen.sale.total_minor,
-                            "paid_minor": seen.paid_minor,
-                            "state": if seen.is_void { "void" } else { "open" },
-                        })
-                    })
-                    .collect();
-                Ok((StatusCode::OK, json!({ "tickets": tickets })))
-            }
-            Asked::FindPayments { ticket, reference } => {
-                let payments: Vec<Value> = ledger
-                    .look_up_payments(&ticket, &reference, now)
-                    .into_iter()
-                    .map(|(id, payment)| {
-                        json!({
-                            "payment": id,
-                            "reference": payment.reference,
-                            "minor": payment.minor,
-                            "currency": payment.currency,
-                        })
-                    })
-                    .collect();
-                Ok((StatusCode::OK, json!({ "payments": payments })))
-            }
-        };
-        let (status, body) = done.unwrap_or_else(|refused| {
-            let status = match refused {
-                ledger::Refused::AlreadyVoid => StatusCode::CONFLICT,
-                ledger::Refused::ExceedsTotal | ledger::Refused::AnotherTicket => StatusCode::UNPROCESSABLE_ENTITY,
-            };
-            (status, json!({ "error": refused.code() }))
-        });
-        (status, body.to_string().into())
-    }
-
-    fn state(&self) -> Value {
-        let ledger = self.ledger();
-        json!({
-            "requests": self.journal.total(),
-            "answers": self.journal.answers(),
-            "faults": self.journal.faults(),
-            "orders": ledger.orders().count(),
-            "tickets": ledger.tickets().len(),
-            "standing": ledger.tickets().iter().filter(|ticket| ticket.is_standing()).count(),
-            "payments": ledger.n_payments(),
-            "refused_payments": ledger.n_refused_payments(),
-            "repeats": ledger.repeats(),
-            "doubled": ledger.doubled(),
-            "n_violations": ledger.n_violations(),
-            "violations": ledger.violations(),
-        })
-    }
-}
-
-fn text_header<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).or_else(|error| unprocessable(error.to_string()))
 }
 
-fn read_query(parts: &Parts) -> Result<Reference, Refusal> {
-    match Query::try_from_uri(&parts.uri) {
+fn read_query(uri: &Uri) -> Result<Reference, Refusal> {
+    match Query::try_from_uri(uri) {
         Ok(Query(reference)) => Ok(reference),
         Err(error) => unprocessable(error.to_string()),
     }

@@ -1,8 +1,8 @@
 //! A strict OAuth 2 token endpoint, to be mounted into the simulators of systems that have one.
 //!
-//! Source: RFC 6749, "2.3.1 Client Password", "4.4 Client Credentials Grant", "5. Issuing an Access Token",
-//! "6. Refreshing an Access Token"; RFC 9700, "4.14.2": a refresh token is replaced with every use, and the old one is
-//! dead.
+//! Source: RFC 6749, "2.3.1 Client Password", "4.1 Authorization Code Grant", "4.4 Client Credentials Grant",
+//! "5. Issuing an Access Token", "6. Refreshing an Access Token"; RFC 9700, "4.14.2": a refresh token is replaced with every
+//! use, and the old one is dead.
 //!
 //! It refuses what a strict server would: a wrong method, content type or field, credentials in the wrong place, scopes
 //! that were not granted. Every refusal that a correct client never causes is a violation; so is each presentation of a
@@ -29,7 +29,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    faults::{Chaos, Fault, Faults, Reach, Reply, Side, json_response, plainly},
+    faults::{Answer, Chaos, Fault, Faults, Reach, Reply, Side, plainly},
     journal::{Arrival, Call, Journal},
     server::{Cut, Server},
     time::SimTime,
@@ -37,6 +37,10 @@ use super::{
 use crate::clock::Clock;
 
 const MAX_BODY: usize = 64 * 1024;
+/// Source: RFC 6749, "4.1.2": ten minutes at the most, and only once.
+const CODE_LIFE: Duration = Duration::from_mins(5);
+/// Source: OpenID Connect Core, "11. Offline Access": without it, a code gets no refresh token.
+const OFFLINE_ACCESS: &str = "offline_access";
 
 /// Where a client has to put its id and secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,7 @@ pub enum Credentials {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
     ClientCredentials,
+    /// The first one is got by a person, or for the code that a person brings from [`TokenSim::issue_code`].
     RefreshToken,
 }
 
@@ -96,7 +101,11 @@ pub struct TokenOptions {
     pub clients: Vec<RegisteredClient>,
     /// Life of an access token.
     pub life: Duration,
+    /// A refresh token is dead that was not used for so long; none: it lives for ever.
+    pub refresh_life: Option<Duration>,
     pub rotation: Rotation,
+    /// Whether an answer says which scopes were granted.
+    pub tells_scope: bool,
     pub chaos: Chaos,
     pub seed: u64,
     pub clock: Clock,
@@ -108,7 +117,9 @@ impl Default for TokenOptions {
             path: "/token".to_owned(),
             clients: Vec::new(),
             life: Duration::from_mins(30),
+            refresh_life: None,
             rotation: Rotation::Strict,
+            tells_scope: false,
             chaos: Chaos::None,
             seed: 1,
             clock: Clock::default(),
@@ -133,6 +144,10 @@ pub enum TokenViolation {
     UnknownRefreshToken {
         client: String,
     },
+    /// A code that was never given out, was used, is too old, or belongs to another redirect.
+    BadCode {
+        client: String,
+    },
 }
 
 /// The endpoint and what it has given out. Clones share it.
@@ -155,6 +170,7 @@ struct Given {
     count: u64,
     access: HashMap<String, AccessToken>,
     refresh: HashMap<String, RefreshToken>,
+    codes: HashMap<String, Code>,
     dead_presented: u64,
     violations: Vec<TokenViolation>,
 }
@@ -167,8 +183,19 @@ struct AccessToken {
 struct RefreshToken {
     client: String,
     is_dead: bool,
+    since: Duration,
+    /// None: all of the client's.
+    scopes: Option<Vec<String>>,
     /// The one it was got with.
     parent: Option<String>,
+}
+
+/// What a person brings back from the browser.
+struct Code {
+    client: String,
+    redirect: String,
+    scopes: Vec<String>,
+    until: Duration,
 }
 
 impl fmt::Debug for TokenSim {
@@ -188,6 +215,7 @@ struct Wish {
 enum WishKind {
     ForItself,
     Refresh(String),
+    Code { code: String, redirect: String },
 }
 
 /// Why a request is refused. Source: RFC 6749, "5.2 Error Response".
@@ -210,6 +238,7 @@ impl TokenSim {
             count: 0,
             access: HashMap::new(),
             refresh: HashMap::new(),
+            codes: HashMap::new(),
             dead_presented: 0,
             violations: Vec::new(),
         };
@@ -253,7 +282,27 @@ impl TokenSim {
 
     /// A person authorises the application in a browser: a new refresh token.
     pub fn authorise(&self, client: &str) -> String {
-        self.shared.given().new_refresh_token(client, None)
+        self.shared.given().new_refresh_token(client, None, None, self.shared.time.elapsed())
+    }
+
+    /// A person agrees in a browser that the application gets these scopes: the code it is sent back with. None where it
+    /// is not registered, or may not ask for them.
+    pub fn issue_code(&self, client: &str, redirect: &str, scopes: &[&str]) -> Option<String> {
+        let mut given = self.shared.given();
+        let registered = given.clients.iter().find(|c| c.id == client && c.grant == Grant::RefreshToken)?;
+        if !scopes.iter().all(|scope| registered.scopes.iter().any(|granted| granted == scope)) {
+            return None;
+        }
+        given.count += 1;
+        let code = format!("code-{client}-{}", given.count);
+        let kept = Code {
+            client: client.to_owned(),
+            redirect: redirect.to_owned(),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            until: self.shared.time.elapsed() + CODE_LIFE,
+        };
+        given.codes.insert(code.clone(), kept);
+        Some(code)
     }
 
     /// Ends all access tokens given out so far.
@@ -312,7 +361,7 @@ async fn handle(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return json_response(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
+        return Answer::json(413, Bytes::new()).response();
     };
     let fields = form_fields(&body);
     let client = claimed_client(&parts.headers, fields.as_deref().unwrap_or_default());
@@ -329,7 +378,7 @@ async fn handle(
     }
     let fault = fault.unwrap_or_else(plainly);
     if fault.refuses_to_read() {
-        return fault.disguise(StatusCode::OK, Bytes::new(), &cut);
+        return fault.disguise(Answer::json(200, Bytes::new()), &cut);
     }
     fault.wait_before().await;
     let wish = check_envelope(&parts.method, parts.uri.query(), &parts.headers)
@@ -339,15 +388,15 @@ async fn handle(
         Ok(wish) => wish,
         Err(refusal) => return shared.refuse(call, refusal),
     };
-    let body = match fault.reach() {
-        Reach::Nothing => Bytes::new(),
+    let answer = match fault.reach() {
+        Reach::Nothing => Answer::json(200, Bytes::new()),
         Reach::Effect => match shared.grant(&wish) {
-            Ok(body) => body.to_string().into(),
+            Ok(body) => Answer::of(StatusCode::OK, &body),
             Err(refusal) => return shared.refuse(call, refusal),
         },
     };
     fault.wait_after().await;
-    let mut response = fault.disguise(StatusCode::OK, body, &cut);
+    let mut response = fault.disguise(answer, &cut);
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     if !matches!(fault.reply(), Reply::Cut) {
         call.answers(response.status().as_u16());
@@ -409,11 +458,9 @@ impl Shared {
         }
         given.violations.push(refusal.violation);
         call.answers(refusal.status.as_u16());
-        let mut response = json_response(refusal.status, json!({"error": refusal.error}).to_string().into());
-        if refusal.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Basic"));
-        }
-        response
+        let answer = Answer::error(refusal.status, refusal.error);
+        let is_unauthorized = refusal.status == StatusCode::UNAUTHORIZED;
+        if is_unauthorized { answer.header("www-authenticate", "Basic") } else { answer }.response()
     }
 
     fn check(
@@ -443,7 +490,12 @@ impl Shared {
                 let token = field(fields, "refresh_token").ok_or_else(|| malformed("refresh_token is missing"))?;
                 WishKind::Refresh(token.to_owned())
             }
-            (Some("client_credentials" | "refresh_token"), _) => {
+            (Some("authorization_code"), Grant::RefreshToken) => {
+                allowed.extend(["code", "redirect_uri"]);
+                let needed = |name| field(fields, name).ok_or_else(|| malformed(&format!("{name} is missing")));
+                WishKind::Code { code: needed("code")?.to_owned(), redirect: needed("redirect_uri")?.to_owned() }
+            }
+            (Some("client_credentials" | "refresh_token" | "authorization_code"), _) => {
                 return Err(Refusal { error: "unauthorized_client", ..malformed("a grant this client does not have") });
             }
             (Some(_), _) => {
@@ -469,16 +521,28 @@ impl Shared {
 
     fn grant(&self, wish: &Wish) -> Result<Value, Refusal> {
         let client = wish.client.as_str();
+        let now = self.time.elapsed();
         let mut given = self.given();
-        let refresh_token = match &wish.kind {
-            WishKind::ForItself => None,
-            WishKind::Refresh(used) => Some(given.rotate(client, used, self.options.rotation)?),
+        let (refresh_token, scopes) = match &wish.kind {
+            WishKind::ForItself => (None, wish.scopes.clone()),
+            WishKind::Refresh(used) => {
+                let (token, scopes) = given.rotate(client, used, &self.options, now)?;
+                (Some(token), scopes.unwrap_or_else(|| wish.scopes.clone()))
+            }
+            WishKind::Code { code, redirect } => {
+                let scopes = given.redeem(client, code, redirect, now)?;
+                let is_offline = scopes.iter().any(|scope| scope == OFFLINE_ACCESS);
+                (is_offline.then(|| given.new_refresh_token(client, None, Some(scopes.clone()), now)), scopes)
+            }
         };
         given.count += 1;
         let access = format!("access-{}-{}", client, given.count);
-        let until = self.time.elapsed() + self.options.life;
-        given.access.insert(access.clone(), AccessToken { until, scopes: wish.scopes.clone() });
+        let until = now + self.options.life;
         let mut body = json!({"access_token": access, "token_type": "Bearer"});
+        if self.options.tells_scope {
+            body["scope"] = scopes.join(" ").into();
+        }
+        given.access.insert(access, AccessToken { until, scopes });
         match given.expires_in {
             ExpiresIn::Told => body["expires_in"] = self.options.life.as_secs().into(),
             ExpiresIn::Missing => {}
@@ -492,29 +556,56 @@ impl Shared {
 }
 
 impl Given {
-    fn new_refresh_token(&mut self, client: &str, parent: Option<&str>) -> String {
+    fn new_refresh_token(
+        &mut self,
+        client: &str,
+        parent: Option<&str>,
+        scopes: Option<Vec<String>>,
+        since: Duration,
+    ) -> String {
         self.count += 1;
         let token = format!("refresh-{}-{}", client, self.count);
-        let kept = RefreshToken { client: client.to_owned(), is_dead: false, parent: parent.map(str::to_owned) };
-        self.refresh.insert(token.clone(), kept);
+        let (client, parent) = (client.to_owned(), parent.map(str::to_owned));
+        self.refresh.insert(token.clone(), RefreshToken { client, is_dead: false, since, scopes, parent });
         token
     }
 
-    fn rotate(&mut self, client: &str, used: &str, rotation: Rotation) -> Result<String, Refusal> {
+    /// The successor of a refresh token, and the scopes it was given for.
+    fn rotate(
+        &mut self,
+        client: &str,
+        used: &str,
+        options: &TokenOptions,
+        now: Duration,
+    ) -> Result<(String, Option<Vec<String>>), Refusal> {
         let client_name = || client.to_owned();
         let refused = |violation| Err(Refusal { status: StatusCode::BAD_REQUEST, error: "invalid_grant", violation });
         let Some(token) = self.refresh.get_mut(used).filter(|token| token.client == client) else {
             return refused(TokenViolation::UnknownRefreshToken { client: client_name() });
         };
+        token.is_dead |= options.refresh_life.is_some_and(|life| now >= token.since + life);
         if token.is_dead {
             return refused(TokenViolation::DeadRefreshToken { client: client_name() });
         }
-        token.is_dead = rotation == Rotation::Strict;
-        let parent = token.parent.take();
+        token.is_dead = options.rotation == Rotation::Strict;
+        let (parent, scopes) = (token.parent.take(), token.scopes.clone());
         if let Some(parent) = parent.and_then(|parent| self.refresh.get_mut(&parent)) {
             parent.is_dead = true;
         }
-        Ok(self.new_refresh_token(client, Some(used)))
+        Ok((self.new_refresh_token(client, Some(used), scopes.clone(), now), scopes))
+    }
+
+    /// The scopes a code was given for.
+    fn redeem(&mut self, client: &str, code: &str, redirect: &str, now: Duration) -> Result<Vec<String>, Refusal> {
+        let found = self.codes.remove(code);
+        match found.filter(|code| code.client == client && code.redirect == redirect && now < code.until) {
+            Some(code) => Ok(code.scopes),
+            None => Err(Refusal {
+                status: StatusCode::BAD_REQUEST,
+                error: "invalid_grant",
+                violation: TokenViolation::BadCode { client: client.to_owned() },
+            }),
+        }
     }
 }
 

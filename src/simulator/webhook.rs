@@ -10,18 +10,16 @@
 //! before the effect has caused nothing.
 
 use std::{
-    collections::VecDeque,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Method, Response, StatusCode},
+    body::Bytes,
+    http::{Method, StatusCode},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -30,12 +28,11 @@ use serde_json::{Value, json, value::RawValue};
 use sha2::Sha256;
 
 use super::{
+    conduct::Working,
     digest::{content_hash, short_hash},
-    faults::{Chaos, Fault, Faults, Reach, Reply, Side, json_response, plainly},
-    journal::{Arrival, Call, Journal, TimedOut},
-    ledger::{self, Admission, Ledger, Mismatch, OrderName, Violation},
-    scoffable::STATE_PATH,
-    server::{Cut, Server},
+    faults::{Answer, Chaos, Reply, Side},
+    ledger::{self, Ledger, Mismatch, OrderName, Violation},
+    shell::{Arrived, Destination, Incoming, Setup, Sim, Simulator},
     time::SimTime,
     world::World,
 };
@@ -43,9 +40,6 @@ use crate::clock::Clock;
 
 /// How far a signature's time may be from ours, in seconds.
 const TOLERANCE_SECS: i64 = 5 * 60;
-const MAX_BODY: usize = 16 * 1024 * 1024;
-/// How many requests are kept with their bodies.
-const KEPT_REQUESTS: usize = 10_000;
 
 #[derive(Clone)]
 pub struct WebhookOptions {
@@ -110,25 +104,19 @@ pub enum WebhookSimError {
 }
 
 /// The running receiver.
-#[derive(Debug)]
-pub struct WebhookSim {
-    server: Server,
-    shared: Arc<Shared>,
-}
+pub type WebhookSim = Sim<Webhook>;
 
-struct Shared {
+/// What is particular to it.
+pub struct Webhook {
     options: WebhookOptions,
     secret: Vec<u8>,
     time: SimTime,
     ledger: Mutex<Ledger>,
-    received: Mutex<VecDeque<Received>>,
-    faults: Faults,
-    journal: Journal,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Webhook").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -136,50 +124,19 @@ impl WebhookSim {
     pub async fn start(options: WebhookOptions) -> Result<Self, WebhookSimError> {
         let encoded = options.secret.strip_prefix("whsec_").ok_or(WebhookSimError::Secret)?;
         let secret = STANDARD.decode(encoded).map_err(|_| WebhookSimError::Secret)?;
-        let shared = Arc::new(Shared {
-            secret,
-            time: SimTime::start(options.clock.clone()),
-            ledger: Mutex::default(),
-            received: Mutex::default(),
-            faults: Faults::new(Side::Destination, options.chaos, options.seed),
-            journal: Journal::default(),
-            options,
-        });
-        let router = Router::new().fallback(handle).with_state(shared.clone());
-        let listen = shared.options.listen;
-        let server = Server::start(listen, router).await.map_err(|error| WebhookSimError::Listen(listen, error))?;
-        Ok(Self { server, shared })
-    }
-
-    pub async fn stop(self) {
-        self.server.stop().await;
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// What a webhook sink is configured with.
-    pub fn url(&self) -> String {
-        format!("http://{}{}", self.address(), self.shared.options.path)
-    }
-
-    pub fn journal(&self) -> &Journal {
-        &self.shared.journal
-    }
-
-    pub fn faults(&self) -> &Faults {
-        &self.shared.faults
-    }
-
-    /// See [`Faults::answer_next`].
-    pub fn answer_next(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.faults.answer_next(faults);
-    }
-
-    /// Held only for a moment: requests wait meanwhile.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.shared.ledger()
+        let time = SimTime::start(options.clock.clone());
+        let listen = options.listen;
+        let setup = Setup {
+            listen,
+            side: Side::Destination,
+            latency: options.latency,
+            chaos: options.chaos,
+            seed: options.seed,
+            time: time.clone(),
+            beside: Router::new(),
+        };
+        let webhook = Webhook { secret, time, ledger: Mutex::default(), options };
+        Self::serve(webhook, setup).await.map_err(|error| WebhookSimError::Listen(listen, error))
     }
 
     pub fn violations(&self) -> Vec<Violation> {
@@ -189,24 +146,6 @@ impl WebhookSim {
     /// See [`Ledger::compare`].
     pub fn compare(&self, source: &str, world: &World) -> Vec<Mismatch> {
         self.ledger().compare(source, world)
-    }
-
-    /// Requests that passed all checks, oldest first, also those that were then answered with a fault.
-    pub fn received(&self) -> Vec<Received> {
-        self.shared.received().iter().cloned().collect()
-    }
-
-    /// Waits for a condition on the ledger, which is looked at whenever a request begins or ends.
-    pub async fn wait_until(
-        &self,
-        mut condition: impl FnMut(&Ledger) -> bool,
-        deadline: Duration,
-    ) -> Result<(), TimedOut> {
-        self.shared.journal.wait_until(|_| condition(&self.shared.ledger()), deadline).await
-    }
-
-    pub fn state(&self) -> Value {
-        self.shared.state()
     }
 }
 
@@ -248,147 +187,98 @@ fn malformed<T>(status: StatusCode, reason: impl Into<String>) -> Result<T, Refu
     Err(Refusal { status, violation: Violation::Malformed { reason: reason.into() } })
 }
 
-async fn handle(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    request: Request,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    if parts.uri.path() == STATE_PATH && parts.method == Method::GET {
-        return json_response(StatusCode::OK, shared.state().to_string().into());
-    }
-    let call = shared.journal.begin(Arrival {
-        at: shared.time.elapsed(),
-        method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        scopes: Vec::new(),
-    });
-    if parts.uri.path() != shared.options.path || parts.uri.query().is_some() {
-        return shared.refuse(call, Refusal::plain(StatusCode::NOT_FOUND, "no such path"));
-    }
-    if parts.method != Method::POST {
-        return shared.refuse(call, Refusal::plain(StatusCode::METHOD_NOT_ALLOWED, "only POST is offered"));
-    }
-
-    let fault = shared.faults.next(header(&parts.headers, "idempotency-key").unwrap_or_default());
-    if let Some(fault) = &fault {
-        call.plays(fault.name());
-    }
-    let fault = fault.unwrap_or_else(plainly);
-    if fault.refuses_to_read() {
-        return fault.disguise(StatusCode::OK, Bytes::new(), &cut);
-    }
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        // The client left in the middle, which is its right; or it sends more than anybody should.
-        return json_response(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
-    };
-    let received = match shared.check(&parts.headers, &body) {
-        Ok(received) => received,
-        Err(refusal) => return shared.refuse(call, refusal),
-    };
-    let Some(running) = Running::enter(&shared, &received.1) else {
-        call.answers(409);
-        return json_response(StatusCode::CONFLICT, error_body("the key was used with another body"));
-    };
-    shared.keep(received.0);
-
-    fault.wait_before().await;
-    if !shared.options.latency.is_zero() {
-        tokio::time::sleep(shared.options.latency).await;
-    }
-    let body = match fault.reach() {
-        Reach::Nothing => Bytes::new(),
-        Reach::Effect => {
-            let external_id = shared.ledger().apply(&received.1);
-            json!({ "external_id": external_id }).to_string().into()
-        }
-    };
-    fault.wait_after().await;
-    // The order is free again before the client can have seen the answer.
-    drop(running);
-    let response = fault.disguise(StatusCode::OK, body, &cut);
-    if !matches!(fault.reply(), Reply::Cut) {
-        call.answers(response.status().as_u16());
-    }
-    response
+/// A request that passed all checks, and that its order is being worked on.
+#[derive(Debug)]
+pub struct Job {
+    request: ledger::Request,
+    _working: Working<OrderName, i64>,
 }
 
-/// A request that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    order: OrderName,
-    version: i64,
-}
+impl Simulator for Webhook {
+    type Operation = ();
+    type Route = ();
+    type Job = Job;
+    type Received = Received;
 
-impl Running {
-    fn enter(shared: &Arc<Shared>, request: &ledger::Request) -> Option<Self> {
-        match shared.ledger().enter(request) {
-            Admission::Admitted => {
-                Some(Self { shared: shared.clone(), order: request.order.clone(), version: request.version })
-            }
-            Admission::KeyReused => None,
+    fn arrive(&self, incoming: &Incoming) -> Arrived<()> {
+        let route = if incoming.path != self.options.path || incoming.has_query() {
+            malformed(StatusCode::NOT_FOUND, "no such path")
+        } else if incoming.method != Method::POST {
+            malformed(StatusCode::METHOD_NOT_ALLOWED, "only POST is offered")
+        } else {
+            Ok(())
+        };
+        Arrived { scopes: Vec::new(), route: route.map_err(|refusal| self.refuse(refusal)) }
+    }
+
+    fn operation((): &()) {}
+
+    fn key(&self, (): &(), incoming: &Incoming) -> String {
+        header(incoming, "idempotency-key").unwrap_or_default().to_owned()
+    }
+
+    fn check(&self, (): (), incoming: &Incoming) -> Result<(Job, Received), Answer> {
+        let (received, request) = self.read(incoming).map_err(|refusal| self.refuse(refusal))?;
+        match self.ledger().enter(&request) {
+            Some(working) => Ok((Job { request, _working: working }, received)),
+            None => Err(Answer::error(StatusCode::CONFLICT, "the key was used with another body")),
         }
     }
-}
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.ledger().leave(&self.order, self.version);
+    fn perform(&self, job: &mut Job, _reply: &Reply) -> Answer {
+        let external_id = self.ledger().apply(&job.request);
+        Answer::of(StatusCode::OK, &json!({ "external_id": external_id }))
+    }
+
+    fn state(&self) -> Value {
+        let ledger = self.ledger();
+        json!({
+            "orders": ledger.orders().count(),
+            "applied_versions": ledger.n_applied(),
+            "repeats": ledger.repeats(),
+            "statuses": ledger.statuses(),
+            "n_violations": ledger.n_violations(),
+            "violations": ledger.violations(),
+        })
+    }
+
+    fn base_path(&self) -> String {
+        self.options.path.clone()
     }
 }
 
-impl Refusal {
-    fn plain(status: StatusCode, reason: &str) -> Self {
-        Self { status, violation: Violation::Malformed { reason: reason.to_owned() } }
-    }
-}
+impl Destination for Webhook {
+    type Ledger = Ledger;
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().filter(|value| !value.is_empty())
-}
-
-fn error_body(text: &str) -> Bytes {
-    json!({ "error": text }).to_string().into()
-}
-
-impl Shared {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().expect("nothing panics while the ledger is held")
     }
+}
 
-    fn received(&self) -> MutexGuard<'_, VecDeque<Received>> {
-        self.received.lock().expect("nothing panics while the requests are held")
-    }
+fn header<'a>(incoming: &'a Incoming, name: &str) -> Option<&'a str> {
+    incoming.header(name).filter(|value| !value.is_empty())
+}
 
-    fn refuse(&self, call: Call, refusal: Refusal) -> Response<Body> {
-        let text = match &refusal.violation {
+impl Webhook {
+    fn refuse(&self, Refusal { status, violation }: Refusal) -> Answer {
+        let text = match &violation {
             Violation::Malformed { reason } => reason.clone(),
             Violation::StaleTimestamp => "the timestamp is too old or too new".to_owned(),
             _ => "the signature does not match".to_owned(),
         };
-        self.ledger().violate(refusal.violation);
-        call.answers(refusal.status.as_u16());
-        json_response(refusal.status, error_body(&text))
+        self.ledger().violate(violation);
+        Answer::error(status, &text)
     }
 
-    fn keep(&self, received: Received) {
-        let mut all = self.received();
-        if all.len() == KEPT_REQUESTS {
-            all.pop_front();
-        }
-        all.push_back(received);
-    }
-
-    fn check(&self, headers: &HeaderMap, body: &Bytes) -> Result<(Received, ledger::Request), Refusal> {
-        let message_id = self.verify_signature(headers, body)?;
-        let Some(key) = header(headers, "idempotency-key") else {
+    fn read(&self, incoming: &Incoming) -> Result<(Received, ledger::Request), Refusal> {
+        let message_id = self.verify_signature(incoming)?;
+        let Some(key) = header(incoming, "idempotency-key") else {
             return malformed(StatusCode::BAD_REQUEST, "Idempotency-Key is missing");
         };
-        let media_type = header(headers, "content-type").unwrap_or_default();
-        if media_type.split(';').next().map(str::trim) != Some("application/json") {
+        if !incoming.is_json() {
             return malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type is not application/json");
         }
+        let body = &incoming.body;
         let envelope: Envelope<'_> = match serde_json::from_slice(body) {
             Ok(envelope) => envelope,
             Err(error) => return malformed(StatusCode::UNPROCESSABLE_ENTITY, format!("envelope: {error}")),
@@ -415,17 +305,19 @@ impl Shared {
     }
 
     /// Returns the message's id.
-    fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, Refusal> {
-        let (Some(id), Some(timestamp), Some(signatures)) =
-            (header(headers, "webhook-id"), header(headers, "webhook-timestamp"), header(headers, "webhook-signature"))
-        else {
+    fn verify_signature(&self, incoming: &Incoming) -> Result<String, Refusal> {
+        let (Some(id), Some(timestamp), Some(signatures)) = (
+            header(incoming, "webhook-id"),
+            header(incoming, "webhook-timestamp"),
+            header(incoming, "webhook-signature"),
+        ) else {
             return malformed(StatusCode::BAD_REQUEST, "a webhook header is missing");
         };
         let Ok(sent_secs) = timestamp.parse::<i64>() else {
             return malformed(StatusCode::BAD_REQUEST, "webhook-timestamp is not a number of seconds");
         };
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes keys of any length");
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", &incoming.body] {
             mac.update(part);
         }
         let is_signed = signatures
@@ -440,21 +332,6 @@ impl Shared {
             return Err(Refusal { status: StatusCode::UNAUTHORIZED, violation: Violation::StaleTimestamp });
         }
         Ok(id.to_owned())
-    }
-
-    fn state(&self) -> Value {
-        let ledger = self.ledger();
-        json!({
-            "requests": self.journal.total(),
-            "answers": self.journal.answers(),
-            "faults": self.journal.faults(),
-            "orders": ledger.orders().count(),
-            "applied_versions": ledger.n_applied(),
-            "repeats": ledger.repeats(),
-            "statuses": ledger.statuses(),
-            "n_violations": ledger.n_violations(),
-            "violations": ledger.violations(),
-        })
     }
 }
 

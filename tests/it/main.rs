@@ -53,3 +53,4 @@ mod spoton;
 mod till;
 mod webhook;
 mod xero;
+mod xero_description;

@@ -19,7 +19,7 @@ use scoffable_sync::{
         ids::SinkName,
     },
     simulator::{
-        faults::{Chaos, Fault, Faults, Side, cut_after, json_response, plainly, slow_to_start, status},
+        faults::{Answer, Chaos, Fault, Faults, Side, cut_after, plainly, slow_to_start, status},
         journal::{Arrival, Journal},
         server::{Cut, Server},
         token::{Credentials, Grant, RegisteredClient, TokenOptions, TokenSim},
@@ -117,11 +117,11 @@ async fn call(
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if !api.tokens.accepts(authorization) {
         call.answers(401);
-        return json_response(StatusCode::UNAUTHORIZED, Bytes::new());
+        return Answer::json(401, Bytes::new()).response();
     }
     let fault = api.faults.next("").unwrap_or_else(plainly);
     fault.wait_before().await;
-    let response = fault.disguise(StatusCode::OK, Bytes::new(), &cut);
+    let response = fault.disguise(Answer::json(200, Bytes::new()), &cut);
     call.answers(response.status().as_u16());
     response
 }

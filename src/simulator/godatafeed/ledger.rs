@@ -17,9 +17,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::Operation;
+use crate::simulator::conduct::{InFlight, Violations, Working};
 
-/// More violations than this are only counted.
-const KEPT_VIOLATIONS: usize = 1_000;
 /// How far ahead of our clock a ship time may be: two machines never agree to the second.
 const SKEW: TimeDelta = TimeDelta::seconds(2);
 /// The number under which somebody else took an order over.
@@ -347,16 +346,15 @@ pub struct Ledger {
     by_id: HashMap<String, usize>,
     /// When somebody else will take over which order.
     takings: Vec<(Duration, usize)>,
-    running: HashMap<usize, Vec<Operation>>,
-    running_authorizations: usize,
+    /// By order; wishes for a token by none.
+    in_flight: InFlight<Option<usize>, Operation>,
     listed_at: Option<Duration>,
     n_listings: u64,
     token_generated_at: Option<Duration>,
     n_tokens: u64,
     n_dead_tokens_shown: u64,
     n_overflows: u64,
-    violations: Vec<Violation>,
-    n_violations: usize,
+    violations: Violations<Violation>,
 }
 
 impl Ledger {
@@ -368,16 +366,14 @@ impl Ledger {
             orders: Vec::new(),
             by_id: HashMap::new(),
             takings: Vec::new(),
-            running: HashMap::new(),
-            running_authorizations: 0,
+            in_flight: InFlight::default(),
             listed_at: None,
             n_listings: 0,
             token_generated_at: None,
             n_tokens: 0,
             n_dead_tokens_shown: 0,
             n_overflows: 0,
-            violations: Vec::new(),
-            n_violations: 0,
+            violations: Violations::default(),
         }
     }
 
@@ -427,33 +423,17 @@ impl Ledger {
         self.orders[at].history.push(Change { state: OrderState::Cancelled, at: self.now, by: By::SomebodyElse });
     }
 
-    /// A write on an order is being worked on until [`Ledger::leave`].
-    pub(super) fn enter(&mut self, at: usize, operation: Operation) {
-        let running = self.running.entry(at).or_default();
-        let other = running.first().copied();
-        running.push(operation);
-        if let Some(running) = other {
-            self.violate(Violation::SideBySide { order: self.orders[at].id.clone(), operation, running });
+    /// A write on an order, or a wish for a token, is being worked on until the returned value is dropped.
+    pub(super) fn enter(&mut self, at: Option<usize>, operation: Operation) -> Working<Option<usize>, Operation> {
+        let (working, running) = self.in_flight.enter(at, operation);
+        match (at, running) {
+            (Some(at), Some(running)) => {
+                self.violate(Violation::SideBySide { order: self.orders[at].id.clone(), operation, running });
+            }
+            (None, Some(_)) => self.violate(Violation::TokensSideBySide),
+            (_, None) => {}
         }
-    }
-
-    /// The request is answered, or its connection is gone.
-    pub(super) fn leave(&mut self, at: usize, operation: Operation) {
-        let Some(running) = self.running.get_mut(&at) else { return };
-        if let Some(position) = running.iter().position(|running| *running == operation) {
-            running.remove(position);
-        }
-    }
-
-    pub(super) fn enter_authorization(&mut self) {
-        self.running_authorizations += 1;
-        if self.running_authorizations > 1 {
-            self.violate(Violation::TokensSideBySide);
-        }
-    }
-
-    pub(super) fn leave_authorization(&mut self) {
-        self.running_authorizations -= 1;
+        working
     }
 
     /// Counts a well-formed request about an order.
@@ -522,19 +502,16 @@ impl Ledger {
     }
 
     pub(super) fn violate(&mut self, violation: Violation) {
-        self.n_violations += 1;
-        if self.violations.len() < KEPT_VIOLATIONS {
-            self.violations.push(violation);
-        }
+        self.violations.add(violation);
     }
 
     pub fn violations(&self) -> &[Violation] {
-        &self.violations
+        self.violations.kept()
     }
 
     /// All violations, also those no longer kept.
     pub fn n_violations(&self) -> usize {
-        self.n_violations
+        self.violations.count()
     }
 
     /// All orders, also those still to appear.
@@ -561,7 +538,7 @@ impl Ledger {
 
     /// How many writes on an order are being worked on.
     pub fn running(&self, id: &str) -> usize {
-        self.by_id.get(id).and_then(|at| self.running.get(at)).map_or(0, Vec::len)
+        self.by_id.get(id).map_or(0, |at| self.in_flight.count(&Some(*at)))
     }
 
     /// Listings of `NEW` whose answer was not tampered with; the pages of one count once.

@@ -1,11 +1,11 @@
 use chrono::TimeDelta;
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{feed::LATE, *};
 use crate::simulator::{
-    faults::{cut_after, cut_before, slow_to_start, status},
+    faults::{cut_after, cut_before, plainly, slow_to_start, status},
     test_client::{client, secs},
     world::WorldOptions,
 };

@@ -1,9 +1,8 @@
 //! Requests as they come: which call, whether its form is right, what it asks for; and what may be kept of them.
 
 use axum::{
-    body::Bytes,
     extract::Query,
-    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    http::{Method, StatusCode, Uri},
 };
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -12,6 +11,7 @@ use super::{
     Api, GoDataFeedOptions, Operation,
     ledger::{Content, ShipDate, Shipment, Violation},
 };
+use crate::simulator::shell::Incoming;
 
 /// In characters.
 const MAX_TEXT: usize = 200;
@@ -41,8 +41,8 @@ pub(super) fn bad_request<T>(reason: impl Into<String>) -> Result<T, Refusal> {
 }
 
 /// What a request is for, going by method and path.
-#[derive(Debug, Clone)]
-pub(super) struct Route {
+#[derive(Debug)]
+pub struct Route {
     pub operation: Operation,
     /// GoDataFeed's id; empty for calls that are not about one order.
     pub order: String,
@@ -111,27 +111,24 @@ pub(super) struct Page {
 }
 
 pub(super) fn read(
-    operation: Operation,
-    order: &str,
-    parts: &Parts,
-    body: &Bytes,
+    Route { operation, order, .. }: &Route,
+    incoming: &Incoming,
     options: &GoDataFeedOptions,
 ) -> Result<Asked, Refusal> {
+    let Incoming { uri, body, .. } = incoming;
     if operation.is_write() {
-        let media_type = text_header(&parts.headers, &header::CONTENT_TYPE).unwrap_or_default();
-        if media_type.split(';').next().map(str::trim) != Some("application/json") {
+        if !incoming.is_json() {
             return Err(malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type is not application/json"));
         }
     } else if !body.is_empty() {
         return bad_request("a body where none belongs");
     }
-    let has_query = parts.uri.query().is_some();
-    if has_query && !matches!(operation, Operation::List | Operation::Authorize) {
+    if incoming.has_query() && !matches!(operation, Operation::List | Operation::Authorize) {
         return bad_request("a query where none belongs");
     }
     match operation {
-        Operation::Authorize => read_consumer_key(parts, &options.consumer_key).map(|()| Asked::Token),
-        Operation::List => read_listing(parts, options.paging).map(Asked::Listing),
+        Operation::Authorize => read_consumer_key(uri, &options.consumer_key).map(|()| Asked::Token),
+        Operation::List => read_listing(uri, options.paging).map(Asked::Listing),
         Operation::Get => Ok(Asked::Order),
         Operation::Acknowledge => {
             let AcknowledgeBody { destination_order_number: number } = read_json(body)?;
@@ -140,10 +137,6 @@ pub(super) fn read(
         }
         Operation::UpdateStatus => read_json::<StatusBody>(body)?.check(order, options).map(Asked::Write),
     }
-}
-
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    text_header(headers, &header::AUTHORIZATION)?.strip_prefix("Bearer ")
 }
 
 #[derive(Deserialize)]
@@ -226,8 +219,8 @@ fn read_ship_date(text: String, local: Option<FixedOffset>) -> Result<ShipDate, 
     }
 }
 
-fn read_consumer_key(parts: &Parts, right: &str) -> Result<(), Refusal> {
-    match pairs(parts)?.as_slice() {
+fn read_consumer_key(uri: &Uri, right: &str) -> Result<(), Refusal> {
+    match pairs(uri)?.as_slice() {
         [(name, key)] if name == "consumerKey" && key == right => Ok(()),
         [(name, _)] if name == "consumerKey" => {
             Err(Refusal::of(StatusCode::UNAUTHORIZED, "wrong_consumer_key", Violation::WrongConsumerKey))
@@ -237,9 +230,9 @@ fn read_consumer_key(parts: &Parts, right: &str) -> Result<(), Refusal> {
 }
 
 /// `page_size` is the largest and the usual; without one there are no pages.
-fn read_listing(parts: &Parts, page_size: Option<usize>) -> Result<Option<Page>, Refusal> {
+fn read_listing(uri: &Uri, page_size: Option<usize>) -> Result<Option<Page>, Refusal> {
     let (mut has_status, mut number, mut size) = (false, None, None);
-    for (name, value) in pairs(parts)? {
+    for (name, value) in pairs(uri)? {
         match (name.as_str(), page_size) {
             ("status", _) if !has_status && value == "NEW" => has_status = true,
             ("page", Some(_)) if number.is_none() => match value.parse() {
@@ -259,15 +252,11 @@ fn read_listing(parts: &Parts, page_size: Option<usize>) -> Result<Option<Page>,
     Ok(page_size.map(|usual| Page { number: number.unwrap_or(1), size: size.unwrap_or(usual) }))
 }
 
-fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Refusal> {
-    match Query::try_from_uri(&parts.uri) {
+fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
+    match Query::try_from_uri(uri) {
         Ok(Query(pairs)) => Ok(pairs),
         Err(_) => bad_request("the query cannot be read"),
     }
-}
-
-fn text_header<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

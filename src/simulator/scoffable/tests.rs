@@ -8,6 +8,7 @@ use crate::simulator::{
         Answer, answer, cut_after, cut_before, not_json, redirect, repeated_page, reversed_page, slow, status,
         truncated,
     },
+    shell::STATE_PATH,
     test_client::{client, secs},
     world::{Breakage, WorldOptions},
 };

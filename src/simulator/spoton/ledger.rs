@@ -18,10 +18,10 @@ use super::{
     Operation,
     order::{Customer, Kind, Order, Schedule},
 };
-use crate::simulator::till::Show;
-
-/// More violations than this are only counted.
-const KEPT_VIOLATIONS: usize = 1_000;
+use crate::simulator::{
+    conduct::{InFlight, Violations, Working},
+    till::Show,
+};
 
 /// What a correct client never does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -207,10 +207,10 @@ pub struct Ledger {
     orders: Vec<Stored>,
     by_reference: HashMap<String, Vec<usize>>,
     books: BTreeMap<String, Book>,
+    in_flight: InFlight<String, Operation>,
     source: Option<String>,
     doubled: Vec<Doubled>,
-    violations: Vec<Violation>,
-    n_violations: usize,
+    violations: Violations<Violation>,
     repeats: u64,
 }
 
@@ -218,7 +218,6 @@ pub struct Ledger {
 struct Book {
     orders: Vec<usize>,
     newest: u32,
-    running: Vec<Operation>,
 }
 
 impl Ledger {
@@ -229,31 +228,21 @@ impl Ledger {
             orders: Vec::new(),
             by_reference: HashMap::new(),
             books: BTreeMap::new(),
+            in_flight: InFlight::default(),
             source: None,
             doubled: Vec::new(),
-            violations: Vec::new(),
-            n_violations: 0,
+            violations: Violations::default(),
             repeats: 0,
         }
     }
 
-    /// An effect on a Scoffable order is being worked on until [`Ledger::leave`].
-    pub(super) fn enter(&mut self, order: &str, operation: Operation) {
-        let book = self.books.entry(order.to_owned()).or_default();
-        let running = book.running.first().copied();
-        book.running.push(operation);
+    /// An effect on a Scoffable order is being worked on until the returned value is dropped.
+    pub(super) fn enter(&mut self, order: &str, operation: Operation) -> Working<String, Operation> {
+        let (working, running) = self.in_flight.enter(order.to_owned(), operation);
         if let Some(running) = running {
             self.violate(Violation::SideBySide { order: order.to_owned(), operation, running });
         }
-    }
-
-    /// The request is answered, or its connection is gone.
-    pub(super) fn leave(&mut self, order: &str, operation: Operation) {
-        if let Some(book) = self.books.get_mut(order)
-            && let Some(at) = book.running.iter().position(|running| *running == operation)
-        {
-            book.running.remove(at);
-        }
+        working
     }
 
     /// Stores an order and prints its ticket, whatever stands already.
@@ -336,19 +325,16 @@ impl Ledger {
     }
 
     pub(super) fn violate(&mut self, violation: Violation) {
-        self.n_violations += 1;
-        if self.violations.len() < KEPT_VIOLATIONS {
-            self.violations.push(violation);
-        }
+        self.violations.add(violation);
     }
 
     pub fn violations(&self) -> &[Violation] {
-        &self.violations
+        self.violations.kept()
     }
 
     /// All violations, also those no longer kept.
     pub fn n_violations(&self) -> usize {
-        self.n_violations
+        self.violations.count()
     }
 
     pub fn doubled(&self) -> &[Doubled] {
@@ -399,7 +385,7 @@ impl Ledger {
 
     /// How many effects on a Scoffable order are being worked on.
     pub fn running(&self, order: &str) -> usize {
-        self.books.get(order).map_or(0, |book| book.running.len())
+        self.in_flight.count(order)
     }
 
     /// Scoffable orders of which anything was ever stored.

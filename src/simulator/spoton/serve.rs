@@ -1,18 +1,17 @@
 //! How one request is treated: found its way, let in, counted, checked, kept, done and answered.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, Query, Request, State},
-    http::{HeaderMap, Method, Response, StatusCode, header, request::Parts},
+    extract::Query,
+    http::{Method, StatusCode, Uri},
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    Operation, Received, Shared, answers,
+    Operation, Spoton, answers,
     body::{Against, Proposal},
     chain::{self, Location},
     ledger::{self, CancelledBy, Pace, Violation},
@@ -21,26 +20,31 @@ use super::{
     throttle::Told,
 };
 use crate::simulator::{
+    conduct::Working,
     digest::short_hash,
-    faults::{Reach, Reply, json_response, plainly},
-    journal::{Arrival, Call},
-    scoffable::STATE_PATH,
-    server::Cut,
+    faults::{Answer, Reply},
+    shell::{Arrived, Destination, Incoming, Received, Simulator},
 };
 
-const MAX_BODY: usize = 1024 * 1024;
-/// How many requests are kept with their bodies.
-const KEPT_REQUESTS: usize = 10_000;
-
 /// Where a request leads.
-struct Route {
+#[derive(Debug)]
+pub struct Route {
     operation: Operation,
     location: String,
     /// The order of a cancel, the menu of its items.
     about: String,
 }
 
-/// A request of the right form.
+/// A request of the right form, and that its order is being worked on.
+#[derive(Debug)]
+pub struct Job {
+    asked: Asked,
+    location: String,
+    told: Option<Told>,
+    _working: Option<Working<String, Operation>>,
+}
+
+#[derive(Debug)]
 enum Asked {
     Submit(Box<Order>),
     Propose(Proposal),
@@ -73,84 +77,68 @@ fn bad_request<T>(reason: impl Into<String>) -> Result<T, Refusal> {
     malformed(StatusCode::BAD_REQUEST, reason)
 }
 
-pub(super) async fn handle(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
-    request: Request,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
-    if path == STATE_PATH && parts.method == Method::GET {
-        return json_response(StatusCode::OK, shared.state().to_string().into());
-    }
-    let route = route(&parts.method, &path);
-    let call = shared.journal.begin(Arrival {
-        at: shared.time.elapsed(),
-        method: parts.method.to_string(),
-        path: path.clone(),
-        query: query.clone(),
-        scopes: route.iter().map(|route| route.operation.api().name().to_owned()).collect(),
-    });
-    let route = match route {
-        Ok(route) => route,
-        Err(refusal) => return shared.refuse(call, refusal, None),
-    };
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        // The client left in the middle, which is its right; or it sends more than anybody should.
-        return json_response(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
-    };
+impl Simulator for Spoton {
+    type Operation = Operation;
+    type Route = Route;
+    type Job = Job;
+    type Received = Received<Operation>;
 
-    // Two requests are repeats of one another when they are the same to the byte; reports differ only in their time.
-    let key = format!("{} {path} {:x}", parts.method, short_hash(&[&body]));
-    let fault = shared.next_fault(route.operation, &key);
-    if let Some(fault) = &fault {
-        call.plays(fault.name());
+    fn arrive(&self, incoming: &Incoming) -> Arrived<Route> {
+        let route = route(&incoming.method, &incoming.path);
+        let scopes = route.iter().map(|route| route.operation.api().name().to_owned()).collect();
+        Arrived { scopes, route: route.map_err(|refusal| self.refuse(refusal)) }
     }
-    let fault = fault.unwrap_or_else(plainly);
-    if fault.refuses_to_read() {
-        return fault.disguise(StatusCode::OK, Bytes::new(), &cut);
+
+    fn operation(route: &Route) -> Operation {
+        route.operation
     }
-    if let Err(refusal) = shared.authorise(&route, &parts.headers) {
-        return shared.refuse(call, refusal, None);
+
+    /// Reports differ only in their time.
+    fn key(&self, _route: &Route, incoming: &Incoming) -> String {
+        let Incoming { method, path, body, .. } = incoming;
+        format!("{method} {path} {:x}", short_hash(&[body]))
     }
-    let told = shared.set().throttle.ask(route.operation.api(), shared.time.elapsed());
-    if told.as_ref().is_some_and(|told| told.is_refused) {
-        let refusal = Refusal {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            message: "rate limit exceeded".to_owned(),
-            violation: None,
+
+    fn check(&self, route: Route, incoming: &Incoming) -> Result<(Job, Self::Received), Answer> {
+        self.authorise(&route, incoming).map_err(|refusal| self.refuse(refusal))?;
+        let told = self.set().throttle.ask(route.operation.api(), incoming.at);
+        let is_over = told.as_ref().is_some_and(|told| told.is_refused);
+        let read = if is_over {
+            refuse(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded")
+        } else {
+            self.read(&route, incoming)
         };
-        return shared.refuse(call, refusal, told);
+        let asked = read.map_err(|refusal| self.telling(told.as_ref(), self.refuse(refusal)))?;
+        let Route { operation, location, .. } = route;
+        let working = self.enter(operation, &asked);
+        Ok((Job { asked, location, told, _working: working }, incoming.received(operation)))
     }
-    let asked = match shared.check(&route, &parts, &body) {
-        Ok(asked) => asked,
-        Err(refusal) => return shared.refuse(call, refusal, told),
-    };
-    let Route { operation, location, .. } = route;
-    shared.keep(Received { operation, path, query, body });
-    let running = Running::enter(&shared, operation, &asked);
-    shared.journal.touch();
 
-    fault.wait_before().await;
-    if !shared.options.latency.is_zero() {
-        tokio::time::sleep(shared.options.latency).await;
+    fn perform(&self, job: &mut Job, _reply: &Reply) -> Answer {
+        self.telling(job.told.as_ref(), self.answer(job))
     }
-    let (status, body) = match fault.reach() {
-        Reach::Nothing => (StatusCode::OK, Bytes::new()),
-        Reach::Effect => shared.perform(&location, asked),
-    };
-    shared.journal.touch();
-    fault.wait_after().await;
-    // The order is free again before the client can have seen the answer.
-    drop(running);
-    let mut response = fault.disguise(status, body, &cut);
-    if let (Some(told), Reply::Genuine) = (told, fault.reply()) {
-        told.write(response.headers_mut(), shared.set().manner.rate_headers);
+
+    fn state(&self) -> Value {
+        let ledger = self.ledger();
+        let locations: BTreeMap<&str, Vec<&str>> = self
+            .options
+            .chain
+            .locations
+            .iter()
+            .map(|location| (location.id.as_str(), location.menus.iter().map(|menu| menu.id.as_str()).collect()))
+            .collect();
+        json!({
+            "orders": ledger.orders().count(),
+            "tickets": ledger.stored().len(),
+            "standing": ledger.stored().iter().filter(|stored| stored.is_standing()).count(),
+            "customers": ledger.n_customers(),
+            "repeats": ledger.repeats(),
+            "doubled": ledger.doubled(),
+            "n_violations": ledger.n_violations(),
+            "violations": ledger.violations(),
+            "menus_of_locations": locations,
+        })
     }
-    if !matches!(fault.reply(), Reply::Cut) {
-        call.answers(response.status().as_u16());
-    }
-    response
 }
 
 fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
@@ -176,37 +164,6 @@ fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
     Ok(Route { operation, location: location.to_owned(), about: about.to_owned() })
 }
 
-/// An effect that is being worked on; also ends when its handler is dropped.
-struct Running {
-    shared: Arc<Shared>,
-    order: String,
-    operation: Operation,
-}
-
-impl Running {
-    /// None for what changes nothing: that may be asked at any time.
-    fn enter(shared: &Arc<Shared>, operation: Operation, asked: &Asked) -> Option<Self> {
-        let order = match asked {
-            Asked::Submit(order) => ledger::order_of(&order.reference),
-            Asked::Cancel { order, .. } => order.clone(),
-            Asked::Propose(_)
-            | Asked::Report { .. }
-            | Asked::ListMenus
-            | Asked::ListItems { .. }
-            | Asked::ReadLocation
-            | Asked::Livez => return None,
-        };
-        shared.ledger().enter(&order, operation);
-        Some(Self { shared: shared.clone(), order, operation })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.ledger().leave(&self.order, self.operation);
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReportQuery {
@@ -220,9 +177,23 @@ struct PageQuery {
     page: Option<usize>,
 }
 
-impl Shared {
-    fn refuse(&self, call: Call, refusal: Refusal, told: Option<Told>) -> Response<Body> {
-        let Refusal { status, message, violation } = refusal;
+impl Spoton {
+    /// None for what changes nothing: that may be asked at any time.
+    fn enter(&self, operation: Operation, asked: &Asked) -> Option<Working<String, Operation>> {
+        let order = match asked {
+            Asked::Submit(order) => &ledger::order_of(&order.reference),
+            Asked::Cancel { order, .. } => order,
+            Asked::Propose(_)
+            | Asked::Report { .. }
+            | Asked::ListMenus
+            | Asked::ListItems { .. }
+            | Asked::ReadLocation
+            | Asked::Livez => return None,
+        };
+        Some(self.ledger().enter(order, operation))
+    }
+
+    fn refuse(&self, Refusal { status, message, violation }: Refusal) -> Answer {
         if let Some(violation) = violation {
             self.ledger().violate(violation);
         }
@@ -235,31 +206,25 @@ impl Shared {
             405 => 12,
             _ => 3,
         };
-        call.answers(status.as_u16());
-        let mut response = json_response(status, error(code, &message));
-        if let Some(told) = told {
-            told.write(response.headers_mut(), self.set().manner.rate_headers);
-        }
-        response
+        error(status, code, &message)
     }
 
-    fn keep(&self, received: Received) {
-        let mut all = self.received();
-        if all.len() == KEPT_REQUESTS {
-            all.pop_front();
+    /// The answer also says where the application stands with its limits.
+    fn telling(&self, told: Option<&Told>, answer: Answer) -> Answer {
+        match told {
+            Some(told) => told.write(answer, self.set().manner.rate_headers),
+            None => answer,
         }
-        all.push_back(received);
     }
 
     /// Who asks, and whether it may ask this.
-    fn authorise(&self, route: &Route, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn authorise(&self, route: &Route, incoming: &Incoming) -> Result<(), Refusal> {
         if route.operation == Operation::Livez {
             return Ok(());
         }
-        let authorization = text_header(headers, &header::AUTHORIZATION);
+        let authorization = incoming.header("authorization");
         if !self.tokens.accepts(authorization) {
-            let has_one = authorization.is_some_and(|value| value.starts_with("Bearer "));
-            let violation = (!has_one).then_some(Violation::NoToken);
+            let violation = incoming.bearer_token().is_none().then_some(Violation::NoToken);
             return Err(Refusal { status: StatusCode::UNAUTHORIZED, message: "no valid token".to_owned(), violation });
         }
         let scope = route.operation.api().scope();
@@ -280,17 +245,17 @@ impl Shared {
         Ok(())
     }
 
-    fn check(&self, route: &Route, parts: &Parts, body: &Bytes) -> Result<Asked, Refusal> {
+    fn read(&self, route: &Route, incoming: &Incoming) -> Result<Asked, Refusal> {
+        let Incoming { uri, body, .. } = incoming;
         let has_body = matches!(route.operation, Operation::Submit | Operation::Propose);
         if has_body {
-            let media_type = text_header(&parts.headers, &header::CONTENT_TYPE).unwrap_or_default();
-            if media_type.split(';').next().map(str::trim) != Some("application/json") {
+            if !incoming.is_json() {
                 return malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type is not application/json");
             }
         } else if !body.is_empty() {
             return bad_request("a body where none belongs");
         }
-        if !matches!(route.operation, Operation::Report | Operation::ListItems) && parts.uri.query().is_some() {
+        if !matches!(route.operation, Operation::Report | Operation::ListItems) && incoming.has_query() {
             return bad_request("a query where none belongs");
         }
         Ok(match route.operation {
@@ -315,7 +280,7 @@ impl Shared {
                 Asked::Cancel { id: route.about.clone(), order }
             }
             Operation::Report => {
-                let ReportQuery { last_updated_from, page } = read_query(parts)?;
+                let ReportQuery { last_updated_from, page } = read_query(uri)?;
                 let since = DateTime::parse_from_rfc3339(&last_updated_from);
                 let Some(since) = since.ok().filter(|_| last_updated_from.ends_with('Z')) else {
                     return bad_request("last_updated_from is no RFC 3339 time in UTC");
@@ -324,7 +289,7 @@ impl Shared {
             }
             Operation::ListMenus => Asked::ListMenus,
             Operation::ListItems => {
-                let page = page_number(read_query::<PageQuery>(parts)?.page)?;
+                let page = page_number(read_query::<PageQuery>(uri)?.page)?;
                 if self.location(&route.location).menu(&route.about).is_none() {
                     return malformed(StatusCode::NOT_FOUND, "no such menu");
                 }
@@ -345,29 +310,28 @@ impl Shared {
         self.options.chain.location(id).expect("a location is looked for before, and none is ever removed")
     }
 
-    /// Status and body of the genuine answer.
-    fn perform(&self, location: &str, asked: Asked) -> (StatusCode, Bytes) {
+    fn answer(&self, Job { asked, location, .. }: &Job) -> Answer {
         let now = self.time.now();
         let page_size = self.options.page_size;
         let answer = match asked {
-            Asked::Submit(order) => return self.submit(location, *order, now),
+            Asked::Submit(order) => return self.submit(location, order, now),
             Asked::Propose(proposal) => {
                 let mut set = self.set();
                 let signature = format!("sig-{}", set.signatures.len() + 1);
-                let answer = answers::proposed_order(&proposal, &signature, &set.manner);
+                let answer = answers::proposed_order(proposal, &signature, &set.manner);
                 set.signatures.insert(signature);
                 answer
             }
-            Asked::Cancel { id, .. } => return self.cancel(&id, now),
+            Asked::Cancel { id, .. } => return self.cancel(id, now),
             Asked::Report { since, page } => {
                 let manner = self.set().manner.clone();
                 let mut ledger = self.ledger();
-                let seen = ledger.report(location, since, now).into_iter();
+                let seen = ledger.report(location, *since, now).into_iter();
                 let orders: Vec<Value> = seen.map(|seen| answers::report(seen, &manner)).collect();
-                if page == 1 {
+                if *page == 1 {
                     ledger.was_reported(location);
                 }
-                answers::page("orders", orders, page, page_size)
+                answers::page("orders", orders, *page, page_size)
             }
             Asked::ListMenus => {
                 let location = self.location(location);
@@ -375,57 +339,53 @@ impl Shared {
                 json!({ "menus": menus })
             }
             Asked::ListItems { menu, page } => {
-                let menu = self.location(location).menu(&menu).expect("looked for before");
+                let menu = self.location(location).menu(menu).expect("looked for before");
                 let items = menu.items.iter().map(|item| chain::item_json(menu, item)).collect();
-                answers::page("items", items, page, page_size)
+                answers::page("items", items, *page, page_size)
             }
             Asked::ReadLocation => json!({"location": chain::location_json(self.location(location))}),
             Asked::Livez => json!({}),
         };
-        (StatusCode::OK, answer.to_string().into())
+        Answer::of(StatusCode::OK, &answer)
     }
 
-    fn submit(&self, location: &str, order: Order, now: DateTime<Utc>) -> (StatusCode, Bytes) {
+    fn submit(&self, location: &str, order: &Order, now: DateTime<Utc>) -> Answer {
         let mut set = self.set();
         let mut ledger = self.ledger();
         if !set.rules.takes_repeated_references && ledger.check_unused(&order.reference).is_err() {
-            return (StatusCode::CONFLICT, error(6, "external_reference_id is used already"));
+            return error(StatusCode::CONFLICT, 6, "external_reference_id is used already");
         }
         let twist = set.twists.pop_front().unwrap_or(Twist::Plainly);
         let pace = Pace { kitchen: self.options.kitchen, drive: self.options.drive };
-        let id = ledger.submit(location, order, pace, now).id.clone();
+        let id = ledger.submit(location, order.clone(), pace, now).id.clone();
         if twist == Twist::CancelledByMerchant {
             ledger.cancel(&id, CancelledBy::Merchant, now).expect("it was stored just now");
         }
         let stored = ledger.get(&id).expect("it was stored just now");
-        (StatusCode::OK, answers::stored_order(stored, &set.manner, twist).to_string().into())
+        Answer::of(StatusCode::OK, &answers::stored_order(stored, &set.manner, twist))
     }
 
-    fn cancel(&self, id: &str, now: DateTime<Utc>) -> (StatusCode, Bytes) {
+    fn cancel(&self, id: &str, now: DateTime<Utc>) -> Answer {
         let set = self.set();
         let mut ledger = self.ledger();
         if let (Err(_), RepeatedCancel::Fails(status)) =
             (ledger.cancel(id, CancelledBy::Client, now), set.rules.repeated_cancel)
         {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::CONFLICT);
-            return (status, error(9, "the order is not CLOSED"));
+            return error(status, 9, "the order is not CLOSED");
         }
         let stored = ledger.get(id).expect("looked for before");
-        (StatusCode::OK, answers::stored_order(stored, &set.manner, Twist::Plainly).to_string().into())
+        Answer::of(StatusCode::OK, &answers::stored_order(stored, &set.manner, Twist::Plainly))
     }
 }
 
 /// Assumed: an error looks as that of any gateway to gRPC, with gRPC's code.
-fn error(code: u8, message: &str) -> Bytes {
-    json!({"code": code, "message": message, "details": []}).to_string().into()
+fn error(status: StatusCode, code: u8, message: &str) -> Answer {
+    Answer::of(status, &json!({"code": code, "message": message, "details": []}))
 }
 
-fn text_header<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn read_query<T: DeserializeOwned>(parts: &Parts) -> Result<T, Refusal> {
-    match Query::try_from_uri(&parts.uri) {
+fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
+    match Query::try_from_uri(uri) {
         Ok(Query(query)) => Ok(query),
         Err(error) => bad_request(error.to_string()),
     }

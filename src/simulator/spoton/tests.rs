@@ -2,6 +2,7 @@ mod access;
 mod form;
 
 use reqwest::RequestBuilder;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;

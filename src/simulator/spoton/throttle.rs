@@ -5,10 +5,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-
 use super::{Api, rules::RateHeaders};
-use crate::simulator::limits::{Limit, SlidingWindow};
+use crate::simulator::{
+    faults::Answer,
+    limits::{Limit, SlidingWindow},
+};
 
 /// Source: SpotOn, Rate Limiting: "subject to change".
 pub const DOCUMENTED: [Limit; 2] =
@@ -55,18 +56,16 @@ impl Throttle {
 }
 
 impl Told {
-    pub(super) fn write(&self, headers: &mut HeaderMap, how: RateHeaders) {
+    /// Adds the headers to an answer.
+    pub(super) fn write(&self, answer: Answer, how: RateHeaders) -> Answer {
         let reset = self.reset.as_millis().div_ceil(1000);
         let texts = match how {
             RateHeaders::Told => [self.limit.clone(), self.remaining.to_string(), reset.to_string()],
             RateHeaders::Garbage => ["many;w=, -".to_owned(), "a few".to_owned(), "-1.5e9 soon".to_owned()],
-            RateHeaders::Missing => return,
+            RateHeaders::Missing => return answer,
         };
         let names = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
-        for (name, text) in names.into_iter().zip(texts) {
-            let value = HeaderValue::from_str(&text).expect("digits and plain signs");
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        names.into_iter().zip(texts).fold(answer, |answer, (name, text)| answer.header(name, &text))
     }
 }
 
@@ -100,8 +99,8 @@ mod tests {
         }
 
         let told = throttle.ask(Api::Order, ms(40_200)).expect("limits");
-        let mut headers = HeaderMap::new();
-        told.write(&mut headers, RateHeaders::Told);
+        let answer = told.write(Answer::json(200, ""), RateHeaders::Told).response();
+        let headers = answer.headers();
 
         assert!(told.is_refused);
         assert_eq!(headers["x-ratelimit-limit"], "50;w=1, 1500;w=60");

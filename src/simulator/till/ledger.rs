@@ -27,12 +27,10 @@ use serde::Serialize;
 
 use super::Operation;
 use crate::simulator::{
+    conduct::{InFlight, Violations, Working},
     ledger::Mismatch,
     world::{OrderTruth, Readability, VersionTruth, World},
 };
-
-/// More violations than this are only counted.
-const KEPT_VIOLATIONS: usize = 1_000;
 
 /// What a correct client never does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -274,9 +272,9 @@ pub struct Ledger {
     tickets: Vec<Ticket>,
     by_reference: HashMap<String, Vec<usize>>,
     books: BTreeMap<String, Book>,
+    in_flight: InFlight<String, Operation>,
     doubled: Vec<Doubled>,
-    violations: Vec<Violation>,
-    n_violations: usize,
+    violations: Violations<Violation>,
     n_payments: u64,
     n_refused_payments: u64,
     repeats: u64,
@@ -287,7 +285,6 @@ struct Book {
     tickets: Vec<usize>,
     /// Every version seen, with what it said.
     versions: BTreeMap<i64, Sale>,
-    running: Vec<Operation>,
 }
 
 impl Ledger {
@@ -298,32 +295,22 @@ impl Ledger {
             tickets: Vec::new(),
             by_reference: HashMap::new(),
             books: BTreeMap::new(),
+            in_flight: InFlight::default(),
             doubled: Vec::new(),
-            violations: Vec::new(),
-            n_violations: 0,
+            violations: Violations::default(),
             n_payments: 0,
             n_refused_payments: 0,
             repeats: 0,
         }
     }
 
-    /// An effect on an order is being worked on until [`Ledger::leave`].
-    pub(super) fn enter(&mut self, order: &str, operation: Operation) {
-        let book = self.books.entry(order.to_owned()).or_default();
-        let running = book.running.first().copied();
-        book.running.push(operation);
+    /// An effect on an order is being worked on until the returned value is dropped.
+    pub(super) fn enter(&mut self, order: &str, operation: Operation) -> Working<String, Operation> {
+        let (working, running) = self.in_flight.enter(order.to_owned(), operation);
         if let Some(running) = running {
             self.violate(Violation::SideBySide { order: order.to_owned(), operation, running });
         }
-    }
-
-    /// The request is answered, or its connection is gone.
-    pub(super) fn leave(&mut self, order: &str, operation: Operation) {
-        if let Some(book) = self.books.get_mut(order)
-            && let Some(at) = book.running.iter().position(|running| *running == operation)
-        {
-            book.running.remove(at);
-        }
+        working
     }
 
     /// Returns the new ticket's id.
@@ -460,19 +447,16 @@ impl Ledger {
     }
 
     pub(super) fn violate(&mut self, violation: Violation) {
-        self.n_violations += 1;
-        if self.violations.len() < KEPT_VIOLATIONS {
-            self.violations.push(violation);
-        }
+        self.violations.add(violation);
     }
 
     pub fn violations(&self) -> &[Violation] {
-        &self.violations
+        self.violations.kept()
     }
 
     /// All violations, also those no longer kept.
     pub fn n_violations(&self) -> usize {
-        self.n_violations
+        self.violations.count()
     }
 
     pub fn doubled(&self) -> &[Doubled] {
@@ -526,7 +510,7 @@ impl Ledger {
 
     /// How many effects on an order are being worked on.
     pub fn running(&self, order: &str) -> usize {
-        self.books.get(order).map_or(0, |book| book.running.len())
+        self.in_flight.count(order)
     }
 
     /// Orders that ever had a ticket.

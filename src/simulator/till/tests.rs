@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::simulator::{
-    faults::{cut_after, cut_before, not_json, slow_to_start, status, truncated},
+    faults::{cut_after, cut_before, not_json, plainly, slow_to_start, status, truncated},
     test_client::{client, secs},
 };
 

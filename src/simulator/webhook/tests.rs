@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::simulator::{
     faults::{cut_after, cut_before, slow, slow_to_start, status, truncated},
+    shell::STATE_PATH,
     test_client::{client, secs},
 };
 

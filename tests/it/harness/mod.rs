@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod log;
+pub mod openapi;
 pub mod postgres;
 pub mod process;
 pub mod puppet;

@@ -1,0 +1,264 @@
+//! Whether the books are right about a world's orders.
+//!
+//! # When they are right ([`Ledger::compare`])
+//!
+//! Take the versions of an order that can be read, and let N be the one with the highest number.
+//!
+//! | N is | The family of the order |
+//! | --- | --- |
+//! | accepted | comes to N's total; to what N's lines and fees add up to where that is more and something was substituted: the rest is goodwill. Each clearing account has what N's tenders left there, cut back to that sum |
+//! | cancelled | comes to nothing, and left nothing on any account |
+//! | anything else | has no document, if no readable version is accepted; otherwise is not judged |
+//!
+//! An order whose newest tenders are with somebody unknown, or in a currency the organisation does not have, is to be
+//! held; it is judged like those that are excused: they come to nothing, or to what any accepted version calls for.
+//! Versions that may be read or set aside ([`Readability::Odd`]) are tried both ways. Besides, every live document is in
+//! the currency of its order, no order is unknown to the world, and nothing is [`Doubled`](super::Doubled).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Ledger;
+use crate::simulator::{
+    ledger::Mismatch,
+    world::{OrderTruth, Readability, VersionTruth, World},
+    xero::amount::Cents,
+};
+
+/// Which account has the money, by who collected it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clearing {
+    pub scoffable: String,
+    pub cash: String,
+    pub card_terminal: String,
+}
+
+impl Default for Clearing {
+    /// The accounts of the simulated organisation.
+    fn default() -> Self {
+        Self { scoffable: "611".to_owned(), cash: "612".to_owned(), card_terminal: "613".to_owned() }
+    }
+}
+
+impl Clearing {
+    /// None where nobody knows who has it.
+    fn account(&self, tender: &Tender) -> Option<&str> {
+        match (tender.kind.as_str(), tender.collector.as_str()) {
+            (_, "scoffable") => Some(&self.scoffable),
+            ("cash", "vendor") => Some(&self.cash),
+            (_, "vendor") => Some(&self.card_terminal),
+            _ => None,
+        }
+    }
+}
+
+/// What an order should have come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Target {
+    revenue: Cents,
+    payments: BTreeMap<String, Cents>,
+}
+
+impl Ledger {
+    /// Where these books are not right about a world's orders; the rules stand at the top of this module.
+    pub fn compare(&self, world: &World, clearing: &Clearing, excused: &BTreeSet<String>) -> Vec<Mismatch> {
+        let mut mismatches = Vec::new();
+        let mut report = |order_id: &str, expected: &str, found: String| {
+            mismatches.push(Mismatch { order_id: order_id.to_owned(), expected: expected.to_owned(), found });
+        };
+        for order in world.orders.values() {
+            let currencies: BTreeSet<&str> = order.versions.iter().map(|truth| truth.currency.as_str()).collect();
+            let mut live = self.documents_of(&order.id).filter(|document| document.status.is_live());
+            if let Some(foreign) = live.find(|document| !currencies.contains(document.currency.as_str())) {
+                report(
+                    &order.id,
+                    &format!("only {currencies:?}"),
+                    format!("{} in {}", foreign.number, foreign.currency),
+                );
+                continue;
+            }
+            let is_excused = excused.contains(&order.id);
+            let strict = |v: &&VersionTruth| v.readability == Readability::Clear;
+            let lenient = |v: &&VersionTruth| v.readability != Readability::Broken;
+            let with_odd: Vec<&VersionTruth> = order.versions.iter().filter(lenient).collect();
+            let clear: Vec<&VersionTruth> = order.versions.iter().filter(strict).collect();
+            let judge = |versions: &[&VersionTruth]| self.judge(world, order, versions, clearing, is_excused);
+            if let Err(expected) = judge(&clear)
+                && judge(&with_odd).is_err()
+            {
+                report(&order.id, &expected, self.describe(&order.id));
+            }
+        }
+        for order in self.orders().iter().filter(|order| !world.orders.contains_key(*order)) {
+            report(order, "no such order", self.describe(order));
+        }
+        for doubled in &self.doubled {
+            report(doubled.order(), "everything once", format!("{doubled:?}"));
+        }
+        mismatches
+    }
+
+    /// Whether the books are right for these versions of an order; otherwise what is expected.
+    fn judge(
+        &self,
+        world: &World,
+        order: &OrderTruth,
+        versions: &[&VersionTruth],
+        clearing: &Clearing,
+        is_excused: bool,
+    ) -> Result<(), String> {
+        let found = Target { revenue: self.revenue(&order.id), payments: self.payments_by_account(&order.id) };
+        let target = |truth: &VersionTruth| target(world, truth, clearing);
+        let Some(newest) = versions.iter().max_by_key(|truth| truth.number) else { return Ok(()) };
+        let was_accepted = versions.iter().any(|truth| truth.status == "accepted");
+        let (wanted, is_known) = match newest.status.as_str() {
+            "accepted" => (target(newest), self.books.organisation.currencies.contains(&newest.currency)),
+            "cancelled" => (Some(Target::default()), true),
+            _ if was_accepted => return Ok(()),
+            _ if self.documents_of(&order.id).next().is_none() => return Ok(()),
+            status => return Err(format!("nothing, by version {} that is {status}", newest.number)),
+        };
+        let may_differ = is_excused || wanted.is_none() || !is_known;
+        if may_differ {
+            let accepted = versions.iter().filter(|truth| truth.status == "accepted");
+            let is_one = accepted.filter_map(|truth| target(truth)).any(|target| target == found);
+            let is_right = is_one || found == Target::default();
+            return if is_right { Ok(()) } else { Err("nothing, or what some accepted version calls for".to_owned()) };
+        }
+        let wanted = wanted.unwrap_or_default();
+        if wanted == found { Ok(()) } else { Err(format!("{}, by version {}", wanted.in_words(), newest.number)) }
+    }
+
+    fn describe(&self, order: &str) -> String {
+        let documents = self.documents_of(order).map(|document| {
+            let total = document.totals().total;
+            format!("{} {} of {total}", document.number, document.status.name())
+        });
+        let documents: Vec<String> = documents.collect();
+        let found = Target { revenue: self.revenue(order), payments: self.payments_by_account(order) };
+        format!(
+            "{}: {}",
+            found.in_words(),
+            if documents.is_empty() { "nothing".to_owned() } else { documents.join(", ") }
+        )
+    }
+}
+
+impl Target {
+    fn in_words(&self) -> String {
+        let payments: Vec<String> =
+            self.payments.iter().map(|(account, amount)| format!("{amount} on {account}")).collect();
+        format!("{} with [{}]", self.revenue, payments.join(", "))
+    }
+}
+
+/// What the payload of an accepted version calls for; none where it should be held.
+fn target(world: &World, truth: &VersionTruth, clearing: &Clearing) -> Option<Target> {
+    let payload: Value = serde_json::from_slice(&world.versions[truth.position].payload).ok()?;
+    let expected = expected_minor(&payload);
+    let is_goodwill = expected > truth.total_minor && has_substitution(&payload);
+    let revenue = if is_goodwill { expected } else { truth.total_minor };
+    let mut tenders = tenders(&payload);
+    cut_back(&mut tenders, revenue);
+    let cents = |minor| Cents::of_minor(minor, &truth.currency);
+    let mut payments: BTreeMap<String, Cents> = BTreeMap::new();
+    for tender in tenders {
+        let account = clearing.account(&tender)?;
+        *payments.entry(account.to_owned()).or_default() += cents(tender.minor)?;
+    }
+    payments.retain(|_, amount| *amount != Cents::ZERO);
+    Some(Target { revenue: cents(revenue)?, payments })
+}
+
+struct Tender {
+    kind: String,
+    collector: String,
+    minor: i64,
+}
+
+fn tenders(payload: &Value) -> Vec<Tender> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let one = |tender: &Value| Tender {
+        kind: text(&tender["type"]),
+        collector: text(&tender["collectedBy"]),
+        minor: minor(&tender["payment"]),
+    };
+    payload["customerPayments"].as_array().into_iter().flatten().map(one).collect()
+}
+
+/// Tenders never add up to more than there is to pay. Source: the order in which the contract cuts them back.
+fn cut_back(tenders: &mut [Tender], to: i64) {
+    let mut excess = tenders.iter().map(|tender| tender.minor).sum::<i64>() - to;
+    for (kind, collector) in
+        [("online", "scoffable"), ("voucher", "scoffable"), ("online", "vendor"), ("cash", "vendor")]
+    {
+        for tender in tenders.iter_mut().filter(|tender| tender.kind == kind && tender.collector == collector) {
+            let cut = excess.clamp(0, tender.minor.max(0));
+            tender.minor -= cut;
+            excess -= cut;
+        }
+    }
+}
+
+/// What was supplied, and the fees.
+fn expected_minor(payload: &Value) -> i64 {
+    let lines = payload["items"].as_array().into_iter().flatten();
+    let supplied: i64 = lines.map(|line| unit_minor(line) * fulfilled(line)).sum();
+    supplied + minor(&payload["deliveryFee"]) + minor(&payload["serviceFee"])
+}
+
+fn unit_minor(line: &Value) -> i64 {
+    let categories = line["optionCategories"].as_array().into_iter().flatten();
+    let options = categories.flat_map(|category| category["selectedOptions"].as_array().into_iter().flatten());
+    minor(&line["price"]) + options.map(|option| minor(&option["optionPrice"])).sum::<i64>()
+}
+
+fn fulfilled(line: &Value) -> i64 {
+    line["quantityFulfilled"].as_i64().or_else(|| line["quantity"].as_i64()).unwrap_or_default()
+}
+
+fn has_substitution(payload: &Value) -> bool {
+    let mut lines = payload["items"].as_array().into_iter().flatten();
+    lines.any(|line| line["substitutionDetails"].is_object())
+}
+
+/// The amount, also where it is written with an empty fraction; 0 where there is none.
+fn minor(money: &Value) -> i64 {
+    let amount = &money["amount"];
+    amount.as_i64().or_else(|| amount.to_string().strip_suffix(".0")?.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::world::{Case, WorldOptions};
+
+    #[test]
+    fn what_is_read_of_a_world_adds_up_where_it_is_meant_to() {
+        let world = World::generate(WorldOptions { orders: 400, ..WorldOptions::default() });
+        let (mut n_goodwill, mut n_held, mut n_cut_back) = (0, 0, 0);
+
+        for order in world.orders.values() {
+            let accepted = order.versions.iter().filter(|truth| truth.status == "accepted");
+            for truth in accepted {
+                let payload: Value = serde_json::from_slice(&world.versions[truth.position].payload).expect("JSON");
+                let is_odd =
+                    order.cases.contains(&Case::GoodwillSubstitute) || order.cases.contains(&Case::UnexplainedTotal);
+                assert!(is_odd || expected_minor(&payload) == truth.total_minor, "{}", order.id);
+                let Some(target) = target(&world, truth, &Clearing::default()) else {
+                    n_held += 1;
+                    continue;
+                };
+                let total = Cents::of_minor(truth.total_minor, &truth.currency).expect("whole hundredths");
+                let paid: Cents = target.payments.values().copied().sum();
+                let given: i64 = tenders(&payload).iter().map(|tender| tender.minor).sum();
+                assert!(target.revenue >= total && paid <= target.revenue, "{}: {target:?}", order.id);
+                n_goodwill += usize::from(target.revenue > total);
+                n_cut_back += usize::from(given > truth.total_minor);
+            }
+        }
+
+        assert!(n_goodwill > 0 && n_held > 0 && n_cut_back > 0, "{n_goodwill} {n_held} {n_cut_back}");
+    }
+}
