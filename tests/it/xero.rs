@@ -4,6 +4,7 @@ mod connect;
 mod contacts;
 mod organisation;
 mod send;
+mod simulated;
 mod stub;
 
 use std::time::Duration;
