@@ -61,23 +61,31 @@ mod tests {
         contacts
     }
 
-    fn id_of(contacts: &Contacts, who: &Value) -> Option<Option<String>> {
-        of(contacts, &json!({ "who": who }).to_string()).map(|customer| customer.id)
+    /// Id and e-mail of whom an order is for.
+    fn told(contacts: &Contacts, who: &Value) -> Option<(Option<String>, Option<String>)> {
+        of(contacts, &json!({ "who": who }).to_string()).map(|customer| (customer.id, customer.email))
+    }
+
+    fn by_id(id: &str) -> Option<(Option<String>, Option<String>)> {
+        Some((Some(id.to_owned()), None))
     }
 
     #[test]
     fn nobody_is_looked_for_where_all_orders_have_one_contact() {
         let house = Contacts { mode: ContactMode::House, ..per_customer() };
 
-        assert_eq!(id_of(&house, &json!({"id": "C-1"})), None);
-        assert_eq!(id_of(&per_customer(), &json!({"id": "C-1"})), Some(Some("C-1".to_owned())));
-        assert_eq!(id_of(&per_customer(), &json!({"id": 77})), Some(Some("77".to_owned())));
+        assert_eq!(told(&house, &json!({"id": "C-1"})), None);
+        assert_eq!(told(&per_customer(), &json!({"id": "C-1"})), by_id("C-1"));
+        assert_eq!(told(&per_customer(), &json!({"id": 77})), by_id("77"));
     }
 
     #[test]
     fn an_address_that_many_share_tells_nobody() {
-        assert_eq!(id_of(&per_customer(), &json!({"email": "noreply@scoffable.example"})), None);
-        assert_eq!(id_of(&per_customer(), &json!({"email": "ines@example.org"})), Some(None));
-        assert_eq!(id_of(&per_customer(), &json!({})), None);
+        assert_eq!(told(&per_customer(), &json!({"email": "noreply@scoffable.example"})), None);
+        assert_eq!(
+            told(&per_customer(), &json!({"email": "ines@example.org"})),
+            Some((None, Some("ines@example.org".to_owned())))
+        );
+        assert_eq!(told(&per_customer(), &json!({})), None);
     }
 }
