@@ -25,7 +25,7 @@ Examples:
   scoffable-sync xero setup books
   scoffable-sync xero setup books --json")]
     Setup(SetupArgs),
-    /// Let a person permit access in a browser, for a sink with auth = \"code\"
+    /// Let a person permit access in a browser, for a sink with `auth = "code"`
     #[command(after_help = "\
 Examples:
   scoffable-sync xero connect books

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     app,
     clock::Clock,
+    domain::money::Currency,
     sinks::{
         http_client,
         xero::{
@@ -84,7 +85,7 @@ fn as_json(facts: &Facts, problems: &[Problem]) -> Value {
 
 fn write_facts(books: &Books<'_>, facts: &Facts, problems: &[Problem], out: &mut impl Write) -> io::Result<()> {
     let demo = if facts.is_demo { ", a demo company" } else { "" };
-    let currencies: Vec<&str> = facts.currencies.iter().map(|currency| currency.as_str()).collect();
+    let currencies: Vec<&str> = facts.currencies.iter().map(Currency::as_str).collect();
     writeln!(out, "{}{demo}; currencies {}", facts.name, currencies.join(", "))?;
     if let Some(locked) = facts.locked_until() {
         writeln!(out, "locked up to {locked}")?;
@@ -134,12 +135,11 @@ fn write_map(books: &Books<'_>, facts: &Facts, out: &mut impl Write) -> io::Resu
         let is_clearing = ["scoffable_clearing", "cash", "card_terminal", "goodwill"].contains(&key.as_str());
         let candidates = if is_clearing { &payable } else { &lines };
         let named = facts.account(AccountRef(code)).filter(|account| account.active);
-        match named.filter(|_| candidates.contains(code)) {
-            Some(account) => writeln!(out, "{key} = {} # {}", json!(code), account.name)?,
-            None => {
-                let some: Vec<&str> = candidates.iter().copied().take(12).collect();
-                writeln!(out, "{key} = {} # not usable here; one of {}", json!(code), some.join(", "))?;
-            }
+        if let Some(account) = named.filter(|_| candidates.contains(code)) {
+            writeln!(out, "{key} = {} # {}", json!(code), account.name)?;
+        } else {
+            let some: Vec<&str> = candidates.iter().copied().take(12).collect();
+            writeln!(out, "{key} = {} # not usable here; one of {}", json!(code), some.join(", "))?;
         }
     }
     let tax_types = serde_json::to_value(&books.settings.tax_types).unwrap_or_default();

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use reqwest::{
     Method, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE},
 };
 
 use super::{
@@ -61,6 +61,15 @@ pub struct Write<'a> {
     pub body: String,
     /// The same key leads to one effect for some minutes.
     pub key: &'a str,
+}
+
+/// What a request brings beside its address.
+#[derive(Clone)]
+enum Content<'a> {
+    None,
+    /// Only what was changed since, UTC.
+    Since(DateTime<Utc>),
+    Body(String, &'a str),
 }
 
 /// An answer that was read to its end, and what it told about limits.
@@ -123,9 +132,18 @@ impl<'c> Asking<'c> {
 
     /// Reads what is at a path. A record that is not there is none.
     pub async fn read(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<Listing>, Answer> {
+        self.read_what(path, query, Content::None).await
+    }
+
+    async fn read_what(
+        &mut self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        content: Content<'_>,
+    ) -> Result<Option<Listing>, Answer> {
         self.calls += 1;
         let api = self.api;
-        let heard = api.ask(Method::GET, api.url(path, query), None, self.now).await?;
+        let heard = api.ask(Method::GET, api.url(path, query), content, self.now).await?;
         match heard.answer.status.as_u16() {
             200..=299 => match heard.listing() {
                 Some(listing) => Ok(Some(listing)),
@@ -138,12 +156,26 @@ impl<'c> Asking<'c> {
 
     /// Reads all pages of a listing.
     pub async fn read_pages(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Vec<Listing>, Answer> {
+        self.pages(path, query, Content::None).await
+    }
+
+    /// The same of what was made or changed since.
+    pub async fn read_pages_since(&mut self, path: &[&str], since: DateTime<Utc>) -> Result<Vec<Listing>, Answer> {
+        self.pages(path, &[], Content::Since(since)).await
+    }
+
+    async fn pages(
+        &mut self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        content: Content<'_>,
+    ) -> Result<Vec<Listing>, Answer> {
         let mut pages = Vec::new();
         for page in 1..=MOST_PAGES {
             let number = page.to_string();
             let paged = [("page", number.as_str()), ("pageSize", PAGE_SIZE)];
             let query: Vec<_> = query.iter().copied().chain(paged).collect();
-            let listing = self.read(path, &query).await?.unwrap_or_default();
+            let listing = self.read_what(path, &query, content.clone()).await?.unwrap_or_default();
             let n_pages = listing.pagination.and_then(|pagination| pagination.page_count).unwrap_or(1);
             pages.push(listing);
             if page >= n_pages {
@@ -161,7 +193,7 @@ impl<'c> Asking<'c> {
         // Elements are judged one by one: a bad one refuses no other. Single records do not know the parameter.
         let one_by_one = [("summarizeErrors", "false")];
         let url = api.url(write.path, if write.method == Method::PUT { &one_by_one } else { &[] });
-        let heard = api.ask(write.method, url, Some((write.body, write.key)), self.now).await?;
+        let heard = api.ask(write.method, url, Content::Body(write.body, write.key), self.now).await?;
         match heard.answer.status.as_u16() {
             200..=299 | 400 | 404 => Ok(heard),
             _ => Err(refusal(heard, self.now)),
@@ -171,13 +203,7 @@ impl<'c> Asking<'c> {
 
 impl Api {
     /// Any answer that was read to its end is one here.
-    async fn ask(
-        &self,
-        method: Method,
-        url: Url,
-        content: Option<(String, &str)>,
-        now: DateTime<Utc>,
-    ) -> Result<Heard, Answer> {
+    async fn ask(&self, method: Method, url: Url, content: Content<'_>, now: DateTime<Utc>) -> Result<Heard, Answer> {
         let sent = self.tokens.send_authorised(self.timeout, |bearer| {
             let json = HeaderValue::from_static("application/json");
             let request = self.http.request(method.clone(), url.clone());
@@ -188,8 +214,9 @@ impl Api {
                 request = request.header("xero-tenant-id", tenant_id.clone());
             }
             match &content {
-                Some((body, key)) => request.header("Idempotency-Key", *key).body(body.clone()),
-                None => request,
+                Content::None => request,
+                Content::Since(at) => request.header(IF_MODIFIED_SINCE, at.format("%Y-%m-%dT%H:%M:%S").to_string()),
+                Content::Body(body, key) => request.header("Idempotency-Key", *key).body(body.clone()),
             }
         });
         let response = sent.await.map_err(Answer::from)?;

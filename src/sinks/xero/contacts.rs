@@ -109,13 +109,13 @@ impl Finder<'_> {
         let key = LinkKey { sink: self.sink, kind: LinkKind::Customer, local_key: &customer.key };
         if let Some(by_hand) = self.by_hand(customer) {
             // Whatever became of writing it down: a person has said so.
-            self.links.link(key, by_hand, How::Manual).await.map_err(unstored)?;
+            self.links.link(key, by_hand, How::Manual).await.map_err(|error| unstored(&error))?;
             return Ok(match self.usable(asking, by_hand).await? {
                 Use::Active(id) => Ok(ContactHeld { id, how: ContactHow::Configured }),
                 Use::Not(cause) => Err(cause),
             });
         }
-        if let Some(link) = self.links.find(key).await.map_err(unstored)? {
+        if let Some(link) = self.links.find(key).await.map_err(|error| unstored(&error))? {
             return self.linked(asking, key, link).await;
         }
         if let Some(there) = numbered(asking, &customer.number).await? {
@@ -129,7 +129,7 @@ impl Finder<'_> {
                 _ => return Ok(Err(AMBIGUOUS)),
             }
         }
-        match self.links.attempt(key, self.timeout + MAKING_MARGIN).await.map_err(unstored)? {
+        match self.links.attempt(key, self.timeout + MAKING_MARGIN).await.map_err(|error| unstored(&error))? {
             MayMake::Yes => self.make(asking, key, customer).await,
             MayMake::Linked(link) => self.linked(asking, key, link).await,
             MayMake::Busy => Err(Outcome::Throttled { not_before: Some(LOOK_AGAIN) }.into()),
@@ -157,7 +157,9 @@ impl Finder<'_> {
         let how = if link.how == How::Manual { ContactHow::Configured } else { ContactHow::Linked };
         Ok(match self.usable(asking, &link.remote_id).await? {
             Use::Active(id) => {
-                if id != link.remote_id && self.links.follow(key, &id).await.map_err(unstored)? == Linked::Taken {
+                if id != link.remote_id
+                    && self.links.follow(key, &id).await.map_err(|error| unstored(&error))? == Linked::Taken
+                {
                     return Ok(Err(AMBIGUOUS));
                 }
                 Ok(ContactHeld { id, how })
@@ -178,7 +180,7 @@ impl Finder<'_> {
             Use::Active(id) => id,
             Use::Not(cause) => return Ok(Err(cause)),
         };
-        Ok(match self.links.link(key, &id, how).await.map_err(unstored)? {
+        Ok(match self.links.link(key, &id, how).await.map_err(|error| unstored(&error))? {
             Linked::Yes => Ok(ContactHeld { id, how: ContactHow::Linked }),
             Linked::Otherwise(link) => return self.linked(asking, key, link).await,
             Linked::Taken => Err(AMBIGUOUS),
@@ -234,11 +236,13 @@ impl Finder<'_> {
             };
             match put(asking, self.sink, &new).await? {
                 Ok(id) => {
-                    return Ok(match self.links.link(key, &id, How::Created).await.map_err(unstored)? {
-                        Linked::Yes => Ok(ContactHeld { id, how: ContactHow::Created }),
-                        Linked::Otherwise(link) => Ok(ContactHeld { id: link.remote_id, how: ContactHow::Linked }),
-                        Linked::Taken => Err(AMBIGUOUS),
-                    });
+                    return Ok(
+                        match self.links.link(key, &id, How::Created).await.map_err(|error| unstored(&error))? {
+                            Linked::Yes => Ok(ContactHeld { id, how: ContactHow::Created }),
+                            Linked::Otherwise(link) => Ok(ContactHeld { id: link.remote_id, how: ContactHow::Linked }),
+                            Linked::Taken => Err(AMBIGUOUS),
+                        },
+                    );
                 }
                 Err(Why::NameTaken) => {}
                 Err(_) => return Ok(Err(REFUSED)),
@@ -255,14 +259,13 @@ impl Finder<'_> {
         if let Some(contact_id) = self.shared.facts(asking.now()).and_then(|facts| facts.house_contact.clone()) {
             return Ok(contact_id);
         }
-        let contact_id = match named(asking, name).await? {
-            Some(contact_id) => contact_id,
-            None => {
-                let new = NewContact { name, contact_number: None, email_address: None, phones: Vec::new() };
-                // Another process may have been faster, or the name is refused: the next look tells.
-                let again = Outcome::Retry { reason: Reason::Conflict, sent: Sent::No, not_before: None };
-                put(asking, self.sink, &new).await?.map_err(|_| Answer::from(again))?
-            }
+        let contact_id = if let Some(contact_id) = named(asking, name).await? {
+            contact_id
+        } else {
+            let new = NewContact { name, contact_number: None, email_address: None, phones: Vec::new() };
+            // Another process may have been faster, or the name is refused: the next look tells.
+            let again = Outcome::Retry { reason: Reason::Conflict, sent: Sent::No, not_before: None };
+            put(asking, self.sink, &new).await?.map_err(|_| Answer::from(again))?
         };
         self.shared.has_house_contact(&contact_id);
         Ok(contact_id)
@@ -423,7 +426,7 @@ fn alert(cause: &'static str) -> Alert {
     Alert { cause, about: About::Order, detail: detail.to_owned() }
 }
 
-fn unstored(error: StoreFailed) -> Answer {
+fn unstored(error: &StoreFailed) -> Answer {
     tracing::warn!(error = error.0.as_ref(), "link store could not be asked");
     Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None }.into()
 }

@@ -103,10 +103,10 @@ impl Seen {
         }
     }
 
-    fn invoice(&self, is_it: impl Fn(&Document) -> bool) -> Result<Option<&Document>, Answer> {
+    fn invoice(&self, is_it: impl Fn(&Document) -> bool) -> Result<Option<&Document>, &Answer> {
         match (self.invoices.iter().find(|document| is_it(document)), &self.failed) {
             (Some(document), _) => Ok(Some(document)),
-            (None, Some(answer)) => Err(answer.clone()),
+            (None, Some(answer)) => Err(answer),
             (None, None) => Ok(None),
         }
     }
@@ -117,7 +117,7 @@ async fn one(asking: &mut Asking<'_>, sought: Sought, read: &Seen) -> Result<Fin
     Ok(match &call {
         Call::Invoice(post) => {
             let kind = DocumentKind::Invoice;
-            posted(held, kind, post, read.invoice(|there| there.is(kind, &post.number))?)
+            posted(held, kind, post, read.invoice(|there| there.is(kind, &post.number)).map_err(Answer::clone)?)
         }
         Call::CreditNote(post) => {
             let there = find(asking, DocumentKind::CreditNote, &post.number).await?;
@@ -261,7 +261,7 @@ async fn document(
 ) -> Result<Option<Document>, Answer> {
     let is_it = |there: &Document| there.id(kind).is_some_and(|there| there.eq_ignore_ascii_case(id));
     if kind == DocumentKind::Invoice {
-        return Ok(read.invoice(is_it)?.cloned());
+        return Ok(read.invoice(is_it).map_err(Answer::clone)?.cloned());
     }
     let listing = asking.read(&[resource(kind), id], &[]).await?.unwrap_or_default();
     Ok(listing.credit_notes.into_iter().find(is_it))

@@ -119,7 +119,9 @@ impl Sender<'_> {
             return GroupAnswer::RefusedWhole;
         }
         let mut hasher = Sha256::new();
-        steps.iter().for_each(|step| hasher.update(&step.key));
+        for step in steps {
+            hasher.update(&step.key);
+        }
         let key = hex::encode(hasher.finalize());
         let heard = match asking.write(Write { method: Method::PUT, path: &[resource], body, key: &key }).await {
             Ok(heard) if heard.answer.status.is_success() => heard,
@@ -415,14 +417,14 @@ impl Sender<'_> {
             let path = [PAYMENTS, removal.id.as_str()];
             let there = asking.read(&path, &[]).await?.and_then(|listing| listing.payments.into_iter().next());
             let Some(there) = there else {
-                self.kept(asking, &mut held, &removal.reference, cause::NOT_FOUND);
+                kept(asking, &mut held, &removal.reference, cause::NOT_FOUND);
                 continue;
             };
             if there.status.as_deref() == Some(DELETED) {
                 continue; // also by us, where the answer was lost
             }
             if there.is_reconciled {
-                self.kept(asking, &mut held, &removal.reference, cause::RECONCILED);
+                kept(asking, &mut held, &removal.reference, cause::RECONCILED);
                 continue;
             }
             let key = hex::encode(Sha256::digest(format!("{key}|{}", removal.id)));
@@ -436,26 +438,10 @@ impl Sender<'_> {
                 (None, _) => return Err(lost(heard)),
             };
             if let Some(why) = why {
-                self.kept(asking, &mut held, &removal.reference, cause_of(why));
+                kept(asking, &mut held, &removal.reference, cause_of(why));
             }
         }
         Ok(delivered(held.known()))
-    }
-
-    /// A payment that was to be removed stays.
-    fn kept(&self, asking: &Asking<'_>, held: &mut Held, reference: &str, cause: &str) {
-        for payment in held.payments.iter_mut().filter(|payment| payment.reference == reference) {
-            payment.removed = false;
-            payment.reconciled |= cause == cause::RECONCILED;
-            for document in held.documents.iter_mut().filter(|document| document.number == payment.on) {
-                document.applied_minor += payment.amount_minor;
-                if document.applied_minor == document.gross_minor {
-                    document.status = Standing::Paid;
-                }
-            }
-        }
-        let (step, about) = (super::call::name::REMOVE_PAYMENTS.to_owned(), reference.to_owned());
-        held.refuse(Refusal { step, about, cause: cause.to_owned(), at: asking.now() });
     }
 
     /// Writes down that Xero did not take it; what the refusal contradicts is read anew.
@@ -466,6 +452,22 @@ impl Sender<'_> {
         let (step, about) = (step.to_owned(), about.to_owned());
         held.refuse(Refusal { step, about, cause: cause_of(why).to_owned(), at: asking.now() });
     }
+}
+
+/// A payment that was to be removed stays.
+fn kept(asking: &Asking<'_>, held: &mut Held, reference: &str, cause: &str) {
+    for payment in held.payments.iter_mut().filter(|payment| payment.reference == reference) {
+        payment.removed = false;
+        payment.reconciled |= cause == cause::RECONCILED;
+        for document in held.documents.iter_mut().filter(|document| document.number == payment.on) {
+            document.applied_minor += payment.amount_minor;
+            if document.applied_minor == document.gross_minor {
+                document.status = Standing::Paid;
+            }
+        }
+    }
+    let (step, about) = (super::call::name::REMOVE_PAYMENTS.to_owned(), reference.to_owned());
+    held.refuse(Refusal { step, about, cause: cause.to_owned(), at: asking.now() });
 }
 
 fn step_name(kind: DocumentKind) -> &'static str {

@@ -86,7 +86,7 @@ fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
 /// Also written as text. Source: the examples of the API description.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     struct Flag;
-    impl<'de> serde::de::Visitor<'de> for Flag {
+    impl serde::de::Visitor<'_> for Flag {
         type Value = bool;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("true or false")

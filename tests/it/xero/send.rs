@@ -465,6 +465,31 @@ async fn a_lost_credit_note_is_looked_up_by_its_number() {
 }
 
 #[tokio::test]
+async fn where_filters_are_refused_what_changed_lately_is_searched() {
+    let case = Case::usual().await;
+    let there = |number: &str| {
+        json!({
+            "Type": "ACCRECCREDIT", "CreditNoteID": id_of(number), "CreditNoteNumber": number, "Status": "AUTHORISED",
+            "Contact": {"ContactID": CONTACT}, "CurrencyCode": "GBP", "Total": json_number("2.90"),
+        })
+    };
+    let page = |number: &str| json!({"CreditNotes": [there(number)], "pagination": {"page": 1, "pageCount": 2}});
+    case.xero.answers("GET", "/CreditNotes", reply(400, &exception("High volume")));
+    case.xero.answers("GET", "/CreditNotes", ok(&page("SCF-9-C1"))).answers(
+        "GET",
+        "/CreditNotes",
+        ok(&page("SCF-1-C1")),
+    );
+
+    let findings = case.look_up(&[post(DocumentKind::CreditNote, "SCF-1-C1", 290)]).await;
+
+    assert!(matches!(findings[..], [Finding::Stands(_)]), "{findings:?}");
+    let asked = case.xero.asked();
+    assert!(asked[1].header("if-modified-since").starts_with("20"), "{}", asked[1].header("if-modified-since"));
+    assert_eq!((asked.len(), asked[2].query["page"].as_str()), (3, "2"));
+}
+
+#[tokio::test]
 async fn lost_payments_are_known_by_their_reference_and_of_a_call_in_part_the_rest_was_refused() {
     let case = Case::usual().await;
     let with = |number: &str, payments: Value| {
