@@ -1,13 +1,16 @@
 //! The next step for one version, from the receipt, the target and what is known of the organisation. Pure.
 //!
 //! 1. Who the documents are for: the house contact, or the customer's.
-//! 2. Lines: what stands is held against what should ([`correct`]). Before a document is corrected it is read, so that what
+//! 2. Lines: what stands is held against what should ([`correct`](super::correct)). Before a document is corrected it is read, so that what
 //!    a person changed there is never overwritten.
-//! 3. Money: allocations, then every payment and refund in one step ([`settle`]).
+//! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)).
 //! 4. Then the version is settled, with a notice where a person should know something.
 //!
 //! One step at a time: between two of them all of it is decided anew, from what was confirmed. What Xero refused is tried
 //! again after [`HOLD`], and so is what waits for a person to mend settings.
+
+mod documents;
+mod money;
 
 use std::time::Duration;
 
@@ -15,22 +18,19 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use sha2::{Digest, Sha256};
 
 use super::{
-    body::{self, Around},
-    call::{self, Allocate, AllocateTo, Call, On, Pay, Post, Read, Removal, RemovePayments, Update, Void, name},
-    config::{self, AccountRef, Contacts, DocumentStatus, LockedFirstPost, XeroSettings},
+    body,
+    call::{self, Call, On, Read, Removal, RemovePayments, name},
+    config::{self, Contacts, LockedFirstPost, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
     customer, fit,
-    lines::tax_inside,
     organisation::{Facts, hindrance},
-    receipt::{Allocation, Document, DocumentKind, Held, Line, Payment, Refusal, Role, Standing},
+    receipt::{Document, DocumentKind, Held, Refusal, Role, Standing},
     send::cause,
-    settle::{Paid, Settlement, settle},
     target::{Remark, Sale, Target, target},
 };
 use crate::{
     domain::{
         delivery::{About, Alert, Plan, Receipt, Repeat, SkipReason, Step, WaitingFor},
-        money::Money,
         order::Status,
     },
     sinks::View,
@@ -340,263 +340,13 @@ impl Planner<'_> {
             && !self.is_immutable(document)
     }
 
-    fn post(
-        self,
-        kind: DocumentKind,
-        role: Role,
-        lines: Vec<Line>,
-        contact_id: String,
-        locked_until: Option<NaiveDate>,
-    ) -> Plan {
-        let number = self.number(kind, role);
-        if number.chars().count() > 255 {
-            let hint = "its id is too long for a document's number at Xero: post it by hand and discard this";
-            return park("order_id_too_long", hint, false);
-        }
-        let status = match self.books.settings.document_status {
-            DocumentStatus::Authorised => Standing::Authorised,
-            DocumentStatus::Submitted => Standing::Submitted,
-            DocumentStatus::Draft => Standing::Draft,
-        };
-        let mut document = Document {
-            kind,
-            role,
-            number: number.clone(),
-            id: None,
-            version: self.view.version.0,
-            date: open_day(self.target.date, locked_until),
-            contact_id: contact_id.clone(),
-            status,
-            lines,
-            tracking: self.target.tracking.clone(),
-            gross_minor: 0,
-            told_minor: None,
-            applied_minor: 0,
-            updated_at: None,
-            touched: false,
-            edited: false,
-        };
-        if document.tracking.is_empty() {
-            // A cancelled order's target says nothing of it.
-            document.tracking = self.held.documents.first().map(|first| first.tracking.clone()).unwrap_or_default();
-        }
-        document.gross_minor = gross(&document);
-        let post = Post {
-            number,
-            total_minor: document.gross_minor,
-            currency: self.target.currency,
-            contact_id,
-            body: self.written(&document),
-        };
-        let mut held = self.held.clone();
-        held.documents.push(document);
-        let call = if kind == DocumentKind::Invoice { Call::Invoice(post) } else { Call::CreditNote(post) };
-        let name = call.name();
-        self.step(&call, KEYED, name, held)
-    }
-
-    fn update(self, at: usize, lines: Vec<Line>) -> Plan {
-        let mut held = self.held.clone();
-        let before = held.documents[at].clone();
-        let document = &mut held.documents[at];
-        document.lines = lines;
-        document.version = self.view.version.0;
-        document.gross_minor = gross(document);
-        document.told_minor = None;
-        if !self.target.tracking.is_empty() {
-            document.tracking.clone_from(&self.target.tracking);
-        }
-        let Some(on) = on(document) else { return unknown_id(&document.number) };
-        let call = Call::Update(Update {
-            document: on,
-            total_minor: document.gross_minor,
-            currency: self.target.currency,
-            before,
-            body: self.written(document),
-        });
-        self.step(&call, KEYED, "update", held)
-    }
-
-    fn void(self, at: usize) -> Plan {
-        let mut held = self.held.clone();
-        let before = held.documents[at].clone();
-        let document = &mut held.documents[at];
-        let to = match document.status {
-            Standing::Draft | Standing::Submitted => Standing::Deleted,
-            Standing::Authorised | Standing::Paid | Standing::Voided | Standing::Deleted => Standing::Voided,
-        };
-        let Some(on) = on(document) else { return unknown_id(&document.number) };
-        let body = body::taken_back(document, &on.id, to);
-        document.status = to;
-        document.version = self.view.version.0;
-        self.step(&Call::Void(Void { document: on, before, body }), KEYED, "void", held)
-    }
-
-    fn written(&self, document: &Document) -> call::Exact {
-        let Books { settings, facts } = self.books;
-        let rate = |line: &Line, gross: i64| {
-            let rate = facts.tax_rate(&line.tax_type).filter(|_| settings.tax_override)?;
-            tax_inside(gross, &rate.rate)
-        };
-        let order_id = self.view.key.order.order_id.as_str();
-        let mut reference = format!("Scoffable {order_id} v{}", self.view.version);
-        if document.date != self.target.date {
-            reference = format!("{reference} of {}", self.target.date);
-        }
-        let currency = self.target.currency;
-        body::document(document, Around { settings, currency, reference: &reference, order_id, tax_of: &rate })
-    }
-
-    /// Numbers are never used again, not even those of documents that were taken back.
-    fn number(&self, kind: DocumentKind, role: Role) -> String {
-        let base = format!("{}{}", self.books.settings.number_prefix, self.view.key.order.order_id);
-        let made = |kind, role: Option<Role>| {
-            let is_like = |one: &&Document| one.kind == kind && role.is_none_or(|role| one.role == role);
-            self.held.documents.iter().filter(is_like).count()
-        };
-        match (kind, role) {
-            (DocumentKind::Invoice, Role::Whole) => match made(kind, Some(role)) {
-                0 => base,
-                n => format!("{base}-R{}", n + 1),
-            },
-            (DocumentKind::Invoice, Role::Part) => format!("{base}-S{}", made(kind, Some(role)) + 1),
-            (DocumentKind::CreditNote, _) => format!("{base}-C{}", made(kind, None) + 1),
-        }
-    }
-
-    // ---- money -----------------------------------------------------------------------------------------------------
-
-    fn money(self, locked_until: Option<NaiveDate>) -> Plan {
-        if self.posts_nothing() {
-            return self.settled(Some((NOTHING_TO_POST, None)));
-        }
-        // Perhaps a person has paid it meanwhile, or used a credit.
-        if !self.held.refusals.is_empty() && self.held.standing().next().is_some() && !self.is_read() {
-            return self.read();
-        }
-        let settlement = settle(&self.held, &self.target.payments, self.books.settings);
-        let date = open_day(self.target.date, locked_until);
-        if let Some(first) = settlement.allocations.first() {
-            let note = first.credit_note.clone();
-            return self.allocate(&settlement, &note, date);
-        }
-        if !settlement.payments.is_empty() {
-            return self.pay(&settlement.payments, date);
-        }
-        let notice = self.left_over(&settlement);
-        self.settled(notice)
-    }
-
-    fn allocate(self, settlement: &Settlement, note: &str, date: NaiveDate) -> Plan {
-        let mut held = self.held.clone();
-        let Some(credit_note) = held.document(note).and_then(on) else { return unknown_id(note) };
-        let mut invoices = Vec::new();
-        for one in settlement.allocations.iter().filter(|one| one.credit_note == note) {
-            let Some(invoice) = held.document(&one.invoice).and_then(on) else { return unknown_id(&one.invoice) };
-            invoices.push(AllocateTo { invoice, amount_minor: one.amount_minor });
-            for document in
-                held.documents.iter_mut().filter(|document| [note, &one.invoice].contains(&&*document.number))
-            {
-                apply(document, one.amount_minor);
-            }
-            held.allocations.push(Allocation {
-                credit_note: note.to_owned(),
-                invoice: one.invoice.clone(),
-                amount_minor: one.amount_minor,
-            });
-        }
-        let currency = self.target.currency;
-        let to: Vec<(&str, Money)> =
-            invoices.iter().map(|to| (to.invoice.id.as_str(), Money::new(to.amount_minor, currency))).collect();
-        let body = body::allocations(&to, date);
-        self.step(&Call::Allocate(Allocate { credit_note, currency, invoices, body }), KEYED, "allocate", held)
-    }
-
-    fn pay(self, payments: &[Paid], date: NaiveDate) -> Plan {
-        if let Some(misfit) = fit::payment_misfit(payments, self.books.facts) {
-            return hold(HOLD, misfit.subject, misfit.detail);
-        }
-        let mut held = self.held.clone();
-        held.rounds += 1;
-        let base = format!("{}{}", self.books.settings.number_prefix, self.view.key.order.order_id);
-        let currency = self.target.currency;
-        let mut all = Vec::new();
-        for (n, paid) in (1..).zip(payments) {
-            let Some(document) = held.documents.iter_mut().find(|document| document.number == paid.on) else {
-                continue;
-            };
-            let Some(on) = on(document) else { return unknown_id(&paid.on) };
-            apply(document, paid.amount_minor);
-            let reference = format!("{base}-P{n}-{}", held.rounds);
-            let amount = Money::new(paid.amount_minor, currency);
-            let body = body::payment((on.kind, &on.id), AccountRef(&paid.account), date, amount, &reference);
-            held.payments.push(Payment {
-                reference: reference.clone(),
-                id: None,
-                tender: paid.tender,
-                account: paid.account.clone(),
-                amount_minor: paid.amount_minor,
-                on: paid.on.clone(),
-                removed: false,
-                reconciled: false,
-            });
-            all.push(Pay { reference, on, amount_minor: paid.amount_minor, body });
-        }
-        self.step(&Call::Payments(call::Payments { currency, payments: all }), KEYED, "payments", held)
-    }
-
     // ---- the end ---------------------------------------------------------------------------------------------------
-
-    /// What a person should know of the money; the weightiest alone is the notice.
-    fn left_over(&self, settlement: &Settlement) -> Option<(&'static str, Option<String>)> {
-        let currency = self.target.currency;
-        let shown = |minor: i64| Money::new(minor, currency).to_string();
-        if self.books.settings.document_status == DocumentStatus::Authorised
-            && (!settlement.left.is_empty() || settlement.credit_left != 0)
-        {
-            let of: Vec<String> = settlement
-                .left
-                .iter()
-                .map(|(tender, minor)| format!("{} {}", tender.as_str(), shown(*minor)))
-                .collect();
-            let detail = format!(
-                "what was paid cannot be brought to what the customer paid: missing or too much: {}; credit that is left: \
-                 {}; settle it at Xero by hand",
-                if of.is_empty() { "nothing".to_owned() } else { of.join(", ") },
-                shown(settlement.credit_left)
-            );
-            return Some(("payments_differ", Some(detail)));
-        }
-        let weightiest = self.target.remarks.first().map(|remark| match remark {
-            Remark::Unexplained(minor) => (
-                "unexplained",
-                Some(format!(
-                    "its lines miss its total by {}, which is posted on `accounts.difference`",
-                    shown(*minor)
-                )),
-            ),
-            Remark::PaymentsCapped(minor) => (
-                "payments_capped",
-                Some(format!("{} more was paid than it comes to: payments are cut back to it", shown(*minor))),
-            ),
-            Remark::UnknownTender(pair) => (
-                "unknown_tender",
-                Some(format!(
-                    "{pair} is a tender that is not known, and was paid to its holder's account: set \
-                     payments.other_scoffable or payments.other_vendor if it belongs elsewhere"
-                )),
-            ),
-            Remark::Goodwill(minor) => ("goodwill", Some(format!("the platform pays {} of it", shown(*minor)))),
-            Remark::UnknownItemType => ("unknown_item_type", None),
-        });
-        weightiest.or((settlement.due_left > 0).then_some(("partly_unpaid", None)))
-    }
 
     /// The version is brought, or as much of it as can be.
     fn settled(self, notice: Option<(&'static str, Option<String>)>) -> Plan {
-        let told_of_pair = self.target.remarks.iter().find_map(|remark| match remark {
-            Remark::UnknownTender(pair) => Some(pair.clone()),
-            _ => None,
+        let told_of_pair = self.target.remarks.iter().find_map(|remark| {
+            let Remark::UnknownTender(pair) = remark else { return None };
+            Some(pair.clone())
         });
         let held = Held {
             refusals: Vec::new(),
@@ -651,19 +401,6 @@ fn unknown_id(number: &str) -> Plan {
 
 fn on(document: &Document) -> Option<On> {
     Some(On { kind: document.kind, id: document.id.clone()?, number: document.number.clone() })
-}
-
-/// In the document's own sign.
-fn gross(document: &Document) -> i64 {
-    document.sign() * document.lines.iter().map(|line| line.gross_minor).sum::<i64>()
-}
-
-fn apply(document: &mut Document, minor: i64) {
-    document.applied_minor += minor;
-    document.touched = true;
-    if document.applied_minor == document.gross_minor {
-        document.status = Standing::Paid;
-    }
 }
 
 /// The day itself, or the first one that is open.
