@@ -339,8 +339,10 @@ pub fn found(held: Held, seen: Seen<'_>) -> Option<Receipt> {
     let state = seen.state();
     let order_id = seen.id()?;
     if state == SeenState::Canceled {
+        let (version, total_minor) = (held.version, held.total_minor);
         let held = Held { order_id: Some(order_id), state: HeldState::CancelledThere, ..held };
-        return Some(held.known(Some(Told::merchant_cancelled(&held))));
+        let told = Told::merchant_cancelled(&held);
+        return Some(held.diverged(version, Some(total_minor)).known(Some(told)));
     }
     submitted(held, seen)
 }

@@ -128,9 +128,21 @@ impl Held {
         let answered = self.answered.as_ref().and_then(|answered| answered.grand_total);
         let posted = if self.is_standing() { answered.unwrap_or(self.total_minor) } else { 0 };
         receipt[STANDS] = self.is_standing().into();
-        // The grand total is the order's total in any case: rounding and goodwill are inside it.
-        receipt["money"] = json!({ "posted_minor": posted, "declared_minor": 0 });
+        receipt["money"] = json!({ "posted_minor": posted, "declared_minor": self.declared_minor() });
         receipt
+    }
+
+    /// What stands beside the total that the order has by now, in cents: what staff have to mend on the POS, and nothing
+    /// else. The grand total is the order's total in any case: rounding and goodwill are inside it.
+    fn declared_minor(&self) -> i64 {
+        let Some(diverged) = &self.diverged else { return 0 };
+        let submitted = if self.is_standing() { self.total_minor } else { 0 };
+        submitted - diverged.total_minor.unwrap_or(0)
+    }
+
+    /// Noted as diverged from what an order says by now.
+    pub fn diverged(self, version: i64, total_minor: Option<i64>) -> Self {
+        Self { diverged: Some(Diverged { version, total_minor }), ..self }
     }
 
     /// As the receipt has it; none where nothing was ever submitted. An error: it cannot be read.
@@ -225,7 +237,8 @@ fn bring(settings: &SpotonSettings, view: &View<'_>, held: Option<Held>) -> Plan
     match held {
         Some(held) if held.state == HeldState::CancelledThere => {
             let told = Told::merchant_cancelled(&held);
-            settled(view, held, Some(told))
+            let total_minor = view.order.total.map(|total| total.amount);
+            settled(view, held.diverged(view.version.0, total_minor), Some(told))
         }
         held => match settings.vendors.get(vendor_id) {
             None => unmapped(vendor_id),
@@ -371,8 +384,7 @@ fn flag(view: &View<'_>, sale: Sale<'_>, held: Held) -> Plan {
         held.total_minor,
         view.version
     );
-    let diverged = Some(Diverged { version: view.version.0, total_minor });
-    let held = Held { diverged, ..held };
+    let held = held.diverged(view.version.0, total_minor);
     Plan::Settled(held.known(Some(Told { cause: DIVERGED, detail })))
 }
 

@@ -146,7 +146,7 @@ fn the_same_again_is_settled_and_a_change_is_told_and_left_to_people() {
     let receipt = told.receipt.unwrap();
     assert_eq!(receipt["diverged"], json!({"version": 3, "total_minor": 900}));
     assert_eq!((&receipt["total_minor"], &receipt["version"]), (&json!(1000), &json!(1)), "both totals are kept");
-    assert_eq!(receipt["money"]["posted_minor"], 1000);
+    assert_eq!(receipt["money"], json!({"posted_minor": 1000, "declared_minor": 100}), "staff have to mend 1.00");
 }
 
 #[test]
@@ -306,8 +306,15 @@ fn what_the_merchant_cancelled_is_told_and_never_submitted_again() {
     for total in [1000, 900] {
         let told = settled_with(look.plan(&order(3, "accepted", total)));
         assert_eq!(told.notice.as_deref(), Some(DIVERGED));
+        assert_eq!(
+            told.receipt.unwrap()["money"],
+            json!({"posted_minor": 0, "declared_minor": -total}),
+            "to be explained"
+        );
     }
-    assert_eq!(settled_with(look.plan(&order(3, "cancelled", 1000))).notice, None, "then nothing is left to say");
+    let rests = settled_with(look.plan(&order(3, "cancelled", 1000)));
+    assert_eq!(rests.notice, None, "then nothing is left to say");
+    assert_eq!(rests.receipt.unwrap()["money"], json!({"posted_minor": 0, "declared_minor": 0}));
 }
 
 #[test]
