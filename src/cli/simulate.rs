@@ -17,7 +17,7 @@ use crate::{
         godatafeed,
         scoffable::{Limits, Pace},
         spoton,
-        xero::XeroOptions,
+        xero::{self, Resource, XeroOptions},
     },
 };
 
@@ -43,8 +43,9 @@ Examples:
   curl -s http://127.0.0.1:9471/_sim/state            what was asked; so on the other ports
   scoffable-sync simulate --config my-simulator.toml  with another [simulator] table
 
-How SpotOn and GoDataFeed behave is said by the tables [simulator.spoton] and [simulator.godatafeed]
-of the file that --config names; config/simulator.toml explains every key. Nothing else in it counts.")]
+How SpotOn, GoDataFeed and Xero behave is said by the tables [simulator.spoton],
+[simulator.godatafeed] and [simulator.xero] of the file that --config names; config/simulator.toml
+explains every key. Nothing else in it counts.")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]
@@ -104,7 +105,7 @@ pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write
         xero: XeroOptions {
             client_id: XERO_CLIENT_ID.to_owned(),
             client_secret: XERO_CLIENT_SECRET.to_owned(),
-            ..XeroOptions::default()
+            ..behaviour.xero.options.clone()
         },
         ..SimulateOptions::default()
     })
@@ -142,5 +143,15 @@ fn script(simulation: &Simulation, behaviour: &SimulatorSettings) {
     if let Some(godatafeed) = &simulation.godatafeed {
         godatafeed.answer_next_writes(faults(&behaviour.godatafeed.writes));
         godatafeed.answer_next_to(godatafeed::Operation::List, faults(&behaviour.godatafeed.lists));
+    }
+    if let Some(xero) = &simulation.xero {
+        let fates = [
+            (Resource::Invoices, &behaviour.xero.invoices),
+            (Resource::CreditNotes, &behaviour.xero.credit_notes),
+            (Resource::Payments, &behaviour.xero.payments),
+        ];
+        for (resource, fates) in fates {
+            xero.answer_next_to(xero::Operation::Create(resource), faults(fates));
+        }
     }
 }

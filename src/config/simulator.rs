@@ -3,6 +3,8 @@
 //! Whatever the documentation of a foreign system leaves open is a key here, as are the failures a client must survive.
 //! Each key is explained in `config/simulator.toml`.
 
+mod xero;
+
 use std::{borrow::Cow, collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use axum::http::StatusCode;
@@ -11,6 +13,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::xero::RawXeroBehaviour;
+pub use self::xero::XeroBehaviour;
 use super::{
     CallLimit, ConfigError, LoadOptions, Problems, Report,
     duration::RawDuration,
@@ -37,6 +41,7 @@ pub(super) const TABLE: &str = "simulator";
 pub struct SimulatorSettings {
     pub spoton: SpotonBehaviour,
     pub godatafeed: GodatafeedBehaviour,
+    pub xero: XeroBehaviour,
 }
 
 #[derive(Debug)]
@@ -137,6 +142,7 @@ pub(super) fn validate(tree: &mut Map<String, Value>, root: &mut Section<'_>) ->
 struct RawSimulator {
     spoton: Field<Table<RawSpotonBehaviour>>,
     godatafeed: Field<Table<RawGodatafeedBehaviour>>,
+    xero: Field<Table<RawXeroBehaviour>>,
 }
 
 impl RawSimulator {
@@ -144,6 +150,7 @@ impl RawSimulator {
         SimulatorSettings {
             spoton: section.table("spoton", self.spoton, RawSpotonBehaviour::validate),
             godatafeed: section.table("godatafeed", self.godatafeed, RawGodatafeedBehaviour::validate),
+            xero: section.table("xero", self.xero, RawXeroBehaviour::validate),
         }
     }
 }

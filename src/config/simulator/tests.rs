@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::{Env, field::known_keys};
+use crate::{
+    config::{Env, field::known_keys},
+    simulator::xero::App,
+};
 
 const FILE: &str = include_str!("../../../config/simulator.toml");
 
@@ -35,8 +38,12 @@ fn in_full() -> toml::Table {
     }
 }
 
-fn tables() -> [(&'static str, Vec<String>); 2] {
-    [("spoton", known_keys::<RawSpotonBehaviour>()), ("godatafeed", known_keys::<RawGodatafeedBehaviour>())]
+fn tables() -> [(&'static str, Vec<String>); 3] {
+    [
+        ("spoton", known_keys::<RawSpotonBehaviour>()),
+        ("godatafeed", known_keys::<RawGodatafeedBehaviour>()),
+        ("xero", known_keys::<RawXeroBehaviour>()),
+    ]
 }
 
 fn shown(settings: &SimulatorSettings) -> String {
@@ -52,7 +59,13 @@ fn shown(settings: &SimulatorSettings) -> String {
         (&feed.cancelled, feed.tracking_is_required, feed.local_times, &feed.marketplace, feed.listing_interval),
         (feed.token_interval, feed.latency, imports),
     );
-    format!("{spoton:#?}{godatafeed:#?}")
+    let xero = &settings.xero.options;
+    let organisation = &xero.organisation;
+    let xero = (
+        (&xero.app, &xero.scopes, xero.token_life, xero.limits, &xero.rules, &xero.manner, xero.latency),
+        (&organisation.currencies, organisation.period_lock, organisation.year_lock, &xero.contacts, &xero.prefix),
+    );
+    format!("{spoton:#?}{godatafeed:#?}{xero:#?}")
 }
 
 #[test]
@@ -107,6 +120,12 @@ fn every_value_that_is_offered_reaches_its_switch() {
     assert!(matches!(&full.godatafeed.feed.oddities, Oddities::Of(stated) if *stated == odd));
     assert_eq!(full.godatafeed.writes, [Fate::Hang, Fate::ServerErrorAfterTheEffect, Fate::ErrorInside]);
     assert_eq!(full.godatafeed.lists, [Fate::ServerError]);
+    assert!(matches!(&full.xero.options.app, App::CodeFlow { redirects } if redirects.len() == 1));
+    assert_eq!(full.xero.options.organisation.locked_until(), chrono::NaiveDate::from_ymd_opt(2026, 1, 31));
+    assert_eq!(full.xero.options.manner.concurrency_retry_after, Some(2));
+    assert_eq!(full.xero.invoices, [Fate::Hang, Fate::ServerErrorAfterTheEffect, Fate::Throttled]);
+    assert_eq!(full.xero.credit_notes, [Fate::CutAfterTheEffect]);
+    assert_eq!(full.xero.payments, [Fate::ServerError]);
 }
 
 #[test]
@@ -162,6 +181,31 @@ fn what_is_set_otherwise_is_otherwise() {
         ("godatafeed", "import_delay = \"20m\""),
         ("godatafeed", "odd_orders = { \"1\" = \"never\" }"),
         ("godatafeed", "latency = \"1s\""),
+        ("xero", "redirects = [\"http://127.0.0.1/back\"]"),
+        ("xero", "scopes = [\"accounting.invoices\"]"),
+        ("xero", "token_life = \"1m\""),
+        ("xero", "in_progress = 1"),
+        ("xero", "per_minute = \"unlimited\""),
+        ("xero", "per_day = 1000"),
+        ("xero", "app_per_minute = 100"),
+        ("xero", "concurrency_retry_after = 3"),
+        ("xero", "currencies = [\"GBP\"]"),
+        ("xero", "period_lock = \"2026-01-31\""),
+        ("xero", "year_lock = \"2025-12-31\""),
+        ("xero", "contacts = [\"Walk-in\"]"),
+        ("xero", "prefix = \"S-\""),
+        ("xero", "key_life = \"1m\""),
+        ("xero", "key_reuse = \"replayed\""),
+        ("xero", "lines_without_ids = \"add\""),
+        ("xero", "takes_zero_totals = false"),
+        ("xero", "takes_negative_lines = false"),
+        ("xero", "frees_numbers = true"),
+        ("xero", "removes_reconciled_payments = true"),
+        ("xero", "takes_where = false"),
+        ("xero", "max_elements = 25"),
+        ("xero", "dates = \"iso\""),
+        ("xero", "scope_refusal = \"forbidden\""),
+        ("xero", "latency = \"1s\""),
     ];
     let mut tried = BTreeSet::new();
     for (table, line) in others {
@@ -169,7 +213,7 @@ fn what_is_set_otherwise_is_otherwise() {
         assert_ne!(shown(&settings), usual, "{line}");
         tried.insert((table, line.split(' ').next().unwrap_or_default().to_owned()));
     }
-    let of_fates = ["submits", "cancels", "reports", "writes", "lists"];
+    let of_fates = ["submits", "cancels", "reports", "writes", "lists", "invoices", "credit_notes", "payments"];
     let all = tables().into_iter().flat_map(|(table, keys)| keys.into_iter().map(move |key| (table, key)));
     assert_eq!(tried, all.filter(|(_, key)| !of_fates.contains(&key.as_str())).collect());
 }
