@@ -478,7 +478,7 @@ mod store_tests {
 
     /// The claim's statement as the database knows it, explained with a plan for any parameters.
     pub async fn explain_claim(connection: &mut PgConnection) -> String {
-        let text = include_str!("../../src/store/deliveries.rs");
+        let text = include_str!("../../src/store/deliveries/claim.rs");
         let begin = text.find("-- deliveries.claim\n").expect("the claim has its name");
         let statement = &text[begin..begin + text[begin..].find("\"#").expect("the statement ends")];
         let bare: String = statement.replace(" AS \"", " AS \"x_").lines().skip(1).collect::<Vec<_>>().join("\n");
