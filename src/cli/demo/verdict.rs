@@ -17,6 +17,8 @@ use crate::{
 const LEFT_OUT: [&str; 3] = ["stale", "unmapped_vendor", "no_counterpart"];
 /// At the feed also this: the order had not been imported yet when its cancellation was due.
 const LEFT_OUT_OF_THE_FEED: &str = "cancelled_before_sent";
+/// Notices of orders in the books that do not stand as they should. All others tell what the books say rightly.
+const OTHERWISE_IN_THE_BOOKS: [&str; 2] = ["payments_differ", "remote_edited"];
 /// Reasons that mean that we are wrong, not the order.
 const OUR_FAULT: [&str; 3] = ["invariant_violated", "unreadable_receipt", "panicked"];
 
@@ -150,10 +152,14 @@ fn ledger(simulation: &Simulation, seen: &Seen) -> Option<Books> {
 /// Orders that wait for a person there, were left out, or stand as well as they can.
 fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
     let is_excused = |exception: &&Exception| {
-        let is_feed = exception.sink == "feed";
-        let is_left_out = |reason| LEFT_OUT.contains(&reason) || is_feed && reason == LEFT_OUT_OF_THE_FEED;
-        let left_out = || exception.reason.as_deref().is_some_and(is_left_out);
-        sinks.contains(&exception.sink.as_str()) && (exception.state != "skipped" || left_out())
+        let told = exception.reason.as_deref().unwrap_or_default();
+        sinks.contains(&exception.sink.as_str())
+            && match (exception.sink.as_str(), exception.state.as_str()) {
+                ("feed", "skipped") => LEFT_OUT.contains(&told) || told == LEFT_OUT_OF_THE_FEED,
+                (_, "skipped") => LEFT_OUT.contains(&told),
+                ("books", "applied") => OTHERWISE_IN_THE_BOOKS.contains(&told),
+                _ => true,
+            }
     };
     seen.exceptions.iter().filter(is_excused).map(|exception| exception.order_id.clone()).collect()
 }

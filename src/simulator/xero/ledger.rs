@@ -73,7 +73,7 @@ pub enum Violation {
 pub enum Doubled {
     /// An invoice in place of another, which was not taken back before.
     Invoice { order: String, number: String },
-    /// More was credited than had been invoiced.
+    /// More was credited than had been invoiced, by a credit note that says the same as one before.
     Credit { order: String, number: String },
     /// Another live payment has the same reference.
     Payment { order: String, reference: String },
@@ -189,11 +189,14 @@ impl Ledger {
         };
         let before = sum(earlier.iter().filter(|one| self.is_of(one, &order)));
         let after = before + sum([document]);
+        let mut live = earlier.iter().filter(|one| one.status.is_live() && self.is_of(one, &order));
+        let is_again = live.any(|one| one.kind == document.kind && one.totals() == document.totals());
         match (role, document.kind) {
             (Role::First | Role::Again(_), DocumentKind::Invoice) if before != Cents::ZERO => {
                 self.doubled.push(Doubled::Invoice { order, number });
             }
-            (Role::Credit(_), _) if before > Cents::ZERO && after < Cents::ZERO => {
+            // One alone may go below: an invoice for what takes the place of the lines it takes back comes after it.
+            (Role::Credit(_), _) if before >= Cents::ZERO && after < Cents::ZERO && is_again => {
                 self.doubled.push(Doubled::Credit { order, number });
             }
             _ => {}

@@ -2,8 +2,9 @@
 //! Pure.
 //!
 //! A tender of which too much is posted is refunded from credit notes that are open, the largest first; one of which too
-//! little is posted pays invoices that are open, the oldest first. What then is open on both sides is allocated. Nothing is
-//! forced: what no document takes is told.
+//! little is posted pays invoices that are open, the oldest first; but money only moves between accounts, so what two tenders
+//! of one account have too much and too little is neither. What then is open on both sides is allocated. Nothing is forced:
+//! what no document takes is told.
 
 use std::collections::BTreeMap;
 
@@ -72,6 +73,7 @@ pub fn settle(held: &Held, wanted: &[Wanted], settings: &XeroSettings) -> Settle
             payments.push((tender, missing));
         }
     }
+    stay(&mut refunds, &mut payments, |tender, kind| account(held, tender, kind, settings));
     refunds.sort_by_key(|(tender, amount)| (std::cmp::Reverse(*amount), *tender));
     // As the order has them, so that the first payment is its first tender.
     payments.sort_by_key(|(tender, _)| wanted.iter().position(|one| one.tender == *tender));
@@ -121,6 +123,25 @@ pub fn settle(held: &Held, wanted: &[Wanted], settings: &XeroSettings) -> Settle
     settlement.credit_left = notes.iter().map(|note| note.minor).sum();
     settlement.due_left = invoices.iter().map(|invoice| invoice.minor).sum();
     settlement
+}
+
+/// What would be refunded from an account, only to be paid there again, stays where it is.
+fn stay(
+    refunds: &mut Vec<(Tender, i64)>,
+    payments: &mut Vec<(Tender, i64)>,
+    account: impl Fn(Tender, DocumentKind) -> Option<String>,
+) {
+    for (from, too_much) in &mut *refunds {
+        let Some(left_there) = account(*from, DocumentKind::CreditNote) else { continue };
+        let is_there = |to: Tender| account(to, DocumentKind::Invoice).as_ref() == Some(&left_there);
+        for (_, missing) in payments.iter_mut().filter(|(to, _)| is_there(*to)) {
+            let part = (*too_much).min(*missing);
+            *too_much -= part;
+            *missing -= part;
+        }
+    }
+    refunds.retain(|(_, amount)| *amount != 0);
+    payments.retain(|(_, amount)| *amount != 0);
 }
 
 /// A document that can be paid, refunded or allocated.

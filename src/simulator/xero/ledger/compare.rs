@@ -11,11 +11,15 @@
 //! | anything else | has no document, if no readable version is accepted; otherwise is not judged |
 //!
 //! An order whose newest tenders are with somebody unknown, or in a currency the organisation does not have, is to be
-//! held; it is judged like those that are excused: they come to nothing, or to what any accepted version calls for.
+//! held; it is judged like those that are excused: they come to nothing, or to what any accepted version calls for, but for
+//! money that no document takes: too little on an account where nothing is due, too much where no credit is left.
 //! Versions that may be read or set aside ([`Readability::Odd`]) are tried both ways. Besides, every live document is in
 //! the currency of its order, no order is unknown to the world, and nothing is [`Doubled`](super::Doubled).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::Value;
 
@@ -23,7 +27,7 @@ use super::Ledger;
 use crate::simulator::{
     ledger::Mismatch,
     world::{OrderTruth, Readability, VersionTruth, World},
-    xero::amount::Cents,
+    xero::{amount::Cents, books::DocumentKind},
 };
 
 /// Which account has the money, by who collected it.
@@ -122,12 +126,29 @@ impl Ledger {
         let may_differ = is_excused || wanted.is_none() || !is_known;
         if may_differ {
             let accepted = versions.iter().filter(|truth| truth.status == "accepted");
-            let is_one = accepted.filter_map(|truth| target(truth)).any(|target| target == found);
+            let is_one =
+                accepted.filter_map(|truth| target(truth)).any(|target| self.is_as_near(&order.id, &target, &found));
             let is_right = is_one || found == Target::default();
             return if is_right { Ok(()) } else { Err("nothing, or what some accepted version calls for".to_owned()) };
         }
         let wanted = wanted.unwrap_or_default();
         if wanted == found { Ok(()) } else { Err(format!("{}, by version {}", wanted.in_words(), newest.number)) }
+    }
+
+    /// Whether the books say what a target does, or nothing is open that could take the money that is not where it belongs.
+    fn is_as_near(&self, order: &str, target: &Target, found: &Target) -> bool {
+        let open = |kind| {
+            let mut documents = self.documents_of(order).filter(|document| document.kind == kind);
+            documents.any(|document| self.books.open(document) != Cents::ZERO)
+        };
+        let on = |side: &Target, account: &String| side.payments.get(account).copied().unwrap_or_default();
+        let mut accounts = target.payments.keys().chain(found.payments.keys());
+        target.revenue == found.revenue
+            && accounts.all(|account| match on(found, account).cmp(&on(target, account)) {
+                Ordering::Equal => true,
+                Ordering::Less => !open(DocumentKind::Invoice),
+                Ordering::Greater => !open(DocumentKind::CreditNote),
+            })
     }
 
     fn describe(&self, order: &str) -> String {

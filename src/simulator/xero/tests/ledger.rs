@@ -38,7 +38,8 @@ async fn what_stands_twice_is_doubled_and_what_was_taken_back_is_not() {
     desk.invoiced("SCF-2", json!([line(1, json!(5))])).await;
     desk.credited("SCF-2-C1", json!([line(1, json!(5))])).await;
     desk.invoiced("SCF-2-R2", json!([line(1, json!(6))])).await;
-    desk.credited("SCF-2-C2", json!([line(1, json!(7))])).await;
+    desk.credited("SCF-2-C2", json!([line(1, json!(6))])).await;
+    desk.credited("SCF-2-C3", json!([line(1, json!(6))])).await;
 
     let (one, two) = ("1".to_owned(), "2".to_owned());
     assert_eq!(
@@ -46,9 +47,20 @@ async fn what_stands_twice_is_doubled_and_what_was_taken_back_is_not() {
         [
             Doubled::Payment { order: one.clone(), reference: "SCF-1-P1-1".to_owned() },
             Doubled::Invoice { order: one, number: "SCF-1-R2".to_owned() },
-            Doubled::Credit { order: two, number: "SCF-2-C2".to_owned() },
+            Doubled::Credit { order: two, number: "SCF-2-C3".to_owned() },
         ]
     );
+}
+
+#[tokio::test]
+async fn a_credit_note_may_take_back_more_than_stands_before_what_replaces_it_is_invoiced() {
+    let desk = start().await;
+    desk.invoiced("SCF-1", json!([line(1, json!(17.30))])).await;
+    // Both dishes, and the discount on the one that takes their place.
+    desk.credited("SCF-1-C1", json!([line(1, json!(18.61))])).await;
+    desk.invoiced("SCF-1-S1", json!([line(1, json!(18.61))])).await;
+
+    assert_eq!((desk.doubled(), desk.ledger().revenue("1")), (vec![], Cents(1730)));
 }
 
 #[tokio::test]
@@ -166,6 +178,9 @@ async fn the_books_are_right_when_sums_and_clearing_accounts_are() {
     assert_eq!(mismatches(&accepted, 0, &[], &["1"]).await, 0, "it waits for a person");
     assert_eq!([mismatches(&cancelled, 0, &[], &[]).await, mismatches(&cancelled, 900, &right, &[]).await], [0, 1]);
     assert_eq!(mismatches(&cancelled, 900, &right, &["1"]).await, 0);
+    let swapped = [("611", 400), ("612", 500)];
+    assert_eq!(mismatches(&accepted, 900, &swapped, &["1"]).await, 0, "no document takes what is to be moved");
+    assert_eq!(mismatches(&accepted, 900, &[("611", 400)], &["1"]).await, 1, "there is an amount due");
     assert_eq!([mismatches(&placed, 0, &[], &[]).await, mismatches(&placed, 900, &[], &[]).await], [0, 1]);
     assert_eq!(mismatches(&World::empty(), 900, &[], &[]).await, 1, "an order nobody knows");
 }

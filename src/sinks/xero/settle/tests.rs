@@ -127,6 +127,21 @@ fn what_no_document_takes_is_told_and_never_forced() {
 }
 
 #[test]
+fn tenders_of_one_account_make_up_for_each_other() {
+    let more = document(DocumentKind::Invoice, "SCF-1-S1", 150, 0);
+    let was_online = || vec![payment(ONLINE, 3300, "SCF-1")];
+
+    // Online of 3300 became a voucher, which the platform holds too, and cash: the new invoice takes cash, and nothing has
+    // the rest to give back.
+    let split = settled(vec![invoice(3300, 3300), more], was_online(), &[(VOUCHER, 1150), (CASH, 2300)]);
+    let renamed = settled(vec![invoice(3300, 3300)], was_online(), &[(VOUCHER, 3300)]);
+
+    assert_eq!(paid(&split), [(CASH, "612", 150, "SCF-1-S1")]);
+    assert_eq!(split.left, [(ONLINE, -2150), (CASH, 2150)].into());
+    assert_eq!(renamed, Settlement::default());
+}
+
+#[test]
 fn nothing_is_paid_on_a_draft() {
     let draft = Document { status: Standing::Draft, ..invoice(500, 0) };
 
