@@ -153,14 +153,17 @@ async fn a_difference_is_alerted_until_it_is_gone() {
 }
 
 #[tokio::test]
-async fn an_order_that_stands_otherwise_than_its_newest_version_says_is_named_with_its_notice() {
+async fn an_order_that_changed_after_its_ticket_is_declared_and_a_penny_beside_that_is_named_with_its_notice() {
     let (mut app, _sim) = pos(Setup::default()).await;
     app.arrives(&order("71", 1, "accepted")).await;
     app.arrives(&order_of("71", 2, "accepted", 900)).await;
 
     let (code, answer) = as_json(&app, "").await;
+    assert_eq!((code, &answer["sinks"][0]["totals"][0]["declared_minor"]), (0, &json!(350)), "{answer:#}");
 
-    assert_eq!((code, open(&answer)), (1, vec![("71".to_owned(), "differs".to_owned(), 350)]));
+    change_receipt(&app, "71", &["money", "posted_minor"], 1).await;
+    let (code, answer) = as_json(&app, "").await;
+    assert_eq!((code, open(&answer)), (1, vec![("71".to_owned(), "differs".to_owned(), 1)]));
     assert_eq!(answer["sinks"][0]["open"][0]["notice"], "diverged");
 }
 

@@ -143,7 +143,12 @@ async fn a_change_is_flagged_with_one_alert_per_order_and_staff_are_left_to_mend
     assert_eq!((case.state("71").await, case.notice("71").await.as_deref()), (applied(), Some("diverged")));
     assert_eq!(case.alerts().await, [told("diverged", "pos/main/71", 2)]);
     assert_eq!((case.tickets("71"), case.receipt("71").await["diverged"]["total_minor"].clone()), ((1, 1), json!(950)));
-    assert_eq!(case.app.number("SELECT difference_minor FROM money_reconciliation").await, 300);
+    assert_eq!(
+        case.app.number("SELECT declared_minor FROM money_reconciliation").await,
+        300,
+        "what staff have to mend"
+    );
+    assert_eq!(case.app.number("SELECT difference_minor FROM money_reconciliation").await, 0);
 
     case.arrives(&order("71", 4, "accepted")).await;
 
