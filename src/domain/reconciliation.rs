@@ -5,7 +5,7 @@
 //! ```
 //!
 //! *source* is the total that the newest version states, whatever its status. *declared* is what the sink's contract lets
-//! stand beside the total (goodwill, rounding), and *posted* what its receipt says stands there. *pending* is owed and on
+//! stand beside the total (goodwill, what staff have to mend after a change), and *posted* what its receipt says stands there. *pending* is owed and on
 //! its way, *excluded* is not owed; both carry a reason. What is left is the *difference*: nothing explains it, and a
 //! person has to look. Each is in minor units of the one currency of its order, sums are by currency.
 //!
