@@ -5,9 +5,10 @@
 //! ```
 //!
 //! *source* is the total that the newest version states, whatever its status. *declared* is what the sink's contract lets
-//! stand beside the total (goodwill, what staff have to mend after a change), and *posted* what its receipt says stands there. *pending* is owed and on
-//! its way, *excluded* is not owed; both carry a reason. What is left is the *difference*: nothing explains it, and a
-//! person has to look. Each is in minor units of the one currency of its order, sums are by currency.
+//! stand beside the total (goodwill, what staff have to mend after a change), and *posted* what its receipt says stands
+//! there. *pending* is owed and on its way, *excluded* is not owed; both carry a reason. What is left is the *difference*:
+//! nothing explains it, and a person has to look. Each is in minor units of the one currency of its order, sums are by
+//! currency.
 //!
 //! The difference of an order at rest is what the receipt says against the version that it is for, to the penny: no
 //! reason can hide it. Only while the steps of a version are under way can nobody say what has to stand: then what is
