@@ -1,8 +1,9 @@
 //! Reads what all orders of an organisation share, once for all that wait, and keeps it for a day.
 //!
 //! Each part that the configuration needs is read with the right that it needs, so that a missing scope is told by its name
-//! before the first order meets it. A right that is missing is a fact, not a failure; anything else that goes wrong ends
-//! the reading, which is not tried again by everybody: until it may be, they are told what the one that tried was told.
+//! before the first order meets it. A right that is missing is a fact, not a failure; anything else that goes wrong
+//! interrupts the reading, which is not gone on with by everybody: until it may be, they are told what the one that tried
+//! was told. What was read by then is not read again, unless it is old.
 
 use std::{
     collections::BTreeSet,
@@ -30,6 +31,8 @@ const KEPT: Duration = Duration::from_hours(24);
 const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(5);
 /// What holds orders back may have been mended there since; it is looked at again when the facts are so old.
 const MENDED_AFTER: Duration = Duration::from_hours(1);
+/// A reading that was interrupted is begun anew after so long.
+const RESUMED_WITHIN: Duration = Duration::from_mins(10);
 /// After a failure no other reading is tried for so long, unless Xero names a longer time.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
@@ -37,8 +40,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Shared {
     state: Mutex<State>,
-    /// Held while it is read.
-    flight: tokio::sync::Mutex<()>,
+    /// Held while it is read; one that was interrupted.
+    flight: tokio::sync::Mutex<Option<Reading>>,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +109,7 @@ impl Shared {
         settings: &XeroSettings,
         now: DateTime<Utc>,
     ) -> Result<u32, Answer> {
-        let _flight = self.flight.lock().await;
+        let mut flight = self.flight.lock().await;
         if self.facts(now).is_some() {
             return Ok(0);
         }
@@ -116,8 +119,11 @@ impl Shared {
             return Err(Answer { calls_beside: 0, limits: Vec::new(), ..failed.told.clone() });
         }
         let mut asking = Asking::new(api, now);
-        match needed(&mut asking, settings).await {
+        let reading = flight.take().filter(|reading| is_within(reading.began, RESUMED_WITHIN, now));
+        let reading = flight.insert(reading.unwrap_or_else(|| Reading::begun(now)));
+        match needed(reading, &mut asking, settings).await {
             Ok(facts) => {
+                *flight = None;
                 *self.state() = State { facts: Some(Arc::new(facts)), failed: None };
                 Ok(asking.calls())
             }
@@ -143,66 +149,94 @@ fn asked_for(answer: &Answer) -> Option<Duration> {
 }
 
 /// What the configuration needs.
-async fn needed(asking: &mut Asking<'_>, settings: &XeroSettings) -> Result<Facts, Answer> {
+async fn needed(reading: &mut Reading, asking: &mut Asking<'_>, settings: &XeroSettings) -> Result<Facts, Answer> {
     let tracking = (!settings.tracking.is_empty()).then_some("TrackingCategories");
     let items = (settings.items.mode != ItemMode::None).then_some("Items");
-    let optional: Vec<&str> = tracking.into_iter().chain(items).collect();
-    read(asking, settings, &optional).await
+    let optional: Vec<&'static str> = tracking.into_iter().chain(items).collect();
+    reading.go_on(asking, settings, &optional).await
 }
 
 /// What any configuration could name, for a person who writes one.
 pub async fn everything(asking: &mut Asking<'_>, settings: &XeroSettings) -> Result<Facts, Answer> {
-    read(asking, settings, &["TrackingCategories"]).await
+    Reading::begun(asking.now()).go_on(asking, settings, &["TrackingCategories"]).await
 }
 
-async fn read(asking: &mut Asking<'_>, settings: &XeroSettings, optional: &[&str]) -> Result<Facts, Answer> {
-    let mut lacking = BTreeSet::new();
-    let mut all = Listing::default();
-    let parts = ["Organisation", "TaxRates", "Accounts", "Currencies"].iter().chain(optional);
-    for part in parts {
-        let Some(read) = permitted(asking, part, &[], Feature::Settings, &mut lacking).await? else { break };
-        all.take(read);
+/// What was read so far.
+#[derive(Debug)]
+struct Reading {
+    began: DateTime<Utc>,
+    parts: BTreeSet<&'static str>,
+    all: Listing,
+    lacking: BTreeSet<Feature>,
+}
+
+impl Reading {
+    fn begun(now: DateTime<Utc>) -> Self {
+        Self { began: now, parts: BTreeSet::new(), all: Listing::default(), lacking: BTreeSet::new() }
     }
-    // One record each: whether it may be read is all that is asked.
-    let one = [("page", "1"), ("pageSize", "1")];
-    for (part, feature) in [("Invoices", Feature::Invoices), ("Payments", Feature::Payments)] {
-        permitted(asking, part, &one, feature, &mut lacking).await?;
+
+    /// Facts are as old as the first part of them.
+    async fn go_on(
+        &mut self,
+        asking: &mut Asking<'_>,
+        settings: &XeroSettings,
+        optional: &[&'static str],
+    ) -> Result<Facts, Answer> {
+        for part in ["Organisation", "TaxRates", "Accounts", "Currencies"].iter().chain(optional) {
+            if self.lacking.contains(&Feature::Settings) {
+                break;
+            }
+            if let Some(read) = self.part(asking, part, &[], Feature::Settings).await? {
+                self.all.take(read);
+            }
+        }
+        // One record each: whether it may be read is all that is asked.
+        let one = [("page", "1"), ("pageSize", "1")];
+        for (part, feature) in [("Invoices", Feature::Invoices), ("Payments", Feature::Payments)] {
+            self.part(asking, part, &one, feature).await?;
+        }
+        if settings.contacts.mode == ContactMode::PerCustomer && settings.contacts.house_customer.is_some() {
+            self.part(asking, "Contacts", &one, Feature::Contacts).await?;
+        }
+        let house_contact = match &settings.contacts.house_customer {
+            Some(contact_id) => Some(contact_id.clone()),
+            None => match contacts::named(asking, &settings.contacts.house_name).await {
+                Ok(found) => found,
+                Err(answer) if is_forbidden(&answer) => {
+                    self.lacking.insert(Feature::Contacts);
+                    None
+                }
+                Err(answer) => return Err(answer),
+            },
+        };
+        let mut lacking = self.lacking.clone();
+        if let Some(granted) = asking.granted_scope() {
+            lacking.extend(Feature::missing(settings, &granted));
+        }
+        Ok(Facts { house_contact, lacking, ..Facts::of(self.all.clone(), self.began) })
     }
-    let house_contact = match &settings.contacts.house_customer {
-        Some(contact_id) => Some(contact_id.clone()),
-        None => match contacts::named(asking, &settings.contacts.house_name).await {
-            Ok(found) => found,
+
+    /// None: it was read before, or the right to it is missing.
+    async fn part(
+        &mut self,
+        asking: &mut Asking<'_>,
+        part: &'static str,
+        query: &[(&str, &str)],
+        feature: Feature,
+    ) -> Result<Option<Listing>, Answer> {
+        if self.parts.contains(part) {
+            return Ok(None);
+        }
+        let read = match asking.read(&[part], query).await {
+            Ok(listing) => Some(listing.unwrap_or_default()),
             Err(answer) if is_forbidden(&answer) => {
-                lacking.insert(Feature::Contacts);
+                self.lacking.insert(feature);
                 None
             }
             Err(answer) => return Err(answer),
-        },
-    };
-    if settings.contacts.mode == ContactMode::PerCustomer && settings.contacts.house_customer.is_some() {
-        permitted(asking, "Contacts", &one, Feature::Contacts, &mut lacking).await?;
-    }
-    if let Some(granted) = asking.granted_scope() {
-        lacking.extend(Feature::missing(settings, &granted));
-    }
-    Ok(Facts { house_contact, lacking, ..Facts::of(all, asking.now()) })
-}
-
-/// None: the right to it is missing.
-async fn permitted(
-    asking: &mut Asking<'_>,
-    part: &str,
-    query: &[(&str, &str)],
-    feature: Feature,
-    lacking: &mut BTreeSet<Feature>,
-) -> Result<Option<Listing>, Answer> {
-    match asking.read(&[part], query).await {
-        Ok(listing) => Ok(Some(listing.unwrap_or_default())),
-        Err(answer) if is_forbidden(&answer) => {
-            lacking.insert(feature);
-            Ok(None)
-        }
-        Err(answer) => Err(answer),
+        };
+        self.parts.insert(part);
+        Ok(read)
     }
 }
 

@@ -59,6 +59,22 @@ async fn after_a_failure_nobody_asks_again_for_a_while_and_all_are_told() {
 }
 
 #[tokio::test]
+async fn a_reading_that_failed_goes_on_where_it_was_interrupted() {
+    let case = Case::usual().await;
+    case.xero.answers("GET", "/Invoices", reply(502, &json!({})));
+    case.xero.has_an_organisation();
+
+    assert!(case.prepare().await.is_err());
+    let asked_before = case.xero.asked().len();
+    case.app.advance(Duration::from_secs(30));
+    assert!(case.prepare().await.is_ok());
+
+    let asked = case.xero.lines();
+    assert!(asked[asked_before..].iter().all(|line| !line.contains("/Organisation")), "{asked:?}");
+    assert_eq!(case.client.facts(case.app.clock.wall()).unwrap().name, "Old Mill Kitchen");
+}
+
+#[tokio::test]
 async fn a_missing_scope_is_told_by_its_name_before_any_order_meets_it() {
     let lacking = || reply(401, &json!({"Title": "Unauthorized", "Detail": "AuthorizationUnsuccessful"}));
     let other = Case::start(&[("house_customer", CONTACT)]).await;
