@@ -141,6 +141,7 @@ impl Held {
     }
 
     /// Noted as diverged from what an order says by now.
+    #[must_use]
     pub fn diverged(self, version: i64, total_minor: Option<i64>) -> Self {
         Self { diverged: Some(Diverged { version, total_minor }), ..self }
     }
