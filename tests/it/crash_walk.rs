@@ -273,10 +273,9 @@ fn known(statement: &str) -> Option<Known> {
         ("sinks", "open_breaker" | "close_breaker" | "sum_up_breakers") => at(B::BreakerTurned),
         ("sources", "renew" | "poll_now")
         | ("deliveries", "link" | "wake_held")
-        | ("links", _)
         | ("sinks", "return_probe")
         | ("budgets", "create")
-        | ("alerts", _) => Some(Known::Harmless),
+        | ("alerts" | "links", _) => Some(Known::Harmless),
         ("sources", "borrow" | "give_back")
         | ("operations" | "quarantine" | "replay" | "backfill" | "retention", _) => Some(Known::Whole),
         ("credentials", _) => Some(Known::WalkedElsewhere),
