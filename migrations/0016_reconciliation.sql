@@ -59,6 +59,8 @@ CROSS JOIN LATERAL (
                 ELSE m.owed_minor - m.stands_minor END AS pending_minor,
            m.pending_reason,
            CASE WHEN d.state IS NULL THEN m.stated_minor
+                WHEN d.state = 'skipped' AND d.reason = 'unknown_status' AND m.under_way
+                    THEN m.stated_minor + m.declared_minor - m.posted_minor
                 WHEN d.state = 'skipped' THEN m.stated_minor - m.stands_minor
                 ELSE m.stated_minor - m.owed_minor END AS excluded_minor,
            CASE WHEN d.state IS NULL THEN 'never_owed'

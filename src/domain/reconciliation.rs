@@ -22,7 +22,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use super::{
-    delivery::{Progress, State},
+    delivery::{Progress, SkipReason, State},
     ids::{OrderKey, VendorId, Version},
     money::{Breakdown, Currency},
     order::Status,
@@ -399,6 +399,10 @@ impl Shares {
             State::Applied => share(owed - stands, NOT_OWED_YET),
             State::Skipped => {
                 let reason = standing.reason.as_deref().unwrap_or(State::Skipped.as_str());
+                // A status that nobody knows came between the steps of a version: what these did stays.
+                let is_interrupted = standing.is_under_way() && reason == SkipReason::UnknownStatus.as_str();
+                let posted = i128::from(standing.posted) - i128::from(standing.declared);
+                let stands = if is_interrupted { posted } else { stands };
                 return Self { excluded: share(newest.stated() - stands, reason), ..Self::default() };
             }
             State::Pending => share(owed - stands, standing.waiting_for.as_deref().unwrap_or(DUE)),

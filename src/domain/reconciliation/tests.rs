@@ -157,6 +157,17 @@ mod one_order {
     }
 
     #[test]
+    fn whose_steps_were_ended_by_a_status_nobody_knows_excludes_what_they_did_not_bring() {
+        let progress = Progress { applied: None, sent: Some(Version(1)) };
+        let reason = why("unknown_status");
+        let delivery = Standing { reason, progress, ..standing(State::Skipped, None, 1250) };
+
+        let newest = said(2, Status::Other("on_hold".into()), 1250);
+
+        assert_eq!(shares(entry(newest, delivery)), ((0, None), (0, why("unknown_status")), 0));
+    }
+
+    #[test]
     fn without_a_total_counts_as_none_and_says_so() {
         let lacking = Said { total: None, ..accepted(1, 0) };
 
