@@ -78,9 +78,12 @@ pub fn reach(boundary: Boundary) {
 
 #[cfg(feature = "failpoints")]
 mod failpoints {
-    use std::sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
+    use std::{
+        sync::{
+            OnceLock,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::Duration,
     };
 
     use rustix::process::{Signal, getpid, kill_process};
@@ -89,6 +92,8 @@ mod failpoints {
 
     /// `NAME` or `NAME:N`: dies when it comes there for the N-th time. `NAME=stop`: stops there instead.
     const VARIABLE: &str = "SCOFFABLE_SYNC_FAILPOINT";
+    /// A stopped process is past it by the time it goes on.
+    const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
     struct Chosen {
         name: String,
@@ -116,11 +121,13 @@ mod failpoints {
             return;
         }
         let _ = kill_process(getpid(), chosen.signal);
-        // Nothing may happen between the signal's sending and its coming.
+        // Nothing may happen between the signal's sending and its coming, which on a busy machine takes some milliseconds:
+        // another thread may be the one that is interrupted.
         if chosen.signal == Signal::KILL {
             loop {
                 std::thread::park();
             }
         }
+        std::thread::sleep(STOPS_WITHIN);
     }
 }
