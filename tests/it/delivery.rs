@@ -106,6 +106,23 @@ async fn a_settle_whose_lease_went_to_another_moves_nothing_and_records_the_atte
     assert_eq!(app.outcomes("A-1").await, ["delivered"]);
 }
 
+/// Cause: a cancellation waited as long as the shipment that the version before it had been planned to wait for.
+#[tokio::test]
+async fn a_version_that_waits_does_not_hold_up_a_newer_one_that_came_while_it_was_planned() {
+    for (refund, is_due) in [(false, true), (true, false)] {
+        let mut app = TestApp::start().await;
+        app.stores(&order("A-1", 1, "accepted")).await;
+        let claimed = store_tests::claim(&app, "planner").await;
+        app.stores(&order("A-1", 2, "cancelled")).await;
+
+        store_tests::settle(&app, &[store_tests::waits(&claimed, 1, Duration::from_hours(6), refund)]).await;
+
+        let due =
+            app.number("SELECT count(*) FROM deliveries WHERE next_attempt_at <= now() + interval '1 minute'").await;
+        assert_eq!(due == 1, is_due, "gave its attempt back: {refund}");
+    }
+}
+
 #[tokio::test]
 async fn an_outcome_of_an_old_lease_does_not_stand_for_the_one_of_the_new_lease() {
     // Both outcomes of one order are settled in one batch: the first was kept while the database was away, the lease ran
@@ -458,6 +475,11 @@ mod store_tests {
                 again: false,
             },
         }
+    }
+
+    pub fn waits(claimed: &Claimed, version: i64, wait: Duration, refund: bool) -> Settlement {
+        let next = Next::Pending { wait, waiting_for: Some("shipment"), not_before: None, failed: false, refund };
+        Settlement { next, ..refused_or_applied(claimed, version, true) }
     }
 
     pub async fn settle(app: &TestApp, batch: &[Settlement]) {
