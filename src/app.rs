@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{
     boundary::{Boundary, reach},
+    catalogue::worker::Worker,
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions},
     delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver},
@@ -31,6 +32,8 @@ use crate::{
 pub struct App {
     pub pollers: Vec<Poller>,
     pub dispatchers: Vec<Dispatcher>,
+    /// Of the sinks that know products and customers.
+    pub catalogues: Vec<Worker>,
     /// None: nothing is ever removed.
     pub pruner: Option<Pruner>,
     pub keeper: Keeper,
@@ -118,16 +121,18 @@ impl App {
         let mut wake = WakeUps::default();
         let bells: BTreeMap<&SinkName, Arc<Notify>> = settings.sinks.keys().map(|name| (name, wake.add())).collect();
         let mut dispatchers = Vec::new();
+        let mut catalogues = Vec::new();
         let mut sinks = BTreeMap::new();
         for (name, sink) in &settings.sinks {
             let waits_for_it = |(_, other): &(&SinkName, &SinkSettings)| other.common.after.as_ref() == Some(name);
             let dependents = settings.sinks.iter().filter(waits_for_it);
-            let driver = Driver {
+            let driver = Arc::new(Driver {
                 dependents: dependents.map(|(other, _)| (other.clone(), Arc::clone(&bells[other]))).collect(),
                 ..driver(name, sink, settings, pool, clock, owner, &metrics)?
-            };
+            });
             sinks.insert(name.clone(), Arc::clone(&driver.sink));
-            dispatchers.push(Dispatcher::new(Arc::new(driver), Arc::clone(&bells[name])));
+            catalogues.extend(catalogue(sink, &driver));
+            dispatchers.push(Dispatcher::new(driver, Arc::clone(&bells[name])));
         }
         let mut pollers = Vec::new();
         for (name, source) in &settings.sources {
@@ -150,7 +155,7 @@ impl App {
             owner: owner.to_owned(),
         });
         let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
-        Ok(Self { pollers, dispatchers, pruner, keeper, metrics })
+        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, metrics })
     }
 
     /// Starts every loop.
@@ -160,6 +165,9 @@ impl App {
         }
         for dispatcher in self.dispatchers {
             phase.spawn("dispatcher", dispatcher.run(phase.drain().clone()));
+        }
+        for catalogue in self.catalogues {
+            phase.spawn("catalogue", catalogue.run(phase.drain().clone()));
         }
         if let Some(pruner) = self.pruner {
             phase.spawn("pruner", pruner.run(phase.drain().clone()));
@@ -173,6 +181,12 @@ pub fn drivers(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -
     let metrics = Arc::new(Metrics::default());
     let of = |(name, sink)| driver(name, sink, settings, pool, clock, owner, &metrics);
     settings.sinks.iter().map(of).collect()
+}
+
+/// What keeps a sink's catalogue, without its loop. None: the sink has none.
+pub fn catalogue(sink: &SinkSettings, driver: &Arc<Driver>) -> Option<Worker> {
+    let kept = sink.kind.catalogue()?;
+    Some(Worker::new(Arc::clone(driver), kept.settings.clone(), kept.time_zone))
 }
 
 /// Where sinks keep what outlives their process.

@@ -31,6 +31,7 @@
 //! | [`delivery`] | claims, plans, sends, decides, settles | which sinks there are |
 //! | [`store`] | everything that talks to Postgres: one file per table | HTTP, decisions |
 //! | [`sinks`] | one folder per destination: plan and client; the webhook is the simplest | retries, the database, each other |
+//! | [`catalogue`] | keeps a copy of each destination's products and customers fresh, and looks whether what was linked and posted still stands | which sinks there are, orders |
 //! | [`ingest`] | pages into versions, owed deliveries and the cursor | sinks |
 //! | [`source`] | HTTP bytes into domain orders | sinks, storage, schedules |
 //! | [`config`] | read → validate → build; `config/default.toml` is the manual | |
@@ -47,6 +48,7 @@
 
 pub mod app;
 pub mod boundary;
+pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;

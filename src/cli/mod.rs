@@ -3,6 +3,7 @@
 //! Here stand the definition, what is common (configuration, database, exit codes) and nothing else.
 
 pub mod backfill;
+pub mod catalogue;
 pub mod config;
 pub mod database;
 pub mod deliveries;
@@ -10,6 +11,7 @@ pub mod demo;
 pub mod dev_database;
 pub mod doctor;
 pub mod godatafeed;
+pub mod links;
 pub mod migrate;
 pub mod operator;
 pub mod order;
@@ -117,6 +119,18 @@ enum Command {
     /// Set up a Xero organisation: what can be named there, and a person's consent
     #[command(subcommand)]
     Xero(xero::XeroCommand),
+    /// The copy of products, stock and customers that is kept of a sink
+    #[command(subcommand)]
+    Catalogue(catalogue::CatalogueCommand),
+    /// Which product or customer of ours is which record in a sink
+    #[command(subcommand)]
+    Links(links::LinksCommand),
+    /// Look at one product or customer in a sink at once; exit 1 when it is not there to be used
+    Sync(catalogue::SyncArgs),
+    /// Read all products and customers of a sink; says what it costs first
+    Bootstrap(catalogue::BootstrapArgs),
+    /// What a month of a sink costs in calls, what helps, and when a limit is used up; exit 1 when it does not fit
+    Budget(catalogue::BudgetArgs),
     /// Plan stored orders again for a sink: what it holds decides whether anything is sent
     Replay(replay::ReplayArgs),
     /// Owe a sink stored orders that it was never owed
@@ -320,6 +334,29 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(xero::run(&settings, &database.pool, &Clock::default(), &command, out).await?)
+        }
+        Command::Catalogue(command) => {
+            let database = configured(&options).await?;
+            Ok(catalogue::status(&database.pool, &command, out).await?)
+        }
+        Command::Links(command) => {
+            let database = configured(&options).await?;
+            Ok(links::run(&database.pool, &command, REAL_TIME, out).await?)
+        }
+        Command::Sync(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(catalogue::sync(&settings, &database.pool, &Clock::default(), &args, out).await?)
+        }
+        Command::Bootstrap(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(catalogue::bootstrap(&settings, &database.pool, &Clock::default(), &args, out).await?)
+        }
+        Command::Budget(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(catalogue::budget(&settings, &database.pool, &Clock::default(), &args, out).await?)
         }
         Command::Replay(args) => {
             let database = configured(&options).await?;

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    catalogue::Kept,
     delivery::{DeliverySettings, LEASE_MARGIN},
     duration::shown,
     problems::Problems,
     retention::RetentionSettings,
-    sink::{SinkCommon, SinkKind},
+    sink::{SinkCommon, SinkKind, SinkSettings},
     source::SourceSettings,
 };
-use crate::domain::ids::{SinkName, SourceName};
+use crate::{
+    catalogue::estimate::{self, Load},
+    domain::ids::{SinkName, SourceName},
+};
 
 type Sinks = BTreeMap<SinkName, SinkCommon>;
 type Sources = BTreeMap<SourceName, SourceSettings>;
@@ -47,6 +51,29 @@ pub(super) fn no_vendor_has_two_ledgers(sinks: &Sinks, kinds: &BTreeMap<SinkName
             format!("sinks.{name}.vendors"),
             format!("`sinks.{other}` keeps books of the same vendor: its sales would be counted twice"),
             "name different `vendors` in the two, or set `allow_multiple_ledgers = true` in both where that is meant",
+        );
+    }
+}
+
+/// Readings have to leave room for orders, which cost calls as well and are not counted here.
+pub(super) fn catalogues_fit_their_budgets(sinks: &BTreeMap<SinkName, SinkSettings>, problems: &mut Problems) {
+    for (name, sink) in sinks {
+        let Some(Kept { settings, kinds, costs, .. }) = sink.kind.catalogue() else { continue };
+        let Some(allowed) = estimate::allowed(&sink.call_limits().1) else { continue };
+        let load = Load { settings, costs, kinds: &kinds, reads_back: true, orders_a_month: 0 };
+        let planned = estimate::of(&load).total;
+        if planned <= allowed {
+            continue;
+        }
+        let knob = estimate::knob(&load);
+        let helps = knob.map_or_else(
+            || "raise `limits` where the destination allows more".to_owned(),
+            |knob| format!("`{} = \"{}\"` helps most: it saves {} of them", knob.setting, knob.value, knob.saves),
+        );
+        problems.warn(
+            format!("sinks.{name}.catalogue"),
+            format!("plans {planned} calls in 30 days, and the limits allow {allowed}, orders included"),
+            helps,
         );
     }
 }

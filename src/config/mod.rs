@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{SinkName, SourceName};
 
+pub mod catalogue;
 mod contradictions;
 pub mod database;
 pub mod delivery;
@@ -44,6 +45,7 @@ pub mod url;
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::{CatalogueSettings, Kept, QuietHours};
 pub use database::{DatabaseSettings, DatabaseUrl};
 pub use delivery::DeliverySettings;
 pub use env::Env;
@@ -239,7 +241,9 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
         let common = commons.remove(&name)?;
         Some((name, SinkSettings { kind, common }))
     });
-    Some(Settings { database: database?, http, delivery, retention, log, sources, sinks: sinks.collect() })
+    let sinks = sinks.collect();
+    contradictions::catalogues_fit_their_budgets(&sinks, found);
+    Some(Settings { database: database?, http, delivery, retention, log, sources, sinks })
 }
 
 fn bad_name(name: &str, section: &mut problems::Section<'_>) {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
+    catalogue::Kept,
     duration::{self, RawDuration},
     field::{Field, Parse, RawTable, Table, Wrong, choice, known_keys},
     limits::{LimitSettings, RawLimits},
@@ -305,6 +306,16 @@ impl SinkKind {
             }
             #[cfg(feature = "failpoints")]
             Self::Scripted(till) => till.lanes.clone(),
+        }
+    }
+
+    /// What is kept of its products and customers, where it has any.
+    pub fn catalogue(&self) -> Option<Kept<'_>> {
+        match self {
+            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
+            Self::Xero(books) => Some(books.kept()),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => None,
         }
     }
 

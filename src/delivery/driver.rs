@@ -257,7 +257,7 @@ impl Driver {
     }
 
     /// Before the process ends: what was reserved and not used, and what answers told.
-    pub(super) async fn settle_budget(&self) {
+    pub(crate) async fn settle_budget(&self) {
         let Some(budget) = &self.budget else { return };
         if let Err(error) = budget.write_notes().await {
             report("unused calls not given back", &self.name, &error, Duration::ZERO, 1);

@@ -25,6 +25,7 @@ pub mod dispatcher;
 pub mod doubt;
 pub mod driver;
 pub mod preview;
+pub mod reading;
 pub mod rules;
 pub mod settle;
 pub mod throughput;

@@ -5,8 +5,10 @@
 //! which state is decided in `store`, in the statement that does it; here stand consent ("show the count first") and the
 //! walk in bounded steps of what touches many orders. Nothing here knows who called.
 
+pub mod catalogue;
 pub mod deliveries;
 pub mod gates;
+pub mod links;
 pub mod prune;
 pub mod quarantine;
 pub mod reconcile;

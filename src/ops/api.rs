@@ -36,13 +36,16 @@ use crate::{
         reconciliation::Statement,
     },
     operate::{
-        self, Desk, Step, deliveries, gates,
+        self, Desk, Step, catalogue, deliveries, gates,
         gates::Gate,
-        prune, quarantine,
+        links, prune, quarantine,
         reconcile::{self, By, Reconcile, Row},
         stored,
     },
-    store::operations::{self, Operated, OperationError, Operator, RefusalKind},
+    store::{
+        links::Change,
+        operations::{self, Operated, OperationError, Operator, RefusalKind},
+    },
     telemetry::chain,
 };
 
@@ -75,12 +78,20 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/v1/replay", post(replay))
         .route("/api/v1/backfill", post(backfill))
         .route("/api/v1/prune", post(prune))
+        .route("/api/v1/links/set", post(set_link))
+        .route("/api/v1/links/lock", post(lock_link))
+        .route("/api/v1/links/unlock", post(unlock_link))
+        .route("/api/v1/links/break", post(break_link))
+        .route("/api/v1/sync", post(sync))
+        .route("/api/v1/bootstrap", post(bootstrap))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .route_layer(middleware::from_fn_with_state(Arc::clone(shared), authorise));
     Router::new()
         .route("/api/v1/deliveries", get(list_deliveries))
         .route("/api/v1/quarantine", get(list_quarantine))
         .route("/api/v1/reconcile", get(books))
+        .route("/api/v1/links", get(list_links))
+        .route("/api/v1/catalogue", get(freshness))
         .merge(changes)
 }
 
@@ -251,6 +262,22 @@ async fn list_quarantine(
     within(&shared.reads, DATABASE_LIMIT, Box::pin(quarantine::list(&shared.ops.pool, &list))).await
 }
 
+async fn list_links(State(shared): State<Arc<Shared>>, query: Query_<links::List>) -> Result<Response, Refusal> {
+    let list = asked_for(query, |list| list.limit)?;
+    within(&shared.reads, DATABASE_LIMIT, Box::pin(links::list(&shared.ops.pool, &list))).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfSink {
+    sink: Option<SinkName>,
+}
+
+async fn freshness(State(shared): State<Arc<Shared>>, query: Query_<OfSink>) -> Result<Response, Refusal> {
+    let Query(OfSink { sink }) = query.map_err(|rejection| bad_request(rejection.body_text()))?;
+    within(&shared.reads, DATABASE_LIMIT, Box::pin(catalogue::status(&shared.ops.pool, sink.as_ref()))).await
+}
+
 /// The books of the sinks that carry money, without the orders that are as they should be.
 async fn books(State(shared): State<Arc<Shared>>, query: Query_<Reconcile>) -> Result<Response, Refusal> {
     let Query(request) = query.map_err(|rejection| bad_request(rejection.body_text()))?;
@@ -351,4 +378,30 @@ async fn backfill(State(shared): State<Arc<Shared>>, asked: Asked<stored::Backfi
 async fn prune(State(shared): State<Arc<Shared>>, asked: Asked<prune::Prune>) -> Changed {
     let retention = shared.ops.retention.load_full();
     change(&shared, Box::pin(prune::prune(asked.desk(&shared), &retention, &asked.request, &mut in_time()))).await
+}
+
+async fn set_link(State(shared): State<Arc<Shared>>, asked: Asked<links::Set>) -> Changed {
+    change(&shared, Box::pin(links::set(asked.desk(&shared), &asked.request))).await
+}
+
+async fn lock_link(State(shared): State<Arc<Shared>>, asked: Asked<links::Which>) -> Changed {
+    change(&shared, Box::pin(links::change(asked.desk(&shared), &asked.request, Change::Lock))).await
+}
+
+async fn unlock_link(State(shared): State<Arc<Shared>>, asked: Asked<links::Which>) -> Changed {
+    change(&shared, Box::pin(links::change(asked.desk(&shared), &asked.request, Change::Unlock))).await
+}
+
+async fn break_link(State(shared): State<Arc<Shared>>, asked: Asked<links::Which>) -> Changed {
+    change(&shared, Box::pin(links::change(asked.desk(&shared), &asked.request, Change::Break))).await
+}
+
+/// Left to the catalogue's loop, which looks at it before all else.
+async fn sync(State(shared): State<Arc<Shared>>, asked: Asked<catalogue::Sync>) -> Changed {
+    change(&shared, Box::pin(catalogue::want(asked.desk(&shared), &asked.request))).await
+}
+
+/// Left to the catalogue's loop, which reads on until its end.
+async fn bootstrap(State(shared): State<Arc<Shared>>, asked: Asked<catalogue::Bootstrap>) -> Changed {
+    change(&shared, Box::pin(catalogue::begin(asked.desk(&shared), &asked.request))).await
 }

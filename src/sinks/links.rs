@@ -6,12 +6,14 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use super::oauth::StoreFailed;
 use crate::domain::ids::SinkName;
 
 /// What is linked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LinkKind {
     Customer,
     Product,
@@ -24,6 +26,10 @@ impl LinkKind {
             Self::Customer => "customer",
             Self::Product => "product",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Customer, Self::Product].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -74,7 +80,7 @@ pub struct LinkKey<'a> {
 pub struct Link {
     pub remote_id: String,
     pub how: How,
-    /// It is known to be gone there.
+    /// It is known to be gone there; or, of a product, that it is not to be used or was not found.
     pub is_broken: bool,
 }
 

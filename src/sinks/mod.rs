@@ -3,6 +3,7 @@
 //! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
+pub mod catalogue;
 pub mod customers;
 pub mod godatafeed;
 pub mod http;
@@ -226,6 +227,11 @@ pub trait Sink: Send + Sync + 'static {
     ) -> BoxFuture<'a, Vec<Seen>> {
         let seen = held.iter().map(|_| Seen::Untold("cannot_be_asked".to_owned())).collect();
         Box::pin(std::future::ready(seen))
+    }
+
+    /// What it lets one know of its products, stock and customers. None: nothing.
+    fn catalogue(&self) -> Option<&dyn catalogue::Catalogue> {
+        None
     }
 
     /// Uses a credential that lapses when it is left unused, without asking for anything else.

@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use serde::Serialize;
 use sqlx::{PgExecutor, PgPool};
 
-use super::{Result, StoreError, millis};
+use super::{
+    Result, StoreError, millis,
+    operations::{self, Operated, Operator, Refusal},
+};
 use crate::{
     clock::Clock,
+    domain::ids::SinkName,
     sinks::{
-        links::{How, Link, LinkKey, LinkStore, Linked, MayMake},
+        links::{How, Link, LinkKey, LinkKind, LinkStore, Linked, MayMake},
         oauth::StoreFailed,
     },
 };
@@ -49,9 +55,12 @@ fn port(error: StoreError) -> StoreFailed {
 pub async fn find(db: impl PgExecutor<'_>, key: LinkKey<'_>) -> Result<Option<Link>> {
     let row = sqlx::query!(
         r#"-- links.find
-        SELECT remote_id AS "remote_id!", how AS "how!", broken_at IS NOT NULL AS "is_broken!"
-        FROM links
-        WHERE sink = $1 AND kind = $2 AND local_key = $3 AND remote_id IS NOT NULL
+        SELECT l.remote_id AS "remote_id!", l.how AS "how!",
+               l.broken_at IS NOT NULL
+                   OR l.kind = 'product' AND coalesce(e.remote_state, 'active') <> 'active' AS "is_broken!"
+        FROM links l
+        LEFT JOIN catalogue_entities e ON e.sink = l.sink AND e.kind = l.kind AND e.remote_id = l.remote_id
+        WHERE l.sink = $1 AND l.kind = $2 AND l.local_key = $3 AND l.remote_id IS NOT NULL
         "#,
         key.sink.as_str(),
         key.kind.as_str(),
@@ -115,6 +124,34 @@ pub async fn follow(pool: &PgPool, key: LinkKey<'_>, survivor: &str) -> Result<L
     }
 }
 
+/// Has every link to a record lead to the one that replaced it, by the destination's own word. One of a person stays, and so
+/// does a customer's whose survivor is linked to another.
+pub async fn follow_merged(
+    pool: &PgPool,
+    sink: &SinkName,
+    kind: LinkKind,
+    remote_id: &str,
+    survivor: &str,
+) -> Result<Linked> {
+    let done = sqlx::query!(
+        r#"-- links.follow_merged
+        UPDATE links
+        SET remote_id = $4, broken_at = NULL
+        WHERE sink = $1 AND kind = $2 AND remote_id = $3 AND NOT locked
+        "#,
+        sink.as_str(),
+        kind.as_str(),
+        remote_id,
+        survivor,
+    )
+    .execute(pool)
+    .await;
+    match done {
+        Ok(_) => Ok(Linked::Yes),
+        Err(error) => taken("links.follow_merged", error),
+    }
+}
+
 /// What a key is linked to that could not be linked as wished.
 async fn standing(pool: &PgPool, key: LinkKey<'_>, wished: &str) -> Result<Linked> {
     Ok(match find(pool, key).await? {
@@ -156,4 +193,159 @@ pub async fn attempt(pool: &PgPool, key: LinkKey<'_>, lasts: Duration, offset_ms
         return Ok(MayMake::Yes);
     }
     Ok(find(pool, key).await?.map_or(MayMake::Busy, MayMake::Linked))
+}
+
+/// Which links to list; none: any.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter<'a> {
+    pub sink: Option<&'a SinkName>,
+    pub kind: Option<LinkKind>,
+    /// Only those that documents cannot use.
+    pub problems: bool,
+    pub limit: u32,
+}
+
+/// A link as a person sees it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    pub sink: String,
+    pub kind: String,
+    pub local_key: String,
+    pub remote_id: Option<String>,
+    pub how: Option<String>,
+    pub locked: bool,
+    pub created_at: DateTime<Utc>,
+    /// What is wrong with it; none: nothing.
+    pub problem: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// Links by sink, kind and key.
+pub async fn list(db: impl PgExecutor<'_>, filter: Filter<'_>) -> Result<Vec<Listed>> {
+    sqlx::query_as!(
+        Listed,
+        r#"-- links.list
+        SELECT l.sink, l.kind, l.local_key, l.remote_id, l.how, l.locked, l.created_at, p.problem AS "problem?",
+               p.hint AS "hint?"
+        FROM links l
+        LEFT JOIN link_problems p USING (sink, kind, local_key)
+        WHERE ($1::text IS NULL OR l.sink = $1)
+          AND ($2::text IS NULL OR l.kind = $2)
+          AND (NOT $3 OR p.problem IS NOT NULL)
+        ORDER BY l.sink, l.kind, l.local_key
+        LIMIT $4
+        "#,
+        filter.sink.map(SinkName::as_str),
+        filter.kind.map(LinkKind::as_str),
+        filter.problems,
+        i64::from(filter.limit),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("links.list"))
+}
+
+/// Links a key by a person's word, whatever it was linked to, and locks it. A customer's record that another key has is not
+/// taken from it. What is kept of it among the operators' actions holds no customer's key, which may be an address.
+pub async fn set(pool: &PgPool, key: LinkKey<'_>, remote_id: &str, by: Operator<'_>, offset_ms: i64) -> Operated<()> {
+    let mut tx = operations::begin(pool).await?;
+    operations::sink_must_exist(&mut tx, key.sink).await?;
+    let done = sqlx::query!(
+        r#"-- links.set
+        WITH clock AS (
+            SELECT now() + $5 * interval '1 millisecond' AS now
+        ), was AS MATERIALIZED (
+            SELECT remote_id FROM links WHERE sink = $1 AND kind = $2 AND local_key = $3 FOR UPDATE
+        ), linked AS (
+            INSERT INTO links AS l (sink, kind, local_key, remote_id, how, locked, created_at)
+            SELECT $1, $2, $3, $4, 'manual', true, clock.now
+            FROM clock
+            ON CONFLICT (sink, kind, local_key) DO UPDATE
+            SET remote_id = EXCLUDED.remote_id, how = 'manual', locked = true, created_at = EXCLUDED.created_at,
+                broken_at = NULL
+        )
+        INSERT INTO operator_actions (at, who, action, sink, why, detail)
+        SELECT clock.now, $6, 'link_set', $1, $7,
+               jsonb_strip_nulls(jsonb_build_object('kind', $2::text, 'key', CASE WHEN $2 = 'product' THEN $3 END,
+                                                    'remote_id', $4::text, 'was', (SELECT remote_id FROM was)))
+        FROM clock
+        "#,
+        key.sink.as_str(),
+        key.kind.as_str(),
+        key.local_key,
+        remote_id,
+        offset_ms as f64,
+        by.who,
+        by.why,
+    )
+    .execute(&mut *tx)
+    .await;
+    match done {
+        Ok(_) => Ok(operations::commit(tx).await?),
+        Err(error) => match taken("links.set", error)? {
+            Linked::Taken => Err(Refusal::LinkTaken { sink: key.sink.clone(), remote_id: remote_id.to_owned() }.into()),
+            Linked::Yes | Linked::Otherwise(_) => Ok(()),
+        },
+    }
+}
+
+/// What a person changes of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The program never changes it.
+    Lock,
+    Unlock,
+    /// It is kept and not used.
+    Break,
+}
+
+impl Change {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Lock => "link_lock",
+            Self::Unlock => "link_unlock",
+            Self::Break => "link_break",
+        }
+    }
+}
+
+/// Changes a link that is there. Locked is only what a person made, so locking makes it one's.
+pub async fn change(pool: &PgPool, key: LinkKey<'_>, change: Change, by: Operator<'_>, offset_ms: i64) -> Operated<()> {
+    let mut tx = operations::begin(pool).await?;
+    operations::sink_must_exist(&mut tx, key.sink).await?;
+    let done = sqlx::query!(
+        r#"-- links.change
+        WITH clock AS (
+            SELECT now() + $5 * interval '1 millisecond' AS now
+        ), changed AS (
+            UPDATE links l
+            SET locked = CASE $4 WHEN 'link_lock' THEN true WHEN 'link_unlock' THEN false ELSE l.locked END,
+                how = CASE WHEN $4 = 'link_lock' THEN 'manual' ELSE l.how END,
+                broken_at = CASE WHEN $4 = 'link_break' THEN coalesce(l.broken_at, clock.now) ELSE l.broken_at END
+            FROM clock
+            WHERE l.sink = $1 AND l.kind = $2 AND l.local_key = $3 AND l.remote_id IS NOT NULL
+            RETURNING l.remote_id
+        )
+        INSERT INTO operator_actions (at, who, action, sink, why, detail)
+        SELECT clock.now, $6, $4, $1, $7,
+               jsonb_strip_nulls(jsonb_build_object('kind', $2::text, 'key', CASE WHEN $2 = 'product' THEN $3 END,
+                                                    'remote_id', changed.remote_id))
+        FROM changed, clock
+        "#,
+        key.sink.as_str(),
+        key.kind.as_str(),
+        key.local_key,
+        change.action(),
+        offset_ms as f64,
+        by.who,
+        by.why,
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(StoreError::of("links.change"))?;
+    if done.rows_affected() == 0 {
+        let (sink, kind, key) = (key.sink.clone(), key.kind.as_str(), key.local_key.to_owned());
+        return Err(Refusal::UnknownLink { sink, kind, key }.into());
+    }
+    Ok(operations::commit(tx).await?)
 }

@@ -10,6 +10,7 @@
 pub mod alerts;
 pub mod backfill;
 pub mod budgets;
+pub mod catalogue;
 pub mod credentials;
 pub mod deliveries;
 pub mod demo;

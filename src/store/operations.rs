@@ -92,6 +92,14 @@ pub enum Refusal {
     NotDeclined { order_id: String, status: String },
     #[error("sink {sink} is of kind {kind}, which holds no order that it was not sent")]
     HoldsNoOthers { sink: SinkName, kind: String },
+    #[error("sink {sink} has no {kind} {key:?} that is linked")]
+    UnknownLink { sink: SinkName, kind: &'static str, key: String },
+    #[error("{remote_id} is linked to another customer at sink {sink}: break that link first")]
+    LinkTaken { sink: SinkName, remote_id: String },
+    #[error(
+        "sink {0} keeps no copy of these: its settings make no use of them, or no process with them was started yet"
+    )]
+    NoCatalogue(SinkName),
     #[error("nothing is in quarantine under {0}")]
     UnknownCase(i64),
     #[error("{0} is resolved already")]
@@ -114,11 +122,15 @@ pub enum RefusalKind {
 impl Refusal {
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Self::UnknownSink(_) | Self::UnknownSource(_) | Self::UnknownOrder { .. } | Self::UnknownCase(_) => {
-                RefusalKind::Unknown
-            }
+            Self::UnknownSink(_)
+            | Self::UnknownSource(_)
+            | Self::UnknownOrder { .. }
+            | Self::UnknownCase(_)
+            | Self::UnknownLink { .. } => RefusalKind::Unknown,
             Self::SeveralSources { .. } => RefusalKind::Unclear,
             Self::NoMoney(_)
+            | Self::NoCatalogue(_)
+            | Self::LinkTaken { .. }
             | Self::WrongState { .. }
             | Self::InFlight { .. }
             | Self::PossiblyStands { .. }
@@ -139,6 +151,9 @@ impl Refusal {
             Self::NoMoney(_) => "no_money",
             Self::UnknownOrder { .. } => "unknown_order",
             Self::UnknownCase(_) => "unknown_case",
+            Self::UnknownLink { .. } => "unknown_link",
+            Self::LinkTaken { .. } => "link_taken",
+            Self::NoCatalogue(_) => "no_catalogue",
             Self::SeveralSources { .. } => "several_sources",
             Self::WrongState { .. } | Self::Gate { .. } => "wrong_state",
             Self::InFlight { .. } => "in_flight",

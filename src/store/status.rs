@@ -270,7 +270,7 @@ async fn sinks(db: &mut PgConnection) -> Result<Vec<SinkStatus>> {
 }
 
 /// The newest row of each window.
-async fn call_budgets(db: impl PgExecutor<'_>) -> Result<Vec<CallBudget>> {
+pub async fn call_budgets(db: impl PgExecutor<'_>) -> Result<Vec<CallBudget>> {
     let rows = sqlx::query!(
         r#"-- status.call_budgets
         SELECT DISTINCT ON (scope, "window")

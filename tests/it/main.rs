@@ -6,6 +6,7 @@ mod alerts;
 mod backfill;
 mod breaker;
 mod budgets;
+mod catalogue;
 mod checklist_limits;
 mod checklist_paging;
 mod checklist_privacy;

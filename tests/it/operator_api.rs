@@ -546,3 +546,69 @@ async fn the_books_are_read_without_the_orders_that_are_right() {
         assert_eq!((refused.0, refused.1["error"]["code"].as_str()), (status, Some(code)), "{path}");
     }
 }
+
+#[tokio::test]
+async fn links_are_set_locked_and_broken_and_who_did_it_is_kept_without_a_customers_address() {
+    let app = TestApp::start().await;
+    let api = Api::start(&app).await;
+    let link =
+        json!({"sink": "hook", "kind": "customer", "key": "ines@example.org", "remote_id": "there-1", "who": "ada"});
+
+    let (status, answer) = api.post("links/set", &link).await;
+    assert_eq!((status, answer["done"].as_str()), (200, Some("linked")));
+    let which = json!({"sink": "hook", "kind": "customer", "key": "ines@example.org", "why": "somebody else"});
+    assert_eq!(api.post("links/unlock", &which).await.1["done"], "unlocked");
+    assert_eq!(api.post("links/lock", &which).await.1["done"], "locked");
+    assert_eq!(api.post("links/break", &which).await.1["done"], "broken");
+
+    let (_, listed) = api.get("links?problems=true").await;
+    assert_eq!(listed["links"][0]["problem"], "broken");
+    let kept: Vec<(String, String, Option<String>, String)> =
+        sqlx::query_as("SELECT action, who, why, detail::text FROM operator_actions ORDER BY id")
+            .fetch_all(&app.pool)
+            .await
+            .unwrap();
+    let actions: Vec<&str> = kept.iter().map(|(action, ..)| action.as_str()).collect();
+    assert_eq!(actions, ["link_set", "link_unlock", "link_lock", "link_break"]);
+    assert_eq!((kept[0].1.as_str(), kept[3].2.as_deref()), ("ada", Some("somebody else")));
+    assert!(kept.iter().all(|(.., detail)| !detail.contains("ines")), "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_changed_is_refused_and_nothing_is_done() {
+    let app = TestApp::start().await;
+    let api = Api::start(&app).await;
+    let of =
+        |key: &str, remote_id: &str| json!({"sink": "hook", "kind": "customer", "key": key, "remote_id": remote_id});
+    api.post("links/set", &of("C-1", "there-1")).await;
+    let before = actions(&app).await;
+
+    let taken = api.post("links/set", &of("C-2", "there-1")).await;
+    let unknown = api.post("links/break", &json!({"sink": "hook", "kind": "product", "key": "lamb"})).await;
+    let nowhere =
+        api.post("links/set", &json!({"sink": "none", "kind": "product", "key": "a", "remote_id": "b"})).await;
+    let of_no_kind = api.post("links/lock", &json!({"sink": "hook", "kind": "stock", "key": "a"})).await;
+    let empty = api.post("links/set", &of(" ", "there-2")).await;
+
+    let code =
+        |(status, answer): (u16, Value)| (status, answer["error"]["code"].as_str().unwrap_or_default().to_owned());
+    assert_eq!(code(taken), (409, "link_taken".to_owned()));
+    assert_eq!(code(unknown), (404, "unknown_link".to_owned()));
+    assert_eq!(code(nowhere), (404, "unknown_sink".to_owned()));
+    assert_eq!([code(of_no_kind), code(empty)].map(|(status, _)| status), [400, 400]);
+    assert_eq!(actions(&app).await, before);
+}
+
+#[tokio::test]
+async fn a_sink_without_a_catalogue_has_nothing_to_look_at_or_to_read() {
+    let app = TestApp::start().await;
+    let api = Api::start(&app).await;
+
+    let (status, answer) = api.post("sync", &json!({"sink": "hook", "kind": "product", "key": "lamb"})).await;
+    assert_eq!((status, answer["error"]["code"].as_str()), (409, Some("no_catalogue")));
+    let (status, answer) = api.post("bootstrap", &json!({"sink": "hook", "yes": true})).await;
+    assert_eq!((status, answer["error"]["code"].as_str()), (409, Some("no_catalogue")));
+
+    assert_eq!(api.get("catalogue").await, (200, json!({"catalogue": []})));
+    assert_eq!(actions(&app).await, 0);
+}

@@ -199,13 +199,15 @@ impl Xero {
         if let Some(operation) = asker.operation {
             self.keep(Answered { operation, status: status.as_u16(), body: body.get().to_owned().into() });
         }
-        let answer = match asker.format {
+        let mut answer = match asker.format {
             Format::Json => Answer::json(status.as_u16(), body.get().to_owned()),
             Format::Xml => {
                 let headers = vec![("content-type".to_owned(), "text/xml; charset=utf-8".to_owned())];
                 Answer { status: status.as_u16(), headers, body: to_xml(body.get()).into() }
             }
         };
+        // Its own clock, and not that of the machine.
+        answer.headers.push(("date".to_owned(), self.time.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
         match told {
             Some(told) => told.write(answer, &self.set().manner),
             None => answer,

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use reqwest::{
     Method, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE},
 };
 
 use super::{
@@ -98,6 +98,20 @@ impl Heard {
     }
 }
 
+/// What was listed, and what the answer told beside it.
+#[derive(Debug, Default)]
+pub struct Since {
+    pub listing: Listing,
+    /// Xero's clock.
+    pub date: Option<DateTime<Utc>>,
+    pub limits: Vec<LearnedLimit>,
+}
+
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
+}
+
 /// One task's requests, one after the other, and how many they were.
 #[derive(Debug)]
 pub struct Asking<'c> {
@@ -135,18 +149,38 @@ impl<'c> Asking<'c> {
         self.read_what(path, query, Content::None).await
     }
 
+    /// The same of what was made or changed since, with what the answer told beside it. None: everything.
+    pub async fn read_since(
+        &mut self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Since, Answer> {
+        let content = since.map_or(Content::None, Content::Since);
+        Ok(self.ask_for(path, query, content).await?.unwrap_or_default())
+    }
+
     async fn read_what(
         &mut self,
         path: &[&str],
         query: &[(&str, &str)],
         content: Content<'_>,
     ) -> Result<Option<Listing>, Answer> {
+        Ok(self.ask_for(path, query, content).await?.map(|since| since.listing))
+    }
+
+    async fn ask_for(
+        &mut self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        content: Content<'_>,
+    ) -> Result<Option<Since>, Answer> {
         self.calls += 1;
         let api = self.api;
         let heard = api.ask(Method::GET, api.url(path, query), content, self.now).await?;
         match heard.answer.status.as_u16() {
             200..=299 => match heard.listing() {
-                Some(listing) => Ok(Some(listing)),
+                Some(listing) => Ok(Some(Since { listing, date: date(&heard.answer.headers), limits: heard.limits })),
                 None => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
             },
             404 => Ok(None),

@@ -1,30 +1,35 @@
 //! What asks one organisation's Xero: sends steps, looks up what became of them, and reads what orders share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderValue;
 
 use super::{
     api::{Api, Asking},
-    config::{Auth, XeroSettings},
+    config::{Auth, ItemMode, XeroSettings},
     contacts::Finder,
     look_up,
     organisation::Facts,
     reading::{self, Shared},
+    receipt::Held,
     send::Sender,
     verify,
 };
 use crate::{
     clock::Clock,
     domain::{
-        delivery::Step,
+        delivery::{Outcome, Step},
         ids::SinkName,
         reconciliation::{Holding, Seen},
     },
     sinks::{
         Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Turns,
-        links::LinkStore,
+        links::{How, LinkKey, LinkKind, LinkStore},
         oauth::{ClientAuth, ClientCredentials, Rotating, TokenEndpoint, Tokens},
     },
 };
@@ -35,11 +40,13 @@ const RENEWAL_MARGIN: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub struct Client {
     name: SinkName,
-    settings: XeroSettings,
+    pub(super) settings: XeroSettings,
     timeout: Duration,
-    api: Api,
+    pub(super) api: Api,
     shared: Shared,
     links: Arc<dyn LinkStore>,
+    /// Products that are known to be linked, by our key and Xero's code.
+    linked: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Client {
@@ -82,6 +89,7 @@ impl Client {
             },
             shared: Shared::default(),
             links: Arc::clone(&services.links),
+            linked: Mutex::default(),
         })
     }
 
@@ -113,11 +121,43 @@ impl Client {
     }
 
     pub async fn send(&self, step: &Step, now: DateTime<Utc>) -> Answer {
-        self.sender().send(&mut Asking::new(&self.api, now), step).await
+        let answer = self.sender().send(&mut Asking::new(&self.api, now), step).await;
+        self.link_items(&answer).await;
+        answer
     }
 
     pub async fn send_group(&self, steps: &[&Step], now: DateTime<Utc>) -> GroupAnswer {
-        self.sender().send_group(&mut Asking::new(&self.api, now), steps).await
+        let answer = self.sender().send_group(&mut Asking::new(&self.api, now), steps).await;
+        if let GroupAnswer::Each(answers) = &answer {
+            for answer in answers {
+                self.link_items(answer).await;
+            }
+        }
+        answer
+    }
+
+    /// The items that a posted document's lines name are linked to what was sold, so that they are looked at now and then.
+    /// Nothing that is posted depends on it.
+    async fn link_items(&self, answer: &Answer) {
+        if self.settings.items.mode == ItemMode::None {
+            return;
+        }
+        let Outcome::Delivered(receipt) = &answer.outcome else { return };
+        for (local_key, code) in Held::of(receipt.receipt.as_ref()).map(|held| held.named_items()).unwrap_or_default() {
+            let pair = (local_key, code);
+            if self.linked().contains(&pair) {
+                continue;
+            }
+            let key = LinkKey { sink: &self.name, kind: LinkKind::Product, local_key: &pair.0 };
+            match self.links.link(key, &pair.1, How::Code).await {
+                Ok(_) => drop(self.linked().insert(pair)),
+                Err(error) => tracing::warn!(sink.name = %self.name, error = error.0.as_ref(), "item not linked"),
+            }
+        }
+    }
+
+    fn linked(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {

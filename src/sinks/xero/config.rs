@@ -23,7 +23,8 @@ use self::{
 pub use crate::domain::sale::{Kind, Tender};
 use crate::{
     config::{
-        SinkCommon, Versions,
+        CatalogueSettings, SinkCommon, Versions,
+        catalogue::RawCatalogue,
         field::{Field, Named, Parse, Table, Wrong, brief, choice},
         problems::Section,
         secret::{RawSecret, Secret},
@@ -41,6 +42,8 @@ const AUTHORIZE_URL: &str = "https://login.xero.com/identity/connect/authorize";
 const CONNECTIONS_URL: &str = "https://api.xero.com/connections";
 /// Source: Xero developer FAQ, limits: five requests of one organisation may be in progress.
 const MOST_AT_ONCE: u32 = 5;
+/// Contacts on a page. Source: Xero Accounting API, parameter `page`: 100 unless told otherwise.
+const PAGE_SIZE: u32 = 100;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -126,6 +129,8 @@ pub struct RawXero {
     url_template: Field<String>,
     /// Permits another sink that keeps the same vendor's books.
     allow_multiple_ledgers: Field<bool>,
+    /// How fresh the copy of items and contacts is kept, and what is looked at again.
+    catalogue: Field<Table<RawCatalogue>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -360,6 +365,7 @@ pub struct XeroSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_template: Option<String>,
     pub allow_multiple_ledgers: bool,
+    pub catalogue: CatalogueSettings,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
@@ -491,6 +497,7 @@ impl RawXero {
             allow_multiple_ledgers: section
                 .take("allow_multiple_ledgers", self.allow_multiple_ledgers)
                 .unwrap_or(false),
+            catalogue: CatalogueSettings::validate(self.catalogue, PAGE_SIZE, section),
             // Last, so that they hide no other problem.
             accounts: accounts?,
             tax_types: tax_types?,

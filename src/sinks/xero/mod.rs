@@ -13,6 +13,7 @@
 mod api;
 mod body;
 pub mod call;
+mod catalogue;
 pub mod client;
 pub mod config;
 mod contacts;
@@ -40,7 +41,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::XeroSettings, plan::Books};
-use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, Turns, View};
+use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, Turns, View, catalogue::Catalogue};
 use crate::{
     clock::Clock,
     domain::{
@@ -113,6 +114,10 @@ impl Sink for Xero {
 
     fn verify<'a>(&'a self, held: &'a [Holding], turns: &'a dyn Turns, now: DateTime<Utc>) -> BoxFuture<'a, Vec<Seen>> {
         Box::pin(self.client.verify(held, turns, now))
+    }
+
+    fn catalogue(&self) -> Option<&dyn Catalogue> {
+        Some(&self.client)
     }
 
     fn keep_alive(&self) -> BoxFuture<'_, ()> {

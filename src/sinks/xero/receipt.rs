@@ -305,6 +305,12 @@ impl Held {
         self.documents.iter().filter(|document| document.stands())
     }
 
+    /// The items that lines of documents name which stand: what was sold, and Xero's code.
+    pub fn named_items(&self) -> Vec<(String, String)> {
+        let lines = self.standing().filter(|document| document.id.is_some()).flat_map(|document| &document.lines);
+        lines.filter_map(|line| Some((line.key.clone(), line.item_code.clone()?))).collect()
+    }
+
     pub fn document(&self, number: &str) -> Option<&Document> {
         self.documents.iter().find(|document| document.number == number)
     }

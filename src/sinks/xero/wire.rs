@@ -104,6 +104,10 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     deserializer.deserialize_any(Flag)
 }
 
+fn told_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    flag(deserializer).map(Some)
+}
+
 /// An id; an empty one and one of nothing but zeros say that there is none.
 /// Assumed: all zeros mark a record that was refused; a test of the client depends on it.
 fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -282,6 +286,8 @@ pub struct Contact {
     pub contact_status: Option<String>,
     pub name: Option<String>,
     pub email_address: Option<String>,
+    #[serde(rename = "UpdatedDateUTC")]
+    pub updated_date_utc: Option<Moment>,
     #[serde(rename = "MergedToContactID", deserialize_with = "id")]
     pub merged_to_contact_id: Option<String>,
     pub status_attribute_string: Option<String>,
@@ -313,6 +319,16 @@ pub struct Item {
     pub item_id: Option<String>,
     pub code: Option<String>,
     pub name: Option<String>,
+    /// None: not told.
+    #[serde(deserialize_with = "told_flag")]
+    pub is_sold: Option<bool>,
+    pub sales_details: Option<SalesDetails>,
+    #[serde(deserialize_with = "flag")]
+    pub is_tracked_as_inventory: bool,
+    /// Of tracked items only.
+    pub quantity_on_hand: Option<Number>,
+    #[serde(rename = "UpdatedDateUTC")]
+    pub updated_date_utc: Option<Moment>,
     pub status_attribute_string: Option<String>,
     #[serde(deserialize_with = "flag")]
     pub has_errors: bool,
@@ -320,6 +336,15 @@ pub struct Item {
     pub has_validation_errors: bool,
     #[serde(deserialize_with = "list")]
     pub validation_errors: Vec<Message>,
+}
+
+/// What an item is sold as.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SalesDetails {
+    pub unit_price: Option<Number>,
+    pub account_code: Option<String>,
+    pub tax_type: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -390,6 +415,7 @@ pub struct TrackingOption {
 pub struct Pagination {
     pub page: Option<u32>,
     pub page_count: Option<u32>,
+    pub item_count: Option<u64>,
 }
 
 /// Every answer that lists something; what it does not list is empty.
