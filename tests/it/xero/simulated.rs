@@ -110,6 +110,7 @@ async fn work(keeper: &mut Worker) {
 async fn items_and_contacts_of_an_order_are_linked_kept_fresh_and_never_changed() {
     let (mut app, sim) = at_xero_with(&[
         ("items", "create"),
+        ("scopes", "accounting.transactions accounting.contacts accounting.settings"),
         ("contacts", "per_customer"),
         ("customer_fields.id", "/customer/id"),
         ("customer_fields.name", "/customer/name"),
