@@ -55,10 +55,9 @@ impl Worker {
         let most_pages = Some(self.settings.pull_pages);
         let watch = &mut |_: usize| ControlFlow::Continue(());
         let next_pull_in = match self.pull(turn, Bounds { class, most_pages, watch }).await? {
-            Pulled::Finished => jittered(self.settings.pull_interval),
             // A person waits for it; the budget sees to it that orders do not.
             Pulled::Unfinished if is_full => Duration::ZERO,
-            Pulled::Unfinished => jittered(self.settings.pull_interval),
+            Pulled::Finished | Pulled::Unfinished => jittered(self.settings.pull_interval),
             Pulled::Missed(missed) => return Ok(self.pull_missed(turn, &missed)),
             Pulled::LeaseLost => return Ok(TurnEnd::default()),
         };
@@ -83,23 +82,22 @@ impl Worker {
         let Some(catalogue) = self.catalogue() else { return Ok(Pulled::Finished) };
         let (pool, kind, holder) = (&self.driver.pool, turn.kind, self.holder(turn));
         let claimed = self.driver.clock.elapsed();
-        let mut cursor = match turn.cursor {
-            Some(cursor) => cursor,
-            None => {
-                // Nothing older is ever listed, unless a person asks for all of it.
-                let newest = match ask(catalogue.newest(kind, turns, turn.now)).await {
-                    Ok(newest) => newest,
-                    Err(missed) => return Ok(Pulled::Missed(missed)),
-                };
-                let begun = Progress { cursor: Some(newest), pull: turn.pull, ended_full: false };
-                if store::catalogue::store(pool, holder, &[], Some(begun)).await? == Written::LeaseLost {
-                    return Ok(Pulled::LeaseLost);
-                }
-                if turn.pull.is_none() {
-                    return Ok(Pulled::Finished);
-                }
-                newest
+        let mut cursor = if let Some(cursor) = turn.cursor {
+            cursor
+        } else {
+            // Nothing older is ever listed, unless a person asks for all of it.
+            let newest = match ask(catalogue.newest(kind, turns, turn.now)).await {
+                Ok(newest) => newest,
+                Err(missed) => return Ok(Pulled::Missed(missed)),
+            };
+            let begun = Progress { cursor: Some(newest), pull: turn.pull, ended_full: false };
+            if store::catalogue::store(pool, holder, &[], Some(begun)).await? == Written::LeaseLost {
+                return Ok(Pulled::LeaseLost);
             }
+            if turn.pull.is_none() {
+                return Ok(Pulled::Finished);
+            }
+            newest
         };
         let mut pull = turn.pull.unwrap_or_else(|| rules::begun(cursor, turn.now));
         let mut n_pages = 0;

@@ -112,10 +112,10 @@ impl CatalogueSettings {
     /// Those of a destination whose pages hold so many records.
     pub fn of_pages(page_size: u32) -> Self {
         Self {
-            pull_interval: Duration::from_mins(60),
+            pull_interval: Duration::from_hours(1),
             pull_pages: 5,
             page_size,
-            freshness: Duration::from_mins(120),
+            freshness: Duration::from_hours(2),
             sweep_items: 10,
             sweep_interval: Duration::from_mins(288),
             strikes: 3,

@@ -20,9 +20,9 @@ async fn at_xero() -> (TestApp, XeroSim) {
 
 async fn at_xero_with(more: &[(&str, &str)]) -> (TestApp, XeroSim) {
     let setup = Setup::default();
-    let sim = XeroSim::start(XeroOptions { clock: setup.clock().clone(), ..XeroOptions::default() })
-        .await
-        .expect("a loopback port is free");
+    let mut options = XeroOptions { clock: setup.clock().clone(), ..XeroOptions::default() };
+    options.scopes.push("accounting.settings".to_owned());
+    let sim = XeroSim::start(options).await.expect("a loopback port is free");
     let options = sim.options().clone();
     let keys = [
         ("kind", "xero"),
