@@ -145,7 +145,9 @@ async fn items_and_contacts_of_an_order_are_linked_kept_fresh_and_never_changed(
     });
     app.advance(Duration::from_mins(70));
     work(&mut keeper).await;
-    let state = app.text("SELECT remote_state FROM catalogue_entities WHERE kind = 'customer'").await;
+    let linked =
+        "SELECT remote_state FROM catalogue_entities JOIN links USING (sink, kind, remote_id) WHERE kind = 'customer'";
+    let state = app.text(linked).await;
     assert_eq!(state.as_deref(), Some("archived"));
 
     assert_eq!((sim.violations(), sim.doubled()), (vec![], vec![]));
