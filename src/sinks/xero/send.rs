@@ -43,8 +43,6 @@ pub mod cause {
     pub const MAPPING: &str = "mapping";
     /// What it is about is not there.
     pub const NOT_FOUND: &str = "not_found";
-    /// A payment is reconciled with a bank statement, and is never removed.
-    pub const RECONCILED: &str = "reconciled";
     /// Its call had its effect without it; why was in an answer that was lost.
     pub const LOST: &str = "lost";
     /// Any other.
@@ -413,20 +411,31 @@ impl Sender<'_> {
         mut held: Held,
         key: &str,
     ) -> Result<Answer, Answer> {
+        // All are looked at before one is removed: without those that stay, the others may serve nothing.
+        let mut stand = Vec::new();
+        let mut some_stay = false;
         for removal in &removals.payments {
+            let listing = asking.read(&[PAYMENTS, removal.id.as_str()], &[]).await?;
+            match listing.and_then(|listing| listing.payments.into_iter().next()) {
+                None => {
+                    self.keep(asking, &mut held, &removal.reference, Why::NotFound);
+                    some_stay = true;
+                }
+                // Also by us, where the answer was lost.
+                Some(there) if there.status.as_deref() == Some(DELETED) => {}
+                Some(there) if there.is_reconciled => {
+                    held.keep_reconciled(&removal.reference);
+                    some_stay = true;
+                }
+                Some(_) => stand.push(removal),
+            }
+        }
+        if some_stay {
+            stand.iter().for_each(|removal| held.keep(&removal.reference));
+            return Ok(delivered(held.known()));
+        }
+        for removal in stand {
             let path = [PAYMENTS, removal.id.as_str()];
-            let there = asking.read(&path, &[]).await?.and_then(|listing| listing.payments.into_iter().next());
-            let Some(there) = there else {
-                kept(asking, &mut held, &removal.reference, cause::NOT_FOUND);
-                continue;
-            };
-            if there.status.as_deref() == Some(DELETED) {
-                continue; // also by us, where the answer was lost
-            }
-            if there.is_reconciled {
-                kept(asking, &mut held, &removal.reference, cause::RECONCILED);
-                continue;
-            }
             let key = hex::encode(Sha256::digest(format!("{key}|{}", removal.id)));
             let body = format!(r#"{{"Status":"{DELETED}"}}"#);
             let heard = asking.write(Write { method: Method::POST, path: &path, body, key: &key }).await?;
@@ -438,10 +447,16 @@ impl Sender<'_> {
                 (None, _) => return Err(lost(heard)),
             };
             if let Some(why) = why {
-                kept(asking, &mut held, &removal.reference, cause_of(why));
+                self.keep(asking, &mut held, &removal.reference, why);
             }
         }
         Ok(delivered(held.known()))
+    }
+
+    /// A payment that was to be removed stays, because Xero does not remove it.
+    fn keep(&self, asking: &Asking<'_>, held: &mut Held, reference: &str, why: Why) {
+        held.keep(reference);
+        self.refuse(asking, held, super::call::name::REMOVE_PAYMENTS, reference, why);
     }
 
     /// Writes down that Xero did not take it; what the refusal contradicts is read anew.
@@ -452,22 +467,6 @@ impl Sender<'_> {
         let (step, about) = (step.to_owned(), about.to_owned());
         held.refuse(Refusal { step, about, cause: cause_of(why).to_owned(), at: asking.now() });
     }
-}
-
-/// A payment that was to be removed stays.
-fn kept(asking: &Asking<'_>, held: &mut Held, reference: &str, cause: &str) {
-    for payment in held.payments.iter_mut().filter(|payment| payment.reference == reference) {
-        payment.removed = false;
-        payment.reconciled |= cause == cause::RECONCILED;
-        for document in held.documents.iter_mut().filter(|document| document.number == payment.on) {
-            document.applied_minor += payment.amount_minor;
-            if document.applied_minor == document.gross_minor {
-                document.status = Standing::Paid;
-            }
-        }
-    }
-    let (step, about) = (super::call::name::REMOVE_PAYMENTS.to_owned(), reference.to_owned());
-    held.refuse(Refusal { step, about, cause: cause.to_owned(), at: asking.now() });
 }
 
 fn step_name(kind: DocumentKind) -> &'static str {
