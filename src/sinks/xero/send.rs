@@ -431,7 +431,9 @@ impl Sender<'_> {
             }
         }
         if some_stay {
-            stand.iter().for_each(|removal| held.keep(&removal.reference));
+            for removal in stand {
+                held.keep(&removal.reference);
+            }
             return Ok(delivered(held.known()));
         }
         for removal in stand {

@@ -72,7 +72,9 @@ impl Planner<'_> {
         let payments: Vec<&Payment> =
             too_much.flat_map(|(tender, minor)| self.that_cover(*tender, -minor, locked_until)).collect();
         let mut without = self.held.clone();
-        payments.iter().for_each(|payment| without.remove(&payment.reference));
+        for payment in &payments {
+            without.remove(&payment.reference);
+        }
         let after = settle(&without, &self.target.payments, self.books.settings);
         let off = |settlement: &Settlement| settlement.left.values().map(|minor| minor.abs()).sum::<i64>();
         if payments.is_empty() || off(&after) >= off(settlement) {

@@ -6,7 +6,7 @@ impl Books {
     /// A person raises the only line of an invoice.
     fn raises(&self, number: &str, by: i64) {
         let edited = self.sim.edit_invoice(number, |document| {
-            document.lines[0].line_amount = document.lines[0].line_amount + Cents(by);
+            document.lines[0].line_amount += Cents(by);
         });
         assert!(edited, "{number}");
     }
