@@ -75,9 +75,8 @@ impl Class {
     /// orders' alone. Source: the contract of the Xero sink, limits.
     pub fn floor_percent(self, window: Window) -> i64 {
         match self {
-            Self::New => 0,
             Self::Correction if window == Window::Day => 10,
-            Self::Correction => 0,
+            Self::New | Self::Correction => 0,
             Self::Pull => 10,
             Self::SlowPull => 15,
             Self::Backfill | Self::Sweep => 20,

@@ -63,7 +63,9 @@ impl LookUp<'_> {
                 }
                 Err(failed) => {
                     made += 1;
-                    sought.iter().for_each(|one| findings[one.at] = Finding::Failed(failed.clone()));
+                    for one in &sought {
+                        findings[one.at] = Finding::Failed(failed.clone());
+                    }
                 }
             }
         }

@@ -127,14 +127,14 @@ impl Seen {
     }
 
     /// An error: whether it is there could not be asked.
-    fn find(&self, kind: DocumentKind, is_it: impl Fn(&Document) -> bool) -> Result<Option<&Document>, Answer> {
+    fn find(&self, kind: DocumentKind, is_it: impl Fn(&Document) -> bool) -> Result<Option<&Document>, &Answer> {
         let all = match kind {
             DocumentKind::Invoice => &self.invoices,
             DocumentKind::CreditNote => &self.credit_notes,
         };
         match (all.iter().find(|document| is_it(document)), &self.failed) {
             (Some(document), _) => Ok(Some(document)),
-            (None, Some(answer)) => Err(answer.clone()),
+            (None, Some(answer)) => Err(answer),
             (None, None) => Ok(None),
         }
     }
@@ -143,8 +143,8 @@ impl Seen {
 async fn one(asking: &mut Asking<'_>, sought: Sought, read: &Seen) -> Result<Finding, Answer> {
     let Sought { call, held } = sought;
     Ok(match &call {
-        Call::Invoice(post) => lost_document(held, DocumentKind::Invoice, post, read)?,
-        Call::CreditNote(post) => lost_document(held, DocumentKind::CreditNote, post, read)?,
+        Call::Invoice(post) => lost_document(held, DocumentKind::Invoice, post, read),
+        Call::CreditNote(post) => lost_document(held, DocumentKind::CreditNote, post, read),
         Call::Payments(payments) => paid(asking, held, payments, read).await?,
         Call::Allocate(allocate) => allocated(asking, &held, allocate).await?,
         Call::Update(update) => {
@@ -161,10 +161,13 @@ async fn one(asking: &mut Asking<'_>, sought: Sought, read: &Seen) -> Result<Fin
     })
 }
 
-fn lost_document(held: Held, kind: DocumentKind, post: &Post, read: &Seen) -> Result<Finding, Answer> {
-    let there = read.find(kind, |there| there.is(kind, &post.number))?;
-    let Some(there) = there else { return Ok(Finding::NotFound) };
-    Ok(match adopted(held, kind, post, there) {
+fn lost_document(held: Held, kind: DocumentKind, post: &Post, read: &Seen) -> Finding {
+    let there = match read.find(kind, |there| there.is(kind, &post.number)) {
+        Ok(Some(there)) => there,
+        Ok(None) => return Finding::NotFound,
+        Err(answer) => return failed(answer.clone()),
+    };
+    match adopted(held, kind, post, there) {
         Some(receipt) => Finding::Stands(receipt),
         None => Finding::Ambiguous {
             hint: format!(
@@ -173,7 +176,7 @@ fn lost_document(held: Held, kind: DocumentKind, post: &Post, read: &Seen) -> Re
                 post.number
             ),
         },
-    })
+    }
 }
 
 async fn paid(asking: &mut Asking<'_>, mut held: Held, asked: &Payments, read: &Seen) -> Result<Finding, Answer> {
@@ -283,7 +286,7 @@ async fn document(
     read: &Seen,
 ) -> Result<Option<Document>, Answer> {
     let is_it = |there: &Document| there.has_id(kind, id);
-    match (kind, read.find(kind, is_it)?) {
+    match (kind, read.find(kind, is_it).map_err(Answer::clone)?) {
         (_, Some(found)) => Ok(Some(found.clone())),
         (DocumentKind::Invoice, None) => Ok(None),
         // Changed too long ago for what is read where filters are refused.
