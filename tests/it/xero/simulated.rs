@@ -2,19 +2,26 @@
 
 use scoffable_sync::simulator::{
     faults::cut_after,
-    xero::{DocumentKind as Kind, Status, XeroOptions, XeroSim},
+    xero::{DocumentKind as Kind, Status, XeroLimits, XeroOptions, XeroSim},
 };
 
 use super::*;
 use crate::harness::app::{order, order_of};
 
+/// With as many calls as one likes.
 async fn at_xero() -> (TestApp, XeroSim) {
+    let unlimited = [("limits.per_minute", "unlimited"), ("limits.per_day", "unlimited")];
+    at_xero_with(&unlimited, XeroLimits::NONE).await
+}
+
+/// With these keys besides, at a Xero that has these limits.
+pub async fn at_xero_with(keys: &[(&str, &str)], limits: XeroLimits) -> (TestApp, XeroSim) {
     let setup = Setup::default();
-    let sim = XeroSim::start(XeroOptions { clock: setup.clock().clone(), ..XeroOptions::default() })
+    let sim = XeroSim::start(XeroOptions { limits, clock: setup.clock().clone(), ..XeroOptions::default() })
         .await
         .expect("a loopback port is free");
     let options = sim.options().clone();
-    let keys = [
+    let usual = [
         ("kind", "xero"),
         ("base_url", &sim.url()),
         ("token_url", &sim.token_url()),
@@ -34,11 +41,9 @@ async fn at_xero() -> (TestApp, XeroSim) {
         ("accounts.scoffable_clearing", "611"),
         ("accounts.cash", "612"),
         ("accounts.card_terminal", "613"),
-        ("limits.per_minute", "unlimited"),
-        ("limits.per_day", "unlimited"),
     ];
     let mut setup = setup.without_hook();
-    for (key, value) in keys {
+    for (key, value) in usual.iter().chain(keys) {
         setup = setup.with(&format!("sinks.{BOOKS}.{key}"), value);
     }
     (setup.start().await, sim)
