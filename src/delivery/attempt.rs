@@ -21,8 +21,8 @@ use crate::{
     config::{Start, Versions},
     domain::{
         delivery::{
-            CORRECTIONS_AVOIDED, GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Reason, Receipt, Repeat,
-            Sent, Step, WaitingFor,
+            CORRECTIONS_AVOIDED, GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Progress, Reason, Receipt,
+            Repeat, Sent, Step, WaitingFor,
         },
         ids::Version,
         money,
@@ -491,7 +491,35 @@ impl Driver {
             request_digest: step.map(|step| Sha256::digest(&step.body).into()),
             ..self.record(&held.claimed, started)
         };
-        self.concluded(held, version, step, decision, answer, attempt)
+        let goes_on = matches!(answer.outcome, Outcome::Delivered(_)) && step.is_some_and(|step| !step.completes);
+        let ended = self.concluded(held, version, step, decision, answer, attempt);
+        if goes_on { self.brought(held, ended, started) } else { ended }
+    }
+
+    /// A confirmed step may have been the last of its plan, which only the receipt tells. Then its version is brought: no
+    /// claim, and no call reserved for it, is needed to see that.
+    fn brought(&self, held: &Held, ended: Ended, now: DateTime<Utc>) -> Ended {
+        let Ended { settlement, signal } = ended;
+        let claimed = Claimed {
+            pending: None,
+            progress: Progress { sent: settlement.sent, ..held.claimed.progress },
+            receipt: settlement.receipt.clone().or_else(|| held.claimed.receipt.clone()),
+            external_id: settlement.external_id.clone().or_else(|| held.claimed.external_id.clone()),
+            ..held.claimed.clone()
+        };
+        let snapshot = claimed.snapshot.as_ref().filter(|snapshot| snapshot.version == settlement.version);
+        let planned =
+            snapshot.map(|snapshot| std::panic::catch_unwind(AssertUnwindSafe(|| self.plan(&claimed, snapshot, now))));
+        let Some(Ok(Plan::Settled(known))) = planned else { return Ended { settlement, signal } };
+        let settlement = Settlement {
+            next: Moved::Applied,
+            external_id: known.external_id.or(settlement.external_id),
+            receipt: known.receipt.or(settlement.receipt),
+            notice: known.notice.or(settlement.notice),
+            alert: known.alert.or(settlement.alert),
+            ..settlement
+        };
+        Ended { settlement, signal }
     }
 
     /// Puts a decision and what was learnt into a settlement.
