@@ -305,6 +305,7 @@ impl Planner<'_> {
             refusals: Vec::new(),
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
+            taken_back: self.view.order.status == Status::Cancelled,
             ..self.held
         };
         let alert = notice.as_ref().and_then(|(cause, detail)| {
@@ -328,6 +329,7 @@ impl Planner<'_> {
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
             refusals: held.refusals.into_iter().filter(|refusal| refusal.step != call.name()).collect(),
+            taken_back: held.taken_back && !matches!(call, Call::Invoice(_) | Call::Update(_)),
             ..held
         };
         Plan::Send(Step {

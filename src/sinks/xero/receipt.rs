@@ -43,6 +43,9 @@ pub struct Held {
     pub currency: Option<Currency>,
     /// How often payments were sent: a part of their references.
     pub rounds: u32,
+    /// All of it was taken back, as a cancelled order: by credit notes, so that its documents stand.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
     /// What the documents say beside the order's total, in minor units: what the platform pays on top.
     pub declared_minor: i64,
     /// Documents that corrections would have taken, had none been changed in place or passed over.
@@ -288,7 +291,7 @@ impl Held {
 
     pub fn receipt(&self) -> Value {
         let mut receipt = serde_json::to_value(self).expect("plain data");
-        receipt[STANDS] = self.documents.iter().any(Document::stands).into();
+        receipt[STANDS] = (!self.taken_back && self.documents.iter().any(Document::stands)).into();
         receipt[CORRECTIONS_AVOIDED] = self.corrections_avoided.into();
         if self.currency.is_some() {
             receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": self.declared_minor });

@@ -18,7 +18,7 @@ use super::{
     contacts::Finder,
     reading::Shared,
     receipt::{self, DocumentKind, Held, Refusal, Standing},
-    records::{DELETED, PAYMENTS, adopted, answered, by_number, by_reference, find, resource, seen},
+    records::{DELETED, PAYMENTS, adopted, answered, by_number, by_reference, find, reread, resource, seen},
     refusal::Why,
     wire::{self, Document, Listing},
 };
@@ -27,7 +27,7 @@ use crate::{
         delivery::{Outcome, Reason, Receipt, Step},
         money::Currency,
     },
-    sinks::{Answer, GroupAnswer, Told, http::excerpt},
+    sinks::{Answer, Calls, GroupAnswer, Told, http::excerpt},
 };
 
 /// Largest body of a call that carries several documents. Assumed: no limit is documented; this is less than servers refuse.
@@ -127,15 +127,16 @@ impl Sender<'_> {
             Err(answer) => return GroupAnswer::Whole(asking.counted(answer)),
         };
         let Some(listing) = heard.listing() else {
-            return GroupAnswer::Whole(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer }));
+            let unreadable = heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer });
+            return GroupAnswer::Whole(asking.counted(unreadable));
         };
         let mut answers = self.each(asking, members, listing).await;
         for answer in &mut answers {
             answer.http_status = Some(heard.answer.status.as_u16());
         }
         if let Some(first) = answers.first_mut() {
-            first.limits.clone_from(&heard.limits);
-            first.calls_beside = asking.calls().saturating_sub(1);
+            let Calls { made, limits } = asking.calls();
+            (first.calls_beside, first.limits) = (made.saturating_sub(1), limits);
         }
         GroupAnswer::Each(answers)
     }
@@ -390,14 +391,13 @@ impl Sender<'_> {
 
     async fn read(&self, asking: &mut Asking<'_>, read: &Read, mut held: Held) -> Result<Answer, Answer> {
         let Some(currency) = held.currency else { return Err(unreadable()) };
+        let all = reread(asking, &read.documents).await?;
         for on in &read.documents {
-            let listing = asking.read(&[resource(on.kind), &on.id], &[]).await?;
-            let there = listing.and_then(|listing| listing.invoices.into_iter().chain(listing.credit_notes).next());
-            let Some(there) = there else {
+            let Some(there) = all.iter().find(|there| there.has_id(on.kind, &on.id)) else {
                 // Nothing is ever removed there for good: another organisation answers.
                 return Ok(Outcome::Reject { reason: Reason::NotFound }.into());
             };
-            let Some(seen) = seen(&there, on, currency, &held) else { return Err(unreadable()) };
+            let Some(seen) = seen(there, on, currency, &held) else { return Err(unreadable()) };
             held.seen(&on.number, &seen);
         }
         held.was_read(read.version, asking.now());
@@ -513,7 +513,7 @@ fn lost(heard: Heard) -> Answer {
 fn told_by(heard: &Heard, answer: Answer) -> Answer {
     let status = heard.answer.status;
     let excerpt = if status.is_success() { answer.excerpt } else { excerpt(&heard.answer.body) };
-    Answer { http_status: Some(status.as_u16()), excerpt, limits: heard.limits.clone(), ..answer }
+    Answer { http_status: Some(status.as_u16()), excerpt, ..answer }
 }
 
 /// The errors of one record, masked.

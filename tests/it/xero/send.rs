@@ -69,7 +69,7 @@ impl Case {
         let key = key("1");
         let doubts: Vec<Doubt<'_>> =
             steps.iter().map(|step| Doubt { key: &key, step, sent: Duration::from_mins(6) }).collect();
-        self.client.look_up(&doubts, self.app.clock.wall()).await
+        self.client.look_up(&doubts, self.app.clock.wall()).await.findings
     }
 }
 
@@ -573,6 +573,17 @@ async fn an_allocation_is_there_if_the_credit_note_has_it() {
 
     assert!(matches!(before[..], [Finding::NotFound]), "{before:?}");
     assert!(matches!(after[..], [Finding::Stands(_)]), "{after:?}");
+}
+
+/// Cause: it was taken for an empty list, so what stood there was taken for proven absent, and sent again.
+#[tokio::test]
+async fn a_list_that_is_not_there_says_nothing_of_what_it_would_list() {
+    let case = Case::usual().await;
+    case.xero.answers("GET", "/Invoices", reply(404, &json!({})));
+
+    let findings = case.look_up(&[invoice("SCF-1", 100)]).await;
+
+    assert!(matches!(&findings[..], [Finding::Failed(_)]), "{findings:?}");
 }
 
 #[tokio::test]

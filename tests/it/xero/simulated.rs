@@ -12,7 +12,7 @@ mod rewritten;
 
 use scoffable_sync::simulator::{
     faults::cut_after,
-    xero::{Cents, DocumentKind as Kind, Status, XeroOptions, XeroSim},
+    xero::{Cents, DocumentKind as Kind, Status, XeroLimits, XeroOptions, XeroSim},
 };
 
 use super::*;
@@ -25,6 +25,14 @@ const CASH: &str = "612";
 struct Books {
     app: TestApp,
     sim: XeroSim,
+}
+
+/// The daemon with these keys besides, at a Xero that has these limits.
+pub async fn at_xero_with(keys: &[(&str, &str)], limits: XeroLimits) -> (TestApp, XeroSim) {
+    let setup = Setup::default();
+    let sim = start(&setup, XeroOptions { limits, ..XeroOptions::default() }).await;
+    let Books { app, sim } = Books::limited(setup, sim, keys).await;
+    (app, sim)
 }
 
 /// On the clock of the daemon that is to be started.
@@ -52,6 +60,12 @@ impl Books {
     }
 
     async fn of(setup: Setup, sim: XeroSim, keys: &[(&str, &str)]) -> Self {
+        let unlimited = [("limits.per_minute", "unlimited"), ("limits.per_day", "unlimited")];
+        Self::limited(setup, sim, &[unlimited.as_slice(), keys].concat()).await
+    }
+
+    /// With the limits that a sink has by itself.
+    async fn limited(setup: Setup, sim: XeroSim, keys: &[(&str, &str)]) -> Self {
         let options = sim.options().clone();
         let usual = [
             ("kind", "xero"),
@@ -74,8 +88,6 @@ impl Books {
             ("accounts.scoffable_clearing", ONLINE),
             ("accounts.cash", CASH),
             ("accounts.card_terminal", "613"),
-            ("limits.per_minute", "unlimited"),
-            ("limits.per_day", "unlimited"),
         ];
         let mut setup = setup.without_hook();
         for (key, value) in usual.iter().chain(keys) {
