@@ -383,6 +383,9 @@ async fn a_demo_refuses_an_address_that_is_taken() {
     assert!(finished.stderr.contains(&address) && finished.stderr.contains("--listen"), "{}", finished.stderr);
 }
 
+/// Simulated systems that a test does not ask, on any free port.
+const ELSEWHERE: [&str; 4] = ["--xero", "127.0.0.1:0", "--unleashed", "127.0.0.1:0"];
+
 #[tokio::test]
 async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
     let [stream, receiver, spoton, godatafeed] =
@@ -390,7 +393,7 @@ async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
     let simulate = ["simulate", "--orders", "20", "--pace", "0s", "--stream", &stream, "--receiver", &receiver];
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml");
     let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--config", file];
-    let mut simulators = scoffable_sync(simulate.into_iter().chain(others)).start();
+    let mut simulators = scoffable_sync(simulate.into_iter().chain(others).chain(ELSEWHERE)).start();
     simulators.says("Ctrl-C").await;
     let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
     assert!(line.contains(&format!("http://{spoton}/oauth2/v1/token")), "{line}");
@@ -430,7 +433,7 @@ async fn simulators_behave_as_their_file_says_and_a_mistake_in_it_is_named() {
     let refused = wrong.command(&["simulate"]).finish().await.expect_code(2);
     assert!(refused.stderr.contains("simulator.spoton.lags") && refused.stderr.contains("`lag`"), "{}", refused.stderr);
     let addresses = ["--stream", &stream, "--receiver", &receiver, "--spoton", &spoton, "--godatafeed", &godatafeed];
-    let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses].concat()).start();
+    let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses, &ELSEWHERE].concat()).start();
     simulators.says("Ctrl-C").await;
 
     let client = scoffable_sync::http::client_builder().no_proxy().build().unwrap();
