@@ -3,10 +3,12 @@
 //! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
+pub mod customers;
 pub mod godatafeed;
 pub mod http;
 pub mod links;
 pub mod oauth;
+pub mod products;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
 pub mod spoton;

@@ -17,7 +17,6 @@ pub mod client;
 pub mod config;
 mod contacts;
 pub mod correct;
-mod customer;
 mod fit;
 mod lines;
 mod look_up;

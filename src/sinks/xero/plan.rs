@@ -20,9 +20,9 @@ use sha2::{Digest, Sha256};
 use super::{
     body,
     call::{self, Call, On, Read, Removal, RemovePayments, name},
-    config::{self, Contacts, LockedFirstPost, XeroSettings},
+    config::{self, ContactMode, Contacts, LockedFirstPost, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
-    customer, fit,
+    fit,
     organisation::{Facts, hindrance},
     receipt::{Document, DocumentKind, Held, Refusal, Role, Standing},
     send::cause,
@@ -33,7 +33,7 @@ use crate::{
         delivery::{About, Alert, Plan, Receipt, Repeat, SkipReason, Step, WaitingFor},
         order::Status,
     },
-    sinks::View,
+    sinks::{View, customers::customer_of},
 };
 
 /// How long a person has to mend settings before it is looked at again.
@@ -265,7 +265,9 @@ impl Planner<'_> {
         if let Some(contact) = &self.held.contact {
             return Ok(contact.id.clone());
         }
-        let customer = customer::of(&settings.contacts, self.view.payload);
+        let customers = &settings.contacts.customers;
+        let per_customer = settings.contacts.mode == ContactMode::PerCustomer;
+        let customer = per_customer.then(|| customer_of(customers, self.view.payload)).flatten();
         let house = house_customer.as_ref().or(facts.house_contact.as_ref());
         let call = match (customer, house) {
             (None, Some(house)) => return Ok(house.clone()),

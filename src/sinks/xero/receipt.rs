@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::config::{Kind, Tender};
-use crate::domain::{
-    delivery::{CORRECTIONS_AVOIDED, Receipt, STANDS},
-    money::Currency,
+use crate::{
+    domain::{
+        delivery::{CORRECTIONS_AVOIDED, Receipt, STANDS},
+        money::Currency,
+    },
+    sinks::customers::Named,
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +27,7 @@ pub struct Held {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allocations: Vec<Allocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub contact: Option<ContactHeld>,
+    pub contact: Option<Named>,
     /// Item codes that were made, or found, for this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<String>,
@@ -222,22 +225,6 @@ pub struct Allocation {
     pub credit_note: String,
     pub invoice: String,
     pub amount_minor: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContactHeld {
-    pub id: String,
-    pub how: ContactHow,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContactHow {
-    House,
-    /// A person linked it.
-    Configured,
-    Linked,
-    Created,
 }
 
 /// What Xero did not take. It is tried again after a while: a person may have mended the set-up.

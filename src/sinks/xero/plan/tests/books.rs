@@ -15,12 +15,13 @@ use crate::{
     },
     sinks::{
         Since, View,
+        customers::{Came, Named},
         xero::{
             call::{Call, Exact, Pay, Post},
             config::XeroSettings,
             organisation::Facts,
             plan::{Books, plan},
-            receipt::{Answered, ContactHeld, ContactHow, DocumentKind, Held, Seen, SeenLine, SeenPayment, Standing},
+            receipt::{Answered, DocumentKind, Held, Seen, SeenLine, SeenPayment, Standing},
             testing::{CONTACT, facts, now, settings},
         },
     },
@@ -204,7 +205,7 @@ impl Scene {
         assert_eq!(call.written(), step.body, "the same bytes again");
         let mut held = Held::of(step.receipt.as_ref()).unwrap();
         match &call {
-            Call::Contact(_) => held.contact = Some(ContactHeld { id: CONTACT.to_owned(), how: ContactHow::House }),
+            Call::Contact(_) => held.contact = Some(Named { id: CONTACT.to_owned(), how: Came::House }),
             Call::Items(items) => self.facts.items.extend(items.items.iter().map(|item| item.code.clone())),
             Call::Invoice(post) => self.post(DocumentKind::Invoice, post, &mut held),
             Call::CreditNote(post) => self.post(DocumentKind::CreditNote, post, &mut held),
