@@ -4,7 +4,8 @@
 //! clients, so that both cannot be wrong the same way; of our own code only the clock is used. What a real server
 //! would refuse, they refuse. [`world`] makes up orders, [`ledger`] judges what a destination was told, [`faults`]
 //! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`shell`] runs
-//! them all alike, [`conduct`] is what every ledger notes, [`amount`] and [`family`] what foreign books have in common, [`token`] is the OAuth endpoint of those that have one.
+//! them all alike, [`conduct`] is what every ledger notes, [`amount`] and [`family`] what foreign books have in common,
+//! [`token`] is the OAuth endpoint of those that have one.
 //!
 //! # A new simulator
 //!
