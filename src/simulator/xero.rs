@@ -24,11 +24,9 @@
 //! does, `cut_before()` and `cut_after()` likewise; `plainly().answered_when(&gate)` hangs after saving. What people do in
 //! Xero is done by [`XeroSim::by_hand`].
 
-mod amount;
 mod answers;
 mod body;
 mod books;
-mod family;
 mod json;
 pub mod ledger;
 mod organisation;
@@ -52,12 +50,10 @@ use axum::{Router, body::Bytes};
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use self::{
-    amount::{Cents, Fine},
     books::{
         Allocation, AmountTypes, Books, Contact, ContactStatus, Document, DocumentKind, Item, Journal, JournalLine,
         JournalStatus, Line, Note, Overwrite, Payment, Status, Totals, Tracking,
     },
-    family::{Member, Role},
     ledger::{Calls, Clearing, Doubled, Ledger, Violation},
     organisation::{Account, AccountKind, Organisation, TaxRate, TrackingCategory, TrackingOption},
     route::{Operation, Resource},
@@ -71,12 +67,17 @@ use self::{
     throttle::Throttle,
 };
 use super::{
+    amount, family,
     faults::{Chaos, Side},
     ledger::Mismatch,
     shell::{Destination, Setup, Sim},
     time::SimTime,
     token::{Credentials, Grant, RegisteredClient, TokenOptions, TokenSim},
     world::World,
+};
+pub use super::{
+    amount::{Cents, Fine},
+    family::{Member, Role},
 };
 use crate::clock::Clock;
 

@@ -415,6 +415,9 @@ async fn a_demo_refuses_an_address_that_is_taken() {
     assert!(finished.stderr.contains(&address) && finished.stderr.contains("--listen"), "{}", finished.stderr);
 }
 
+/// Simulated systems that a test does not ask, on any free port.
+const ELSEWHERE: [&str; 2] = ["--unleashed", "127.0.0.1:0"];
+
 #[tokio::test]
 async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_destination() {
     let [stream, receiver, spoton, godatafeed, xero] = std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
@@ -424,7 +427,7 @@ async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_desti
     let file = copy.path();
     let simulate = ["simulate", "--orders", "20", "--pace", "1s", "--stream", &stream, "--receiver", &receiver];
     let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--xero", &xero, "--config", &file];
-    let mut simulators = scoffable_sync(simulate.into_iter().chain(others)).start();
+    let mut simulators = scoffable_sync(simulate.into_iter().chain(others).chain(ELSEWHERE)).start();
     simulators.says("Ctrl-C").await;
     let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
     assert!(line.contains(&format!("http://{spoton}/oauth2/v1/token")), "{line}");
@@ -480,7 +483,8 @@ async fn simulators_behave_as_their_file_says_and_a_mistake_in_it_is_named() {
     let refused = wrong.command(&["simulate"]).finish().await.expect_code(2);
     assert!(refused.stderr.contains("simulator.spoton.lags") && refused.stderr.contains("`lag`"), "{}", refused.stderr);
     let addresses = ["--stream", &stream, "--receiver", &receiver, "--spoton", &spoton, "--godatafeed", &godatafeed];
-    let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses].concat()).start();
+    let addresses = [&addresses[..], &["--xero", "127.0.0.1:0"]].concat();
+    let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses, &ELSEWHERE].concat()).start();
     simulators.says("Ctrl-C").await;
 
     let client = scoffable_sync::http::client_builder().no_proxy().build().unwrap();

@@ -89,6 +89,7 @@ impl Scene {
             spoton: None,
             godatafeed: None,
             xero: None,
+            unleashed: None,
             world: Arc::new(world),
         };
         Self {

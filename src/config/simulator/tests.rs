@@ -38,11 +38,12 @@ fn in_full() -> toml::Table {
     }
 }
 
-fn tables() -> [(&'static str, Vec<String>); 3] {
+fn tables() -> [(&'static str, Vec<String>); 4] {
     [
         ("spoton", known_keys::<RawSpotonBehaviour>()),
         ("godatafeed", known_keys::<RawGodatafeedBehaviour>()),
         ("xero", known_keys::<RawXeroBehaviour>()),
+        ("unleashed", known_keys::<RawUnleashedBehaviour>()),
     ]
 }
 
@@ -65,7 +66,12 @@ fn shown(settings: &SimulatorSettings) -> String {
         (&xero.app, &xero.scopes, xero.token_life, xero.limits, &xero.rules, &xero.manner, xero.latency),
         (&organisation.currencies, organisation.period_lock, organisation.year_lock, &xero.contacts, &xero.prefix),
     );
-    format!("{spoton:#?}{godatafeed:#?}{xero:#?}")
+    let unleashed = &settings.unleashed.options;
+    let unleashed = (
+        (&unleashed.rules, unleashed.limits, &unleashed.settings, &unleashed.warehouses, &unleashed.customers),
+        (&unleashed.products, &unleashed.prefix, unleashed.latency),
+    );
+    format!("{spoton:#?}{godatafeed:#?}{xero:#?}{unleashed:#?}")
 }
 
 #[test]
@@ -126,6 +132,9 @@ fn every_value_that_is_offered_reaches_its_switch() {
     assert_eq!(full.xero.invoices, [Fate::Hang, Fate::ServerErrorAfterTheEffect, Fate::Throttled]);
     assert_eq!(full.xero.credit_notes, [Fate::CutAfterTheEffect]);
     assert_eq!(full.xero.payments, [Fate::ServerError]);
+    assert_eq!(full.unleashed.sales_orders, [Fate::Hang, Fate::ServerErrorAfterTheEffect, Fate::Throttled]);
+    assert_eq!(full.unleashed.completions, [Fate::CutAfterTheEffect]);
+    assert_eq!(full.unleashed.credit_notes, [Fate::ServerError]);
 }
 
 #[test]
@@ -206,6 +215,33 @@ fn what_is_set_otherwise_is_otherwise() {
         ("xero", "dates = \"iso\""),
         ("xero", "scope_refusal = \"forbidden\""),
         ("xero", "latency = \"1s\""),
+        ("unleashed", "per_month = 125000"),
+        ("unleashed", "per_minute = 60"),
+        ("unleashed", "blocked = \"forbidden\""),
+        ("unleashed", "tells_retry_after = true"),
+        ("unleashed", "signed_query = \"decoded\""),
+        ("unleashed", "wrong_signature = \"unauthorized\""),
+        ("unleashed", "client_type_required = false"),
+        ("unleashed", "currencies = [\"EUR\", \"GBP\"]"),
+        ("unleashed", "warehouses = [\"CELLAR\"]"),
+        ("unleashed", "customers = [\"Walk-in\"]"),
+        ("unleashed", "products = [\"NAAN\"]"),
+        ("unleashed", "prefix = \"S-\""),
+        ("unleashed", "second_post = \"answered\""),
+        ("unleashed", "frees_guids = true"),
+        ("unleashed", "frees_numbers = true"),
+        ("unleashed", "max_number = 50"),
+        ("unleashed", "required_fields = \"few\""),
+        ("unleashed", "takes_negative_prices = true"),
+        ("unleashed", "takes_zero_totals = false"),
+        ("unleashed", "mixed_tax = \"flattened\""),
+        ("unleashed", "line_totals_rule = true"),
+        ("unleashed", "put_removes_lines = false"),
+        ("unleashed", "without_stock = \"backordered\""),
+        ("unleashed", "keeps_credit_guids = false"),
+        ("unleashed", "free_credit_returns_stock = true"),
+        ("unleashed", "tells_ids = false"),
+        ("unleashed", "latency = \"1s\""),
     ];
     let mut tried = BTreeSet::new();
     for (table, line) in others {
@@ -213,7 +249,18 @@ fn what_is_set_otherwise_is_otherwise() {
         assert_ne!(shown(&settings), usual, "{line}");
         tried.insert((table, line.split(' ').next().unwrap_or_default().to_owned()));
     }
-    let of_fates = ["submits", "cancels", "reports", "writes", "lists", "invoices", "credit_notes", "payments"];
+    let of_fates = [
+        "submits",
+        "cancels",
+        "reports",
+        "writes",
+        "lists",
+        "invoices",
+        "credit_notes",
+        "payments",
+        "sales_orders",
+        "completions",
+    ];
     let all = tables().into_iter().flat_map(|(table, keys)| keys.into_iter().map(move |key| (table, key)));
     assert_eq!(tried, all.filter(|(_, key)| !of_fates.contains(&key.as_str())).collect());
 }

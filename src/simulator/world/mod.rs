@@ -8,6 +8,7 @@
 mod broken;
 mod deck;
 mod draft;
+pub mod goods;
 mod history;
 
 use std::{
