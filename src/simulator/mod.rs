@@ -23,11 +23,14 @@ pub mod digest;
 pub mod faults;
 pub mod godatafeed;
 pub mod journal;
+mod json;
 pub mod ledger;
 pub mod limits;
+mod payload;
 pub mod scoffable;
 pub mod server;
 pub mod shell;
+mod sign_in;
 pub mod spoton;
 #[cfg(test)]
 mod test_client;
