@@ -35,6 +35,17 @@ impl Object {
         }
     }
 
+    /// The members of something that is written as an object.
+    #[must_use]
+    pub fn with_members_of(mut self, value: &impl Serialize) -> Self {
+        let text = serde_json::to_string(value).expect("what is answered can be written as JSON");
+        let members = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+        let separator = if self.0.is_empty() || members.is_empty() { "" } else { "," };
+        self.0.push_str(separator);
+        self.0.push_str(members);
+        self
+    }
+
     pub fn json(self) -> Json {
         RawValue::from_string(format!("{{{}}}", self.0)).expect("names and values make an object")
     }
@@ -59,5 +70,9 @@ mod tests {
         assert_eq!(text.get(), r#"{"Invoices":[{"Total":18.00}]}"#);
         assert_eq!(extended(&text, "more", "yes").get(), r#"{"Invoices":[{"Total":18.00}],"more":"yes"}"#);
         assert_eq!(Object::new().json().get(), "{}");
+        assert_eq!(
+            Object::new().with("a", 1).with_members_of(&text).json().get(),
+            format!("{{\"a\":1,{}", &text.get()[1..])
+        );
     }
 }

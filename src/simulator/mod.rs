@@ -15,7 +15,7 @@
 //! 5. A [`token::TokenSim`], if it has one: its router goes into [`Setup::beside`](shell::Setup).
 //!
 //! [`run`] starts the order stream and a webhook receiver together, and what else is asked for of
-//! [`spoton`], [`godatafeed`] and [`xero`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
+//! [`spoton`], [`godatafeed`], [`xero`] and [`lightspeed`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
 //! destination we can think of.
 
 pub mod conduct;
@@ -25,6 +25,7 @@ pub mod godatafeed;
 pub mod journal;
 mod json;
 pub mod ledger;
+pub mod lightspeed;
 pub mod limits;
 mod payload;
 pub mod scoffable;
@@ -48,6 +49,7 @@ use serde_json::{Value, json};
 use self::{
     faults::Chaos,
     godatafeed::{Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
+    lightspeed::{LightspeedOptions, LightspeedSim},
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
     spoton::{Chain, SpotonOptions, SpotonSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
@@ -75,6 +77,8 @@ pub struct SimulateOptions {
     pub godatafeed_listen: Option<SocketAddr>,
     /// None: Xero is not simulated.
     pub xero_listen: Option<SocketAddr>,
+    /// None: Lightspeed is not simulated.
+    pub lightspeed_listen: Option<SocketAddr>,
     pub orders: usize,
     pub seed: u64,
     pub chaos: Chaos,
@@ -96,6 +100,8 @@ pub struct SimulateOptions {
     pub godatafeed_feed: Feed,
     /// How Xero behaves; what else this struct names is taken from there.
     pub xero: XeroOptions,
+    /// How Lightspeed behaves; what else this struct names is taken from there.
+    pub lightspeed: LightspeedOptions,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
     /// How many versions to mix in that cannot be read.
@@ -115,6 +121,7 @@ impl Default for SimulateOptions {
             spoton_listen: None,
             godatafeed_listen: None,
             xero_listen: None,
+            lightspeed_listen: None,
             orders: world.orders,
             seed: world.seed,
             chaos: Chaos::None,
@@ -129,6 +136,7 @@ impl Default for SimulateOptions {
             godatafeed: GoDataFeedOptions::default(),
             godatafeed_feed: Feed { delay: DEFAULT_IMPORT_DELAY, ..Feed::default() },
             xero: XeroOptions::default(),
+            lightspeed: LightspeedOptions::default(),
             payload_bytes: None,
             broken: 0,
             page_latency: Duration::ZERO,
@@ -161,6 +169,8 @@ pub enum SimulatorError {
     GoDataFeed(SocketAddr, #[source] std::io::Error),
     #[error("the simulated Xero cannot listen on {0}")]
     Xero(SocketAddr, #[source] std::io::Error),
+    #[error("the simulated Lightspeed cannot listen on {0}")]
+    Lightspeed(SocketAddr, #[source] std::io::Error),
 }
 
 /// The simulators at work on one world. Dropping it stops them at once.
@@ -172,6 +182,7 @@ pub struct Simulation {
     pub spoton: Option<SpotonSim>,
     pub godatafeed: Option<GoDataFeedSim>,
     pub xero: Option<XeroSim>,
+    pub lightspeed: Option<LightspeedSim>,
 }
 
 /// Makes up a world and starts the order stream, the webhook receiver, and whatever else is to be simulated.
@@ -250,7 +261,20 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         }
         None => None,
     };
-    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed, xero })
+    let lightspeed = match options.lightspeed_listen {
+        Some(listen) => {
+            let started = LightspeedSim::start(LightspeedOptions {
+                listen,
+                chaos: options.chaos,
+                seed,
+                clock: options.clock.clone(),
+                ..options.lightspeed.clone()
+            });
+            Some(started.await.map_err(|error| SimulatorError::Lightspeed(listen, error))?)
+        }
+        None => None,
+    };
+    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed, xero, lightspeed })
 }
 
 /// With the orders of the world; some of them are odd where there is chaos.
@@ -283,8 +307,12 @@ impl Simulation {
         let spoton = self.spoton.as_ref().map(SpotonSim::state);
         let godatafeed = self.godatafeed.as_ref().map(GoDataFeedSim::state);
         let xero = self.xero.as_ref().map(XeroSim::state);
+        let lightspeed = self.lightspeed.as_ref().map(LightspeedSim::state);
         let (scoffable, webhook) = (self.scoffable.state(), self.webhook.state());
-        json!({"scoffable": scoffable, "webhook": webhook, "spoton": spoton, "godatafeed": godatafeed, "xero": xero})
+        json!({
+            "scoffable": scoffable, "webhook": webhook, "spoton": spoton, "godatafeed": godatafeed, "xero": xero,
+            "lightspeed": lightspeed,
+        })
     }
 
     /// Everything was published and read, so far as the stream can tell.
@@ -303,6 +331,9 @@ impl Simulation {
         }
         if let Some(xero) = self.xero {
             xero.stop().await;
+        }
+        if let Some(lightspeed) = self.lightspeed {
+            lightspeed.stop().await;
         }
     }
 }

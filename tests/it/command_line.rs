@@ -385,11 +385,12 @@ async fn a_demo_refuses_an_address_that_is_taken() {
 
 #[tokio::test]
 async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
-    let [stream, receiver, spoton, godatafeed] =
-        [unused_port(), unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
+    let [stream, receiver, spoton, godatafeed, xero, lightspeed] =
+        std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
     let simulate = ["simulate", "--orders", "20", "--pace", "0s", "--stream", &stream, "--receiver", &receiver];
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml");
-    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--config", file];
+    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--xero", &xero, "--lightspeed", &lightspeed];
+    let others = others.into_iter().chain(["--config", file]);
     let mut simulators = scoffable_sync(simulate.into_iter().chain(others)).start();
     simulators.says("Ctrl-C").await;
     let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
@@ -422,14 +423,15 @@ async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
 
 #[tokio::test]
 async fn simulators_behave_as_their_file_says_and_a_mistake_in_it_is_named() {
-    let [stream, receiver, spoton, godatafeed] =
-        [unused_port(), unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
+    let [stream, receiver, spoton, godatafeed, xero, lightspeed] =
+        std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
     let wrong = ConfigFile::holding("[simulator.spoton]\nlags = \"1s\"\n");
     let file = ConfigFile::holding("[simulator.godatafeed]\napi = \"v2\"\nlists = [\"server_error\"]\n");
 
     let refused = wrong.command(&["simulate"]).finish().await.expect_code(2);
     assert!(refused.stderr.contains("simulator.spoton.lags") && refused.stderr.contains("`lag`"), "{}", refused.stderr);
     let addresses = ["--stream", &stream, "--receiver", &receiver, "--spoton", &spoton, "--godatafeed", &godatafeed];
+    let addresses = [&addresses[..], &["--xero", &xero, "--lightspeed", &lightspeed]].concat();
     let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses].concat()).start();
     simulators.says("Ctrl-C").await;
 
