@@ -272,8 +272,8 @@ mod tests {
 
     const LIVE: [Release; 2] = [Release::new(2026, 4), Release::new(2026, 7)];
 
-    fn of(method: Method, path: &str) -> Result<(Operation, Generation), u16> {
-        let route = route(&method, path, &LIVE);
+    fn of(method: &Method, path: &str) -> Result<(Operation, Generation), u16> {
+        let route = route(method, path, &LIVE);
         route.map(|route| (route.operation, route.generation)).map_err(|(status, _)| status.as_u16())
     }
 
@@ -281,26 +281,27 @@ mod tests {
     fn sales_are_created_in_the_dated_and_the_legacy_api_only() {
         let newest = Generation::Dated(LIVE[1]);
 
-        assert_eq!(of(Method::POST, "/api/2026-07/sales"), Ok((Operation::CreateSale, newest)));
-        assert_eq!(of(Method::PUT, "/api/2026-07/sales/1"), Ok((Operation::UpdateSale, newest)));
-        assert_eq!(of(Method::POST, "/api/register_sales"), Ok((Operation::SaveLegacySale, Generation::Legacy)));
-        assert_eq!(of(Method::POST, "/api/2.0/sales"), Err(405));
-        assert_eq!(of(Method::PUT, "/api/2.0/sales/1"), Err(405));
+        assert_eq!(of(&Method::POST, "/api/2026-07/sales"), Ok((Operation::CreateSale, newest)));
+        assert_eq!(of(&Method::PUT, "/api/2026-07/sales/1"), Ok((Operation::UpdateSale, newest)));
+        assert_eq!(of(&Method::POST, "/api/register_sales"), Ok((Operation::SaveLegacySale, Generation::Legacy)));
+        assert_eq!(of(&Method::POST, "/api/2.0/sales"), Err(405));
+        assert_eq!(of(&Method::PUT, "/api/2.0/sales/1"), Err(405));
     }
 
     #[test]
     fn a_return_is_started_by_post_in_the_dated_api_and_by_put_in_2_0() {
-        let path = |version| format!("/api/{version}/sales/1/actions/return");
-        let operation = |method, version| of(method, &path(version)).map(|(operation, _)| operation);
+        let path = |version: &str| format!("/api/{version}/sales/1/actions/return");
+        let operation = |method: &Method, version: &str| of(method, &path(version)).map(|(operation, _)| operation);
 
-        assert_eq!(operation(Method::POST, "2026-07"), Ok(Operation::StartReturn));
-        assert_eq!(operation(Method::PUT, "2.0"), Ok(Operation::StartReturn));
-        assert_eq!([operation(Method::PUT, "2026-07"), operation(Method::POST, "2.0")], [Err(405), Err(405)]);
+        assert_eq!(operation(&Method::POST, "2026-07"), Ok(Operation::StartReturn));
+        assert_eq!(operation(&Method::PUT, "2.0"), Ok(Operation::StartReturn));
+        assert_eq!([operation(&Method::PUT, "2026-07"), operation(&Method::POST, "2.0")], [Err(405), Err(405)]);
     }
 
     #[test]
     fn an_expired_version_is_answered_by_the_oldest_live_one_and_one_to_come_is_not() {
-        let retailer = |version| of(Method::GET, &format!("/api/{version}/retailer")).map(|(_, generation)| generation);
+        let retailer =
+            |version| of(&Method::GET, &format!("/api/{version}/retailer")).map(|(_, generation)| generation);
 
         assert_eq!(retailer("2026-01"), Ok(Generation::Dated(LIVE[0])));
         assert_eq!(retailer("2026-07"), Ok(Generation::Dated(LIVE[1])));
@@ -311,10 +312,10 @@ mod tests {
     #[test]
     fn nothing_sets_a_stock_level() {
         assert_eq!(
-            of(Method::GET, "/api/2.0/inventory").map(|(operation, _)| operation),
+            of(&Method::GET, "/api/2.0/inventory").map(|(operation, _)| operation),
             Ok(Operation::List(Resource::Inventory))
         );
-        assert_eq!(of(Method::PUT, "/api/2.0/products/1"), Err(405));
-        assert_eq!([of(Method::GET, "/api/2.0/taxes/1"), of(Method::GET, "/2.0/sales")], [Err(404), Err(404)]);
+        assert_eq!(of(&Method::PUT, "/api/2.0/products/1"), Err(405));
+        assert_eq!([of(&Method::GET, "/api/2.0/taxes/1"), of(&Method::GET, "/2.0/sales")], [Err(404), Err(404)]);
     }
 }
