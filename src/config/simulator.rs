@@ -3,6 +3,7 @@
 //! Whatever the documentation of a foreign system leaves open is a key here, as are the failures a client must survive.
 //! Each key is explained in `config/simulator.toml`.
 
+mod lightspeed;
 mod unleashed;
 mod xero;
 
@@ -14,8 +15,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use self::{unleashed::RawUnleashedBehaviour, xero::RawXeroBehaviour};
-pub use self::{unleashed::UnleashedBehaviour, xero::XeroBehaviour};
+pub use self::{lightspeed::LightspeedBehaviour, unleashed::UnleashedBehaviour, xero::XeroBehaviour};
+use self::{lightspeed::RawLightspeedBehaviour, unleashed::RawUnleashedBehaviour, xero::RawXeroBehaviour};
 use super::{
     CallLimit, ConfigError, LoadOptions, Problems, Report,
     duration::RawDuration,
@@ -43,6 +44,7 @@ pub struct SimulatorSettings {
     pub spoton: SpotonBehaviour,
     pub godatafeed: GodatafeedBehaviour,
     pub xero: XeroBehaviour,
+    pub lightspeed: LightspeedBehaviour,
     pub unleashed: UnleashedBehaviour,
 }
 
@@ -145,6 +147,7 @@ struct RawSimulator {
     spoton: Field<Table<RawSpotonBehaviour>>,
     godatafeed: Field<Table<RawGodatafeedBehaviour>>,
     xero: Field<Table<RawXeroBehaviour>>,
+    lightspeed: Field<Table<RawLightspeedBehaviour>>,
     unleashed: Field<Table<RawUnleashedBehaviour>>,
 }
 
@@ -154,6 +157,7 @@ impl RawSimulator {
             spoton: section.table("spoton", self.spoton, RawSpotonBehaviour::validate),
             godatafeed: section.table("godatafeed", self.godatafeed, RawGodatafeedBehaviour::validate),
             xero: section.table("xero", self.xero, RawXeroBehaviour::validate),
+            lightspeed: section.table("lightspeed", self.lightspeed, RawLightspeedBehaviour::validate),
             unleashed: section.table("unleashed", self.unleashed, RawUnleashedBehaviour::validate),
         }
     }

@@ -16,8 +16,8 @@
 //! 5. A [`token::TokenSim`], if it has one: its router goes into [`Setup::beside`](shell::Setup).
 //!
 //! [`run`] starts the order stream and a webhook receiver together, and what else is asked for of [`spoton`],
-//! [`godatafeed`], [`xero`] and [`unleashed`], for `simulate` and `demo`; tests start what they need, also a [`till`] that
-//! no real system is: the hardest destination we can think of.
+//! [`godatafeed`], [`xero`], [`lightspeed`] and [`unleashed`], for `simulate` and `demo`; tests start what they need, also a
+//! [`till`] that no real system is: the hardest destination we can think of.
 
 pub mod amount;
 pub mod conduct;
@@ -26,11 +26,15 @@ pub mod family;
 pub mod faults;
 pub mod godatafeed;
 pub mod journal;
+mod json;
 pub mod ledger;
+pub mod lightspeed;
 pub mod limits;
+mod payload;
 pub mod scoffable;
 pub mod server;
 pub mod shell;
+mod sign_in;
 pub mod spoton;
 #[cfg(test)]
 mod test_client;
@@ -49,6 +53,7 @@ use serde_json::{Value, json};
 use self::{
     faults::Chaos,
     godatafeed::{Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
+    lightspeed::{LightspeedOptions, LightspeedSim},
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
     spoton::{Chain, SpotonOptions, SpotonSim},
     unleashed::{UnleashedOptions, UnleashedSim},
@@ -77,6 +82,8 @@ pub struct SimulateOptions {
     pub godatafeed_listen: Option<SocketAddr>,
     /// None: Xero is not simulated.
     pub xero_listen: Option<SocketAddr>,
+    /// None: Lightspeed is not simulated.
+    pub lightspeed_listen: Option<SocketAddr>,
     /// None: Unleashed is not simulated.
     pub unleashed_listen: Option<SocketAddr>,
     pub orders: usize,
@@ -100,6 +107,8 @@ pub struct SimulateOptions {
     pub godatafeed_feed: Feed,
     /// How Xero behaves; what else this struct names is taken from there.
     pub xero: XeroOptions,
+    /// How Lightspeed behaves; what else this struct names is taken from there.
+    pub lightspeed: LightspeedOptions,
     /// How Unleashed behaves; what else this struct names is taken from there.
     pub unleashed: UnleashedOptions,
     /// See [`WorldOptions::payload_bytes`].
@@ -121,6 +130,7 @@ impl Default for SimulateOptions {
             spoton_listen: None,
             godatafeed_listen: None,
             xero_listen: None,
+            lightspeed_listen: None,
             unleashed_listen: None,
             orders: world.orders,
             seed: world.seed,
@@ -136,6 +146,7 @@ impl Default for SimulateOptions {
             godatafeed: GoDataFeedOptions::default(),
             godatafeed_feed: Feed { delay: DEFAULT_IMPORT_DELAY, ..Feed::default() },
             xero: XeroOptions::default(),
+            lightspeed: LightspeedOptions::default(),
             unleashed: UnleashedOptions::default(),
             payload_bytes: None,
             broken: 0,
@@ -169,6 +180,8 @@ pub enum SimulatorError {
     GoDataFeed(SocketAddr, #[source] std::io::Error),
     #[error("the simulated Xero cannot listen on {0}")]
     Xero(SocketAddr, #[source] std::io::Error),
+    #[error("the simulated Lightspeed cannot listen on {0}")]
+    Lightspeed(SocketAddr, #[source] std::io::Error),
     #[error("the simulated Unleashed cannot listen on {0}")]
     Unleashed(SocketAddr, #[source] std::io::Error),
 }
@@ -182,6 +195,7 @@ pub struct Simulation {
     pub spoton: Option<SpotonSim>,
     pub godatafeed: Option<GoDataFeedSim>,
     pub xero: Option<XeroSim>,
+    pub lightspeed: Option<LightspeedSim>,
     pub unleashed: Option<UnleashedSim>,
 }
 
@@ -261,6 +275,19 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         }
         None => None,
     };
+    let lightspeed = match options.lightspeed_listen {
+        Some(listen) => {
+            let started = LightspeedSim::start(LightspeedOptions {
+                listen,
+                chaos: options.chaos,
+                seed,
+                clock: options.clock.clone(),
+                ..options.lightspeed.clone()
+            });
+            Some(started.await.map_err(|error| SimulatorError::Lightspeed(listen, error))?)
+        }
+        None => None,
+    };
     let unleashed = match options.unleashed_listen {
         Some(listen) => {
             let started = UnleashedSim::start(UnleashedOptions {
@@ -274,7 +301,7 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         }
         None => None,
     };
-    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed, xero, unleashed })
+    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed, xero, lightspeed, unleashed })
 }
 
 /// With the orders of the world; some of them are odd where there is chaos.
@@ -307,6 +334,7 @@ impl Simulation {
         let spoton = self.spoton.as_ref().map(SpotonSim::state);
         let godatafeed = self.godatafeed.as_ref().map(GoDataFeedSim::state);
         let xero = self.xero.as_ref().map(XeroSim::state);
+        let lightspeed = self.lightspeed.as_ref().map(LightspeedSim::state);
         let unleashed = self.unleashed.as_ref().map(UnleashedSim::state);
         let (scoffable, webhook) = (self.scoffable.state(), self.webhook.state());
         json!({
@@ -315,6 +343,7 @@ impl Simulation {
             "spoton": spoton,
             "godatafeed": godatafeed,
             "xero": xero,
+            "lightspeed": lightspeed,
             "unleashed": unleashed,
         })
     }
@@ -335,6 +364,9 @@ impl Simulation {
         }
         if let Some(xero) = self.xero {
             xero.stop().await;
+        }
+        if let Some(lightspeed) = self.lightspeed {
+            lightspeed.stop().await;
         }
         if let Some(unleashed) = self.unleashed {
             unleashed.stop().await;

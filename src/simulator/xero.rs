@@ -35,7 +35,6 @@ mod query;
 mod route;
 mod rules;
 mod serve;
-mod sign_in;
 mod throttle;
 
 use std::{
@@ -60,17 +59,13 @@ pub use self::{
     rules::{DateStyle, KeyReuse, LinesWithoutIds, Manner, ProblemNames, Rules, ScopeRefusal},
     throttle::XeroLimits,
 };
-use self::{
-    perform::Remembered,
-    route::CONNECTIONS_PATH,
-    sign_in::{AUTHORISE_PATH, Connectable},
-    throttle::Throttle,
-};
+use self::{perform::Remembered, route::CONNECTIONS_PATH, throttle::Throttle};
 use super::{
     amount, family,
     faults::{Chaos, Side},
     ledger::Mismatch,
     shell::{Destination, Setup, Sim},
+    sign_in::Connectable,
     time::SimTime,
     token::{Credentials, Grant, RegisteredClient, TokenOptions, TokenSim},
     world::World,
@@ -81,6 +76,7 @@ pub use super::{
 };
 use crate::clock::Clock;
 
+const AUTHORISE_PATH: &str = "/identity/connect/authorize";
 const TOKEN_PATH: &str = "/connect/token";
 /// Source: xero_accounting.yaml, `securitySchemes`, and what a refresh token needs.
 const BROAD_SCOPES: [&str; 4] =
@@ -266,7 +262,7 @@ impl XeroSim {
             App::CustomConnection => Router::new(),
             App::CodeFlow { redirects } => {
                 let (client_id, redirects) = (options.client_id.clone(), redirects.clone());
-                Connectable { client_id, redirects, tokens: tokens.clone() }.router()
+                Connectable { path: AUTHORISE_PATH, client_id, redirects, tokens: tokens.clone() }.router()
             }
         };
         let setup = Setup {

@@ -416,7 +416,7 @@ async fn a_demo_refuses_an_address_that_is_taken() {
 }
 
 /// Simulated systems that a test does not ask, on any free port.
-const ELSEWHERE: [&str; 2] = ["--unleashed", "127.0.0.1:0"];
+const ELSEWHERE: [&str; 4] = ["--lightspeed", "127.0.0.1:0", "--unleashed", "127.0.0.1:0"];
 
 #[tokio::test]
 async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_destination() {
@@ -475,8 +475,7 @@ async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_desti
 
 #[tokio::test]
 async fn simulators_behave_as_their_file_says_and_a_mistake_in_it_is_named() {
-    let [stream, receiver, spoton, godatafeed] =
-        [unused_port(), unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
+    let [stream, receiver, spoton, godatafeed] = std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
     let wrong = ConfigFile::holding("[simulator.spoton]\nlags = \"1s\"\n");
     let file = ConfigFile::holding("[simulator.godatafeed]\napi = \"v2\"\nlists = [\"server_error\"]\n");
 

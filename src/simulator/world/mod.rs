@@ -8,7 +8,6 @@
 mod broken;
 mod deck;
 mod draft;
-pub mod goods;
 mod history;
 
 use std::{

@@ -25,7 +25,8 @@ use super::Ledger;
 use crate::simulator::{
     amount::Cents,
     ledger::Mismatch,
-    world::{OrderTruth, Readability, VersionTruth, World, goods::expected_minor},
+    payload::expected_minor,
+    world::{OrderTruth, Readability, VersionTruth, World},
 };
 
 /// In minor units: a total that differs by no more is only rounded otherwise.

@@ -25,12 +25,11 @@ use serde_json::Value;
 
 use super::Ledger;
 use crate::simulator::{
+    amount::Cents,
     ledger::Mismatch,
-    world::{
-        OrderTruth, Readability, VersionTruth, World,
-        goods::{expected_minor, has_substitution, minor},
-    },
-    xero::{amount::Cents, books::DocumentKind},
+    payload::{Tender, expected_minor, has_substitution, tenders},
+    world::{OrderTruth, Readability, VersionTruth, World},
+    xero::books::DocumentKind,
 };
 
 /// Which account has the money, by who collected it.
@@ -193,22 +192,6 @@ fn target(world: &World, truth: &VersionTruth, clearing: &Clearing) -> Option<Ta
     }
     payments.retain(|_, amount| *amount != Cents::ZERO);
     Some(Target { revenue: cents(revenue)?, payments })
-}
-
-struct Tender {
-    kind: String,
-    collector: String,
-    minor: i64,
-}
-
-fn tenders(payload: &Value) -> Vec<Tender> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let one = |tender: &Value| Tender {
-        kind: text(&tender["type"]),
-        collector: text(&tender["collectedBy"]),
-        minor: minor(&tender["payment"]),
-    };
-    payload["customerPayments"].as_array().into_iter().flatten().map(one).collect()
 }
 
 /// Tenders never add up to more than there is to pay. Source: the order in which the contract cuts them back.
