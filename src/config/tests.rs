@@ -189,6 +189,7 @@ fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
                     ("sinks.pos", "spoton"),
                     ("sinks.feed", "godatafeed"),
                     ("sinks.books", "xero"),
+                    ("sinks.stock", "unleashed"),
                 ];
                 let (_, kind) = kinds.into_iter().find(|(table, _)| *table == path).expect("a table with a kind");
                 lines.push(format!("kind = {kind:?}"));

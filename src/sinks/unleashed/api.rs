@@ -214,7 +214,8 @@ impl Api {
     fn refusal(&self, heard: Heard, now: DateTime<Utc>) -> Answer {
         let status = heard.answer.status.as_u16();
         let is_throttled = status == 429;
-        if !is_throttled && !(status == 403 && speaks_of_a_limit(&heard)) {
+        let is_limited = is_throttled || status == 403 && speaks_of_a_limit(&heard);
+        if !is_limited {
             let outcome = refused(heard.answer.status, &heard.answer.headers, now);
             return heard.into_answer(outcome.unwrap_or(Outcome::Unknown { reason: Reason::UnreadableAnswer }));
         }

@@ -27,7 +27,8 @@ impl Planner<'_> {
             (DocumentKind::Order, Role::Part) => format!("{PREFIX}{order_id}-S{n}"),
             (DocumentKind::Credit, _) => format!("{PREFIX}{order_id}-C{n}"),
         };
-        if number.chars().count() > LONGEST_NUMBER {
+        // A credit note has our number for a reference only.
+        if kind == DocumentKind::Order && number.chars().count() > LONGEST_NUMBER {
             let hint = "its id is too long for an order's number at Unleashed: post it by hand and discard this";
             return park("order_id_too_long", hint, false);
         }

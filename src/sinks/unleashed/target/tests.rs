@@ -174,7 +174,8 @@ fn service_products_of_ours_are_made_where_they_are_missing() {
 #[test]
 fn options_that_are_products_take_stock_at_no_price() {
     let mut dish = item("product", "Lamb Bhuna", 1095, 2, 2);
-    dish["optionCategories"] = json!([{"name": "Side", "options": [{"name": "Plain Naan"}, {"name": "no onions"}]}]);
+    dish["optionCategories"] =
+        json!([{"name": "Side", "selectedOptions": [{"name": "Plain Naan"}, {"name": "no onions"}]}]);
     let order = order(1, 2190, &[dish]);
 
     assert_eq!(lines_of(&target_by(&[], &order)), [("SCF-LAMB-BHUNA", 2, 2190)]);
