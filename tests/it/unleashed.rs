@@ -15,6 +15,7 @@ use scoffable_sync::{
     domain::{
         delivery::{DeliveryKey, Outcome, Receipt, Repeat, Step},
         ids::{OrderId, OrderKey, SinkName, SourceName},
+        limits::month_after,
         money::Currency,
     },
     sinks::{
@@ -97,6 +98,12 @@ fn client(app: &TestApp) -> Client {
     let http = http_client(&sink.common).unwrap();
     let services = services(&app.pool, &app.clock);
     Client::build(&name, settings, sink.common.request_timeout, http, &services).unwrap()
+}
+
+/// So that the clock stands at the second day of a month, with most of it to come.
+fn enter_a_month(app: &TestApp) {
+    let now = app.clock.wall();
+    app.advance((month_after(now) - now).to_std().unwrap() + Duration::from_hours(24));
 }
 
 fn gbp() -> Currency {

@@ -1,7 +1,5 @@
 //! The whole sink with the whole daemon around it.
 
-use scoffable_sync::domain::limits::month_after;
-
 use super::{
     stub::{ok, reply},
     *,
@@ -50,6 +48,7 @@ async fn an_order_is_posted_completed_and_checked_in_three_calls() {
 async fn a_month_that_is_used_up_opens_with_the_next_one() {
     let (mut app, there) = started(&[]).await;
     let used_up = || reply(403, &json!({"Description": "API usage limit reached"}));
+    enter_a_month(&app);
     there.answers("POST", ORDER, used_up()).answers("POST", ORDER, used_up());
 
     app.arrives(&app::order("812345", 1, "accepted")).await;
