@@ -6,6 +6,7 @@
 //! share.
 
 mod spoton;
+mod unleashed;
 mod xero;
 
 use std::{
@@ -136,6 +137,10 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
                 let pool = pool.filter(|(_, is_migrated)| *is_migrated).map(|(pool, _)| pool);
                 xero::examine(name, sink, books, pool, &mut findings).await;
             }
+            SinkKind::Unleashed(stock) => {
+                let pool = pool.filter(|(_, is_migrated)| *is_migrated).map(|(pool, _)| pool);
+                unleashed::examine(name, sink, stock, pool, &mut findings).await;
+            }
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }
@@ -191,6 +196,10 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
                 secrets.push((format!("sinks.{name}.client_secret"), &books.client_secret));
                 let first = books.refresh_token.iter();
                 secrets.extend(first.map(|secret| (format!("sinks.{name}.refresh_token"), secret)));
+            }
+            SinkKind::Unleashed(stock) => {
+                secrets.push((format!("sinks.{name}.api_id"), &stock.api_id));
+                secrets.push((format!("sinks.{name}.api_key"), &stock.api_key));
             }
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => secrets.push((format!("sinks.{name}.token"), &till.token)),

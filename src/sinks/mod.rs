@@ -12,6 +12,7 @@ pub mod products;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
 pub mod spoton;
+pub mod unleashed;
 pub mod webhook;
 pub mod xero;
 
@@ -327,6 +328,9 @@ pub fn build(
         }
         SinkKind::Xero(books) => {
             Arc::new(xero::Xero::build(name, books, common.request_timeout, client, clock, services)?)
+        }
+        SinkKind::Unleashed(stock) => {
+            Arc::new(unleashed::Unleashed::build(name, stock, common.request_timeout, client, services)?)
         }
         #[cfg(feature = "failpoints")]
         SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),

@@ -53,6 +53,7 @@ mod retention;
 mod retry;
 mod spoton;
 mod till;
+mod unleashed;
 mod webhook;
 mod xero;
 mod xero_description;
