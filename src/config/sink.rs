@@ -18,6 +18,7 @@ use super::{
     limits::{LimitSettings, RawLimits},
     problems::Section,
     retry::{BreakerSettings, RawBreaker, RawRetry, RetrySettings},
+    source::SourceSettings,
 };
 #[cfg(feature = "failpoints")]
 use crate::sinks::scripted::config::{RawScripted, ScriptedSettings};
@@ -31,6 +32,7 @@ use crate::{
             CALLS_PER_MINUTE,
             config::{GodatafeedSettings, RawGodatafeed},
         },
+        lightspeed::config::{LightspeedSettings, RawLightspeed},
         spoton::{
             config::{RawSpoton, SpotonSettings},
             vendors::Vendor,
@@ -44,7 +46,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RawSinkCommon {
-    /// What the sink is: `"webhook"`, `"spoton"`, `"godatafeed"` or `"xero"`.
+    /// What the sink is: `"webhook"`, `"spoton"`, `"godatafeed"`, `"xero"` or `"lightspeed"`.
     kind: Field<Kind>,
     /// Name of a sink that must have applied the order first.
     after: Field<String>,
@@ -107,6 +109,7 @@ impl JsonSchema for RawSink {
             kind(Kind::Spoton, RawSpoton::json_schema(generator)),
             kind(Kind::Godatafeed, RawGodatafeed::json_schema(generator)),
             kind(Kind::Xero, RawXero::json_schema(generator)),
+            kind(Kind::Lightspeed, RawLightspeed::json_schema(generator)),
         ];
         schemars::json_schema!({ "oneOf": kinds })
     }
@@ -118,11 +121,13 @@ enum Kind {
     Spoton,
     Godatafeed,
     Xero,
+    Lightspeed,
     #[cfg(feature = "failpoints")]
     Scripted,
 }
 choice!(Kind {
-    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed", Xero = "xero";
+    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed", Xero = "xero",
+    Lightspeed = "lightspeed";
     #[cfg(feature = "failpoints")] Scripted = "scripted"
 });
 
@@ -132,6 +137,7 @@ impl Kind {
         match self {
             Self::Webhook | Self::Spoton | Self::Godatafeed => (Duration::ZERO, 8),
             Self::Xero => (Duration::from_mins(90), 3),
+            Self::Lightspeed => (Duration::from_mins(90), 2),
             #[cfg(feature = "failpoints")]
             Self::Scripted => (Duration::ZERO, 8),
         }
@@ -267,6 +273,7 @@ pub enum SinkKind {
     Spoton(Box<SpotonSettings>),
     Godatafeed(Box<GodatafeedSettings>),
     Xero(Box<XeroSettings>),
+    Lightspeed(Box<LightspeedSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
 }
@@ -279,6 +286,7 @@ impl SinkKind {
             Self::Spoton(_) => Kind::Spoton.as_str(),
             Self::Godatafeed(_) => Kind::Godatafeed.as_str(),
             Self::Xero(_) => Kind::Xero.as_str(),
+            Self::Lightspeed(_) => Kind::Lightspeed.as_str(),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => Kind::Scripted.as_str(),
         }
@@ -288,7 +296,7 @@ impl SinkKind {
     pub fn carries_money(&self) -> bool {
         match self {
             Self::Webhook(_) | Self::Godatafeed(_) => false,
-            Self::Spoton(_) | Self::Xero(_) => true,
+            Self::Spoton(_) | Self::Xero(_) | Self::Lightspeed(_) => true,
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => true,
         }
@@ -298,7 +306,7 @@ impl SinkKind {
     /// share one.
     pub fn lanes(&self) -> BTreeMap<String, String> {
         match self {
-            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) => BTreeMap::new(),
+            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) | Self::Lightspeed(_) => BTreeMap::new(),
             Self::Spoton(spoton) => {
                 let lane = |(id, vendor): (&String, &Vendor)| (id.clone(), vendor.location_id.clone());
                 spoton.vendors.iter().map(lane).collect()
@@ -308,27 +316,49 @@ impl SinkKind {
         }
     }
 
+    /// Notes the account of each source, where there are several: what follows from an order's id alone would not be unique.
+    pub(super) fn learn_accounts(&mut self, sources: &BTreeMap<SourceName, SourceSettings>) {
+        let Self::Lightspeed(shop) = self else { return };
+        let accounts: BTreeSet<&str> = sources.values().map(|source| source.account.as_str()).collect();
+        if accounts.len() > 1 {
+            shop.accounts = sources.iter().map(|(name, source)| (name.clone(), source.account.clone())).collect();
+        }
+    }
+
     /// Of a ledger of record: whether another one may keep the same vendor's books.
     pub(super) fn permits_other_ledgers(&self) -> Option<bool> {
         match self {
             Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
             Self::Xero(books) => Some(books.allow_multiple_ledgers),
+            Self::Lightspeed(shop) => Some(shop.allow_multiple_ledgers),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => None,
+        }
+    }
+
+    /// The vendors that the kind's own map names; all others are skipped. None: it has no such map.
+    pub(super) fn mapped_vendors(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Spoton(spoton) => Some(spoton.vendors.keys().cloned().collect()),
+            Self::Lightspeed(shop) => Some(shop.vendors.keys().cloned().collect()),
+            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) => None,
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => None,
         }
     }
 
     /// The documented limits of this kind's destination, and whose calls they count.
-    pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
+    pub fn default_limits(&self) -> (Counted, Vec<(Window, u32)>) {
         match self {
-            Self::Webhook(_) => (Counted::PerSink, &[]),
+            Self::Webhook(_) => (Counted::PerSink, Vec::new()),
             // Source: SpotOn, Rate Limiting: 50 a second and 1,500 a minute for the application, over all its locations.
             // Less is enough.
-            Self::Spoton(_) => (Counted::PerSink, &[(Window::Second, 5), (Window::Minute, 600)]),
-            Self::Godatafeed(_) => (Counted::PerSink, &[(Window::Minute, CALLS_PER_MINUTE)]),
-            Self::Xero(xero) => (Counted::PerSink, xero.tier.limits()),
+            Self::Spoton(_) => (Counted::PerSink, vec![(Window::Second, 5), (Window::Minute, 600)]),
+            Self::Godatafeed(_) => (Counted::PerSink, vec![(Window::Minute, CALLS_PER_MINUTE)]),
+            Self::Xero(xero) => (Counted::PerSink, xero.tier.limits().to_vec()),
+            Self::Lightspeed(shop) => (Counted::PerSink, shop.limits()),
             #[cfg(feature = "failpoints")]
-            Self::Scripted(_) => (Counted::PerSink, &[]),
+            Self::Scripted(_) => (Counted::PerSink, Vec::new()),
         }
     }
 }
@@ -403,7 +433,7 @@ pub(super) fn validate(
 ) -> (SinkCommon, Option<SinkKind>) {
     let mut raw = RawSinkCommon::from_entries(entries.clone());
     let kind = section.require("kind", std::mem::take(&mut raw.kind), "kind = \"webhook\"");
-    if kind == Some(Kind::Spoton) {
+    if matches!(kind, Some(Kind::Spoton | Kind::Lightspeed)) {
         // Names the vendors itself, and where each is.
         raw.vendors = Field::default();
     }
@@ -434,6 +464,11 @@ pub(super) fn validate(
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawXero>()].concat());
             let settings = RawXero::from_entries(entries).validate(&common, section);
             settings.map(|settings| SinkKind::Xero(Box::new(settings)))
+        }
+        Some(Kind::Lightspeed) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawLightspeed>()].concat());
+            let settings = RawLightspeed::from_entries(entries).validate(&common, section);
+            settings.map(|settings| SinkKind::Lightspeed(Box::new(settings)))
         }
         #[cfg(feature = "failpoints")]
         Some(Kind::Scripted) => {
