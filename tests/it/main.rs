@@ -34,6 +34,7 @@ mod godatafeed;
 mod ingest;
 mod kills;
 mod lanes;
+mod lightspeed;
 mod links;
 mod migrations;
 mod model;

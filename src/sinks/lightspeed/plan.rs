@@ -195,13 +195,10 @@ impl Planner<'_> {
         if self.target.lines.is_empty() {
             return self.refused();
         }
-        match self.shop.facts.currency {
-            Some(own) if own != currency => {
-                let detail =
-                    format!("the shop's currency is {own}, and nothing is converted: orders in {currency} wait");
-                return Some(hold(HOLD, format!("currency {currency}"), detail));
-            }
-            _ => {}
+        if self.shop.facts.currency != Some(currency) {
+            let own = self.shop.facts.currency.map_or_else(|| "not told".to_owned(), |own| own.to_string());
+            let detail = format!("the shop's currency is {own}, and nothing is converted: orders in {currency} wait");
+            return Some(hold(HOLD, format!("currency {currency}"), detail));
         }
         if self.target.tenders.contains(&Tender::Goodwill) && self.shop.settings.payment_types.goodwill.is_none() {
             let detail = "the platform pays a part of some orders, for which no payment type is named: make one in the shop \

@@ -36,6 +36,9 @@ const NAMES_GOOD_FOR: Duration = Duration::from_hours(1);
 /// Most pages of products in one go; the rest is read when they are wanted next.
 const MOST_PAGES: u32 = 25;
 
+/// When a reading of names goes on that is too long for one go.
+const GOES_ON_IN: Duration = Duration::from_secs(1);
+
 /// What the orders of one sink share.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -201,7 +204,8 @@ impl Names {
                 return Ok(());
             }
         }
-        Ok(())
+        // Of names that are not all known none tells exactly one product.
+        Err(Outcome::Throttled { not_before: Some(GOES_ON_IN) }.into())
     }
 
     /// The one that has this name; else, for a person, the most similar name.

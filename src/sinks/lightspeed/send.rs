@@ -133,6 +133,10 @@ impl Sender<'_> {
             return Ok(answer);
         }
         let heard = self.written(asking, &post.sale, Verb::Make).await?;
+        if heard.status() == 409 {
+            // Perhaps by its own id: the next look tells.
+            return Err(heard.into_answer(Outcome::Unknown { reason: Reason::Conflict }));
+        }
         if !heard.answer.status.is_success() {
             held.sales.retain(|sale| sale.id.as_deref() != Some(id));
             return Ok(self.refused(asking, &heard, held, Refused { step: name::SALE, version }));

@@ -163,8 +163,8 @@ pub struct Sale {
     total_tax: Option<Number>,
     updated_at: Option<String>,
     version: Option<Number>,
-    #[serde(deserialize_with = "or_default")]
-    _metadata: Metadata,
+    #[serde(rename = "_metadata", deserialize_with = "or_default")]
+    metadata: Metadata,
     #[serde(rename = "return", deserialize_with = "or_default")]
     returned: Returned,
     pub deleted_at: Option<String>,
@@ -233,13 +233,13 @@ impl Sale {
 
     /// What changes with the sale. None: nothing of the kind is told.
     pub fn mark(&self) -> Option<String> {
-        let version = self._metadata.version.as_ref().or(self.version.as_ref()).map(Number::as_str);
+        let version = self.metadata.version.as_ref().or(self.version.as_ref()).map(Number::as_str);
         version.or(self.updated_at.as_deref()).map(str::to_owned)
     }
 
     /// The opening of its register in which it was closed.
     pub fn opening(&self) -> Option<&str> {
-        self._metadata.complete_open_sequence_id.as_deref()
+        self.metadata.complete_open_sequence_id.as_deref()
     }
 
     pub fn order_id(&self) -> Option<&str> {

@@ -177,7 +177,8 @@ struct DatedLine<'a> {
     tax: DatedTax<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attributes: Vec<LineNote<'a>>,
-    _metadata: LineMetadata,
+    #[serde(rename = "_metadata")]
+    metadata: LineMetadata,
 }
 
 #[derive(Serialize)]
@@ -229,7 +230,7 @@ impl<'a> Dated<'a> {
             pricing: Pricing { price: Amount(&line.price, amounts) },
             tax: DatedTax { id: &line.tax_id, amount: Amount(&line.tax, amounts) },
             attributes: LineNote::of(line.note.as_ref()),
-            _metadata: LineMetadata { is_price_override: true, sequence },
+            metadata: LineMetadata { is_price_override: true, sequence },
         };
         Self {
             id: &sale.id,

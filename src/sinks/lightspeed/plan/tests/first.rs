@@ -102,14 +102,14 @@ fn what_the_platform_pays_on_top_is_a_payment_of_its_own_and_waits_for_its_type(
 #[test]
 fn what_nothing_explains_is_a_line_that_a_person_is_told_of_or_parks_the_order() {
     let mut order = example();
-    order["total"] = money(2000);
-    order["customerPayments"] = serde_json::json!([paid("online", "scoffable", 2000)]);
+    order["total"] = money(3000);
+    order["customerPayments"] = serde_json::json!([paid("online", "scoffable", 3000)]);
     let mut line = Scene::new();
     let mut hold = Scene::with(settings_with(&[("unexplained", "hold")]));
 
     assert_eq!(line.bring(&order), noticed("unexplained"));
     assert_eq!(hold.bring(&order), Ended::Parked("unexplained_difference"));
-    assert_eq!(line.worth().0, 2_000_000);
+    assert_eq!(line.worth().0, 3_000_000);
 }
 
 const ON_ACCOUNT: [(&str, &str); 3] =
