@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(read("-0.000005"), Some(-1));
         assert_eq!(minor(1_940_833 + 388_167, gbp()), Some(2329));
         assert_eq!(minor(-2_328_500, gbp()), Some(-2329));
-        assert_eq!(minor(1_500_00000, Currency::parse("JPY").unwrap()), Some(1500));
+        assert_eq!(minor(150_000_000, Currency::parse("JPY").unwrap()), Some(1500));
     }
 
     proptest! {

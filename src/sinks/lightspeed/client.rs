@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// A token is renewed when a tenth of a day is left. Source: Lightspeed, "Refresh token flow": an access token lives a day.
-const RENEWAL_MARGIN: Duration = Duration::from_secs(8_640);
+const RENEWAL_MARGIN: Duration = Duration::from_mins(144);
 /// How long a personal token is used before it is read anew, where it stands in a file.
 const PERSONAL_LIFE: Duration = Duration::from_hours(1);
 

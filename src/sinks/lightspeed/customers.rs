@@ -90,21 +90,30 @@ impl Directory for Customers<'_, '_> {
             };
             let body = serde_json::to_string(&body).expect("plain data");
             let heard = self.asking.write(Method::POST, &["customers"], body).await?;
-            Ok(match made(heard)? {
-                Some(id) => There::Active(id),
-                None => There::Not(NoRecord::Refused),
-            })
+            match Made::of(&heard) {
+                Made::Yes(id) => Ok(There::Active(id)),
+                Made::Refused => Ok(There::Not(NoRecord::Refused)),
+                Made::Unreadable => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
+            }
         })
     }
 }
 
-/// The id of a record that was made; none: the shop does not want it.
-pub fn made(heard: Heard) -> Result<Option<String>, Answer> {
-    if !heard.answer.status.is_success() {
-        return Ok(None);
-    }
-    match wire::made_id(&heard.answer.body) {
-        Some(id) => Ok(Some(id)),
-        None => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
+/// What became of a record that was to be made.
+pub enum Made {
+    /// It is there, by this id.
+    Yes(String),
+    /// The shop does not want it.
+    Refused,
+    /// The answer cannot be read.
+    Unreadable,
+}
+
+impl Made {
+    pub fn of(heard: &Heard) -> Self {
+        if !heard.answer.status.is_success() {
+            return Self::Refused;
+        }
+        wire::made_id(&heard.answer.body).map_or(Self::Unreadable, Self::Yes)
     }
 }

@@ -15,7 +15,7 @@ use super::{
     api::Asking,
     call::{Dish, Resolve},
     config::{LightspeedSettings, MissingProduct},
-    customers::made,
+    customers::Made,
     facts::Product,
     reading::Shared,
     receipt::{Held, Missing},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{About, Alert, Outcome},
+        delivery::{About, Alert, Outcome, Reason},
         ids::SinkName,
         sale::{Kind, normalised},
     },
@@ -166,9 +166,10 @@ impl Finder<'_> {
         }
         let is_exclusive = self.shared.facts(asking.now()).is_some_and(|facts| facts.tax_exclusive);
         let heard = asking.write(Method::POST, &["products"], new.written(is_exclusive)).await?;
-        match made(heard)? {
-            Some(id) => self.link(key, id, How::Created).await.map(Some),
-            None => Ok(None),
+        match Made::of(&heard) {
+            Made::Yes(id) => self.link(key, id, How::Created).await.map(Some),
+            Made::Refused => Ok(None),
+            Made::Unreadable => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
         }
     }
 

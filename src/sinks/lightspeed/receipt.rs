@@ -165,9 +165,8 @@ impl Sale {
     /// Whether it counts: a return only once it is closed.
     pub fn stands(&self) -> bool {
         match (self.document, self.state) {
-            (_, State::Voided) => false,
+            (_, State::Voided) | (Document::Return, State::Parked | State::Pending) => false,
             (Document::Sale, _) | (Document::Return, State::Closed) => true,
-            (Document::Return, State::Parked | State::Pending) => false,
         }
     }
 

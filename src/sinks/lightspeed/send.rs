@@ -67,6 +67,7 @@ impl Verb {
 }
 
 /// A step that the shop did not take.
+#[derive(Clone, Copy)]
 struct Refused {
     step: &'static str,
     /// Of the order, which it was for.

@@ -114,10 +114,6 @@ impl ShopStub {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }
 
-    pub fn forget(&self) {
-        self.told().asked.clear();
-    }
-
     /// A shop that has all that the usual settings name.
     pub fn has_a_shop(&self) -> &Self {
         let page = |data: Value| ok(&json!({"data": data, "version": {"min": 1, "max": 9}}));

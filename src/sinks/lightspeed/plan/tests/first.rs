@@ -12,11 +12,11 @@ use crate::{
 };
 
 fn posted(scene: &Scene) -> &SaleBody {
-    let posts = scene.sent.iter().filter_map(|(_, call)| match call {
+    let mut posts = scene.sent.iter().filter_map(|(_, call)| match call {
         Call::Sale(post) => Some(&post.sale),
         _ => None,
     });
-    posts.last().expect("a sale was posted")
+    posts.next_back().expect("a sale was posted")
 }
 
 const DATED: Api = Api::Dated { year: 2026, month: 7 };
