@@ -18,6 +18,7 @@ use super::{
     limits::{LimitSettings, RawLimits},
     problems::Section,
     retry::{BreakerSettings, RawBreaker, RawRetry, RetrySettings},
+    source::SourceSettings,
 };
 #[cfg(feature = "failpoints")]
 use crate::sinks::scripted::config::{RawScripted, ScriptedSettings};
@@ -31,6 +32,7 @@ use crate::{
             CALLS_PER_MINUTE,
             config::{GodatafeedSettings, RawGodatafeed},
         },
+        lightspeed::config::{LightspeedSettings, RawLightspeed},
         spoton::{
             config::{RawSpoton, SpotonSettings},
             vendors::Vendor,
@@ -45,7 +47,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RawSinkCommon {
-    /// What the sink is: `"webhook"`, `"spoton"`, `"godatafeed"`, `"xero"` or `"unleashed"`.
+    /// What the sink is: `"webhook"`, `"spoton"`, `"godatafeed"`, `"xero"`, `"unleashed"` or `"lightspeed"`.
     kind: Field<Kind>,
     /// Name of a sink that must have applied the order first.
     after: Field<String>,
@@ -109,6 +111,7 @@ impl JsonSchema for RawSink {
             kind(Kind::Godatafeed, RawGodatafeed::json_schema(generator)),
             kind(Kind::Xero, RawXero::json_schema(generator)),
             kind(Kind::Unleashed, RawUnleashed::json_schema(generator)),
+            kind(Kind::Lightspeed, RawLightspeed::json_schema(generator)),
         ];
         schemars::json_schema!({ "oneOf": kinds })
     }
@@ -121,11 +124,13 @@ enum Kind {
     Godatafeed,
     Xero,
     Unleashed,
+    Lightspeed,
     #[cfg(feature = "failpoints")]
     Scripted,
 }
 choice!(Kind {
-    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed", Xero = "xero", Unleashed = "unleashed";
+    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed", Xero = "xero", Unleashed = "unleashed",
+    Lightspeed = "lightspeed";
     #[cfg(feature = "failpoints")] Scripted = "scripted"
 });
 
@@ -136,6 +141,7 @@ impl Kind {
             Self::Webhook | Self::Spoton | Self::Godatafeed => (Duration::ZERO, 8),
             Self::Xero => (Duration::from_mins(90), 3),
             Self::Unleashed => (Duration::from_mins(90), 2),
+            Self::Lightspeed => (Duration::from_mins(90), 2),
             #[cfg(feature = "failpoints")]
             Self::Scripted => (Duration::ZERO, 8),
         }
@@ -272,6 +278,7 @@ pub enum SinkKind {
     Godatafeed(Box<GodatafeedSettings>),
     Xero(Box<XeroSettings>),
     Unleashed(Box<UnleashedSettings>),
+    Lightspeed(Box<LightspeedSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
 }
@@ -285,6 +292,7 @@ impl SinkKind {
             Self::Godatafeed(_) => Kind::Godatafeed.as_str(),
             Self::Xero(_) => Kind::Xero.as_str(),
             Self::Unleashed(_) => Kind::Unleashed.as_str(),
+            Self::Lightspeed(_) => Kind::Lightspeed.as_str(),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => Kind::Scripted.as_str(),
         }
@@ -294,7 +302,7 @@ impl SinkKind {
     pub fn carries_money(&self) -> bool {
         match self {
             Self::Webhook(_) | Self::Godatafeed(_) => false,
-            Self::Spoton(_) | Self::Xero(_) | Self::Unleashed(_) => true,
+            Self::Spoton(_) | Self::Xero(_) | Self::Unleashed(_) | Self::Lightspeed(_) => true,
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => true,
         }
@@ -304,7 +312,9 @@ impl SinkKind {
     /// share one.
     pub fn lanes(&self) -> BTreeMap<String, String> {
         match self {
-            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) | Self::Unleashed(_) => BTreeMap::new(),
+            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) | Self::Unleashed(_) | Self::Lightspeed(_) => {
+                BTreeMap::new()
+            }
             Self::Spoton(spoton) => {
                 let lane = |(id, vendor): (&String, &Vendor)| (id.clone(), vendor.location_id.clone());
                 spoton.vendors.iter().map(lane).collect()
@@ -314,12 +324,22 @@ impl SinkKind {
         }
     }
 
+    /// Notes the account of each source, where there are several: what follows from an order's id alone would not be unique.
+    pub(super) fn learn_accounts(&mut self, sources: &BTreeMap<SourceName, SourceSettings>) {
+        let Self::Lightspeed(shop) = self else { return };
+        let accounts: BTreeSet<&str> = sources.values().map(|source| source.account.as_str()).collect();
+        if accounts.len() > 1 {
+            shop.accounts = sources.iter().map(|(name, source)| (name.clone(), source.account.clone())).collect();
+        }
+    }
+
     /// Of a ledger of record: whether another one may keep the same vendor's books.
     pub(super) fn permits_other_ledgers(&self) -> Option<bool> {
         match self {
             Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
             Self::Xero(books) => Some(books.allow_multiple_ledgers),
             Self::Unleashed(stock) => Some(stock.allow_multiple_ledgers),
+            Self::Lightspeed(shop) => Some(shop.allow_multiple_ledgers),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => None,
         }
@@ -332,6 +352,7 @@ impl SinkKind {
             Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) => None,
             Self::Spoton(spoton) => Some(spoton.vendors.keys().map(String::as_str).collect()),
             Self::Unleashed(stock) => Some(stock.vendors.keys().map(String::as_str).collect()),
+            Self::Lightspeed(shop) => Some(shop.vendors.keys().map(String::as_str).collect()),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => None,
         }
@@ -347,6 +368,7 @@ impl SinkKind {
             Self::Godatafeed(_) => (Counted::PerSink, vec![(Window::Minute, CALLS_PER_MINUTE)]),
             Self::Xero(xero) => (Counted::PerSink, xero.tier.limits().to_vec()),
             Self::Unleashed(stock) => (Counted::PerSink, stock.limits()),
+            Self::Lightspeed(shop) => (Counted::PerSink, shop.limits()),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => (Counted::PerSink, Vec::new()),
         }
@@ -423,7 +445,7 @@ pub(super) fn validate(
 ) -> (SinkCommon, Option<SinkKind>) {
     let mut raw = RawSinkCommon::from_entries(entries.clone());
     let kind = section.require("kind", std::mem::take(&mut raw.kind), "kind = \"webhook\"");
-    if matches!(kind, Some(Kind::Spoton | Kind::Unleashed)) {
+    if matches!(kind, Some(Kind::Spoton | Kind::Unleashed | Kind::Lightspeed)) {
         // Names the vendors itself, and where each is.
         raw.vendors = Field::default();
     }
@@ -459,6 +481,11 @@ pub(super) fn validate(
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawUnleashed>()].concat());
             let settings = RawUnleashed::from_entries(entries).validate(&common, section);
             settings.map(|settings| SinkKind::Unleashed(Box::new(settings)))
+        }
+        Some(Kind::Lightspeed) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawLightspeed>()].concat());
+            let settings = RawLightspeed::from_entries(entries).validate(&common, section);
+            settings.map(|settings| SinkKind::Lightspeed(Box::new(settings)))
         }
         #[cfg(feature = "failpoints")]
         Some(Kind::Scripted) => {

@@ -42,10 +42,16 @@ const STOCK: &str = "[sinks.stock]\nkind = \"unleashed\"\napi_id = \"id\"\napi_k
                      house_customer = \"55555555-aaaa-4bbb-8ccc-000000000001\"\n\
                      vendors.\"vendor-b\" = { warehouse = \"KITCHEN1\" }\ntax = { code = \"V.A.T.\", rate = \"0.2\" }\n";
 
+/// The least that is a till in a shop.
+const TILL: &str = "[sinks.till]\nkind = \"lightspeed\"\nbase_url = \"https://shop.example.org\"\ntoken = { env = \"TOKEN\" }\n\
+                    author_id = \"user\"\nhouse_customer = \"customer\"\nvendors.\"vendor-a\" = { register_id = \"register\" }\n\
+                    tax_ids = { default = \"tax\" }\npayment_types = { online_scoffable = \"1\", voucher_scoffable = \"2\", \
+                    cash_vendor = \"3\", online_vendor = \"4\" }\n";
+
 /// The least of every kind, side by side.
 fn all_kinds() -> String {
     // Nobody's books twice.
-    minimal_and(&[POS, FEED, BOOKS, "vendors = [\"vendor-a\"]\n", STOCK].concat())
+    minimal_and(&[POS, FEED, BOOKS, "vendors = [\"vendor-c\"]\n", STOCK, TILL].concat())
 }
 
 struct Files(TempDir);
@@ -190,6 +196,7 @@ fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
                     ("sinks.feed", "godatafeed"),
                     ("sinks.books", "xero"),
                     ("sinks.stock", "unleashed"),
+                    ("sinks.till", "lightspeed"),
                 ];
                 let (_, kind) = kinds.into_iter().find(|(table, _)| *table == path).expect("a table with a kind");
                 lines.push(format!("kind = {kind:?}"));
@@ -221,6 +228,7 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
                 walk("sinks.feed", &own(&named["oneOf"][2], &named["oneOf"][0]), &mut tables);
                 walk("sinks.books", &own(&named["oneOf"][3], &named["oneOf"][0]), &mut tables);
                 walk("sinks.stock", &own(&named["oneOf"][4], &named["oneOf"][0]), &mut tables);
+                walk("sinks.till", &own(&named["oneOf"][5], &named["oneOf"][0]), &mut tables);
             }
             name => walk(name, property, &mut tables),
         }
@@ -809,17 +817,24 @@ fn every_default_is_in_the_manual() {
     let of_books = ["sinks.books.client_id", "sinks.books.client_secret", "sinks.books.time_zone"];
     let of_stock = ["api_id", "api_key", "client_type", "time_zone", "currency", "house_customer", "vendors"]
         .map(|key| format!("sinks.stock.{key}"));
-    let mapped = ["sinks.books.accounts.", "sinks.books.tax_types.", "sinks.stock.tax."];
-    let is_mapped =
-        |path: &str| mapped.iter().any(|table| path.starts_with(table)) || of_stock.iter().any(|key| key == path);
+    let of_till =
+        ["base_url", "token", "author_id", "house_customer", "vendors"].map(|key| format!("sinks.till.{key}"));
+    let mapped = [
+        ["sinks.books.accounts.", "sinks.books.tax_types."],
+        ["sinks.stock.tax.", "sinks.till.tax_ids."],
+        ["sinks.till.payment_types."; 2],
+    ];
+    let is_mapped = |path: &str| mapped.as_flattened().iter().any(|table| path.starts_with(table));
 
     for (path, _) in paths("", &effective) {
         let is_common = |key: &str| common.iter().any(|common| key.split('.').next() == Some(common));
-        let own = ["sinks.pos.", "sinks.feed.", "sinks.books.", "sinks.stock."]
+        let own = ["sinks.pos.", "sinks.feed.", "sinks.books.", "sinks.stock.", "sinks.till."]
             .iter()
             .find_map(|table| path.strip_prefix(table));
         let is_given = [&given[..], &given_too, &of_others, &of_books].concat().contains(&path.as_str())
             || is_mapped(&path)
+            || of_till.contains(&path)
+            || of_stock.contains(&path)
             || own.is_some_and(is_common);
         assert_eq!(stated.contains(&path), !is_given, "{path}");
     }
@@ -843,7 +858,7 @@ fn the_shipped_files_load() {
     let made_up = names
         .into_iter()
         .chain(["HOOK_SECRET", "LEDGER_SECRET", "SPOTON_ID", "SPOTON_SECRET", "XERO_ID", "XERO_SECRET"])
-        .chain(["UNLEASHED_ID", "UNLEASHED_KEY"])
+        .chain(["UNLEASHED_ID", "UNLEASHED_KEY", "LIGHTSPEED_TOKEN"])
         .map(|name| (name, SIGNING_SECRET));
     let env: Env = made_up.collect();
     let token = files.write("gdf", "a-token");
@@ -862,6 +877,8 @@ fn the_shipped_files_load() {
         "auth_request_template =",
         "match_template =",
         "refresh_token =",
+        "client_id = \"scoffable-sync\"",
+        "client_secret = { env = \"LIGHTSPEED_SECRET\" }",
     ];
     let is_other = |line: &&str| other_ways.iter().any(|key| line.starts_with(key));
     let manual: String = manual.lines().filter(|line| !is_other(line)).map(|line| line.to_owned() + "\n").collect();
@@ -1187,4 +1204,75 @@ fn stock_and_books_of_one_vendor_are_two_ledgers() {
     assert_eq!(only_problem(&both(permits, "")).0, "sinks.stock.vendors");
     assert!(check_text(&both(permits, permits)).found.is_empty());
     assert!(check_text(&both("vendors = [\"a\"]\n", "")).found.is_empty());
+}
+
+// ---- a till in a shop -----------------------------------------------------------------------------------------------
+
+#[test]
+fn a_till_uses_its_share_of_what_the_shop_permits_its_registers() {
+    let settings = settings(&minimal_and(TILL));
+    let till = sink(&settings, "till");
+
+    assert_eq!((till.common.stable_for, till.common.concurrency), (Duration::from_mins(90), 2));
+    assert_eq!(till.call_limits().1, [(Window::FiveMinutes, 280)]);
+    assert_eq!(till.common.vendors, None, "the map filters nothing: what it lacks is skipped with a reason");
+    let two = TILL.to_owned() + "vendors.\"vendor-b\" = { register_id = \"another\" }\nrequests_share = 50\n";
+    assert_eq!(sink(&self::settings(&minimal_and(&two)), "till").call_limits().1, [(Window::FiveMinutes, 325)]);
+}
+
+#[test]
+fn what_a_till_would_post_wrongly_is_refused() {
+    let told = |line: &str| only_problem(&minimal_and(&(TILL.to_owned() + line + "\n"))).0;
+    let without = |line: &str| only_problem(&minimal_and(&TILL.replace(line, ""))).0;
+
+    assert_eq!(told("versions = \"every\""), "sinks.till.versions");
+    assert_eq!(told("concurrency = 9"), "sinks.till.concurrency");
+    assert_eq!(told("api = \"2026-04\""), "sinks.till.api");
+    assert_eq!(told("client_id = \"app\""), "sinks.till.token");
+    assert_eq!(told("customers = \"per_customer\""), "sinks.till.customer_fields");
+    assert_eq!(without("token = { env = \"TOKEN\" }\n"), "sinks.till.token");
+    assert_eq!(without("house_customer = \"customer\"\n"), "sinks.till.house_customer");
+    assert_eq!(without("vendors.\"vendor-a\" = { register_id = \"register\" }\n"), "sinks.till.vendors");
+    let path = TILL.replace("shop.example.org", "shop.example.org/api");
+    assert_eq!(only_problem(&minimal_and(&path)).0, "sinks.till.base_url");
+    let nobody = TILL.replace("house_customer = \"customer\"", "customers = \"none\"\nunpaid = \"on_account\"");
+    assert_eq!(only_problem(&minimal_and(&nobody)).0, "sinks.till.unpaid");
+}
+
+#[test]
+fn a_till_is_entered_as_a_person_or_as_an_application() {
+    let application = TILL.replace(
+        "token = { env = \"TOKEN\" }",
+        "client_id = \"app\"\nclient_secret = { env = \"TOKEN\" }\nrefresh_token = { env = \"TOKEN\" }",
+    );
+
+    let shown = show(&settings(&minimal_and(&application)));
+
+    assert!(shown.contains("token_url = \"https://shop.example.org/api/1.0/token\""), "{shown}");
+    assert_eq!(show(&settings(&shown)), shown);
+    let half = application.replace("client_secret = { env = \"TOKEN\" }\n", "");
+    assert_eq!(only_problem(&minimal_and(&half)).0, "sinks.till.client_secret");
+}
+
+#[test]
+fn a_till_and_books_of_one_vendor_would_count_its_sales_twice() {
+    let both = |more: &str| minimal_and(&[BOOKS, more, TILL].concat());
+
+    assert_eq!(only_problem(&both("")).0, "sinks.till.vendors");
+    assert_eq!(only_problem(&both("vendors = [\"vendor-a\"]\n")).0, "sinks.till.vendors");
+    assert!(check_text(&both("vendors = [\"vendor-b\"]\n")).found.is_empty());
+}
+
+#[test]
+fn orders_of_several_accounts_are_told_apart_where_ids_follow_from_them() {
+    let other = "[sources.other]\nkind = \"scoffable\"\ntoken = { env = \"HOOK\" }\n";
+    let accounts = |text: &str| match &sink(&settings(text), "till").kind {
+        SinkKind::Lightspeed(shop) => shop.accounts.clone(),
+        other => panic!("{}", other.as_str()),
+    };
+
+    assert!(accounts(&minimal_and(TILL)).is_empty());
+    assert_eq!(accounts(&minimal_and(&(TILL.to_owned() + other))).len(), 2);
+    let same = other.to_owned() + "account = \"main\"\n";
+    assert!(accounts(&minimal_and(&(TILL.to_owned() + &same))).is_empty());
 }

@@ -6,6 +6,7 @@
 pub mod customers;
 pub mod godatafeed;
 pub mod http;
+pub mod lightspeed;
 pub mod links;
 pub mod oauth;
 pub mod products;
@@ -331,6 +332,9 @@ pub fn build(
         }
         SinkKind::Unleashed(stock) => {
             Arc::new(unleashed::Unleashed::build(name, stock, common.request_timeout, client, services)?)
+        }
+        SinkKind::Lightspeed(shop) => {
+            Arc::new(lightspeed::Lightspeed::build(name, shop, common.request_timeout, client, clock, services))
         }
         #[cfg(feature = "failpoints")]
         SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),
