@@ -3,7 +3,8 @@
 //! 1. Who the documents are for: the house contact, or the customer's.
 //! 2. Lines: what stands is held against what should ([`correct`](super::correct)). Before a document is corrected it is read, so that what
 //!    a person changed there is never overwritten.
-//! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)).
+//! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)). What then is with the wrong
+//!    tender is paid anew, where settings permit ([`rewrite`]).
 //! 4. Then the version is settled, with a notice where a person should know something.
 //!
 //! One step at a time: between two of them all of it is decided anew, from what was confirmed. What Xero refused is tried
@@ -11,6 +12,7 @@
 
 mod documents;
 mod money;
+mod rewrite;
 
 use std::time::Duration;
 
@@ -19,12 +21,12 @@ use sha2::{Digest, Sha256};
 
 use super::{
     body,
-    call::{self, Call, On, Read, Removal, RemovePayments, name},
+    call::{self, Call, On, Read, name},
     config::{self, ContactMode, Contacts, LockedFirstPost, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
     fit,
     organisation::{Facts, hindrance},
-    receipt::{Document, DocumentKind, Held, Refusal, Role, Standing},
+    receipt::{Document, DocumentKind, Held, Refusal, Role},
     send::cause,
     target::{Remark, Sale, Target, target},
 };
@@ -248,7 +250,7 @@ impl Planner<'_> {
         self.held.read.is_some_and(|read| read.version == self.view.version.0 && is_fresh(read.at))
     }
 
-    fn read(self) -> Plan {
+    fn read(&self) -> Plan {
         let version = self.view.version.0;
         let documents: Vec<On> = self.held.standing().filter_map(on).collect();
         let held = self.held.clone();
@@ -291,57 +293,6 @@ impl Planner<'_> {
         Some(self.step(&Call::Items(call::Items { items }), Repeat::Safe, "items", held))
     }
 
-    /// With `correction = "rewrite_payments"`: the step that removes our payments, where a document can be changed in place
-    /// without them and new documents were needed otherwise.
-    fn payments_to_rewrite(&self, correction: &Correction, locked_until: Option<NaiveDate>) -> Option<Plan> {
-        let (new, _) = correction.cost();
-        if new == 0
-            || self.held.documents.is_empty()
-            || self.books.settings.correction != config::Correction::RewritePayments
-        {
-            return None;
-        }
-        let editable: Vec<bool> =
-            self.held.documents.iter().map(|document| self.is_editable_unpaid(document, locked_until)).collect();
-        let without = correct(&self.held.documents, &editable, &self.target.lines, Otherwise::Delta);
-        if without.cost().0 >= new {
-            return None;
-        }
-        let changed = without.moves.iter().filter_map(|one| match one {
-            Move::Update { at, .. } | Move::Void { at } => Some(self.held.documents[*at].number.clone()),
-            Move::Post { .. } => None,
-        });
-        let changed: Vec<String> = changed.collect();
-        let mut held = self.held.clone();
-        let mut payments = Vec::new();
-        for payment in held.payments.iter_mut().filter(|one| !one.removed && changed.contains(&one.on)) {
-            let Some(id) = &payment.id else { continue };
-            payments.push(Removal { id: id.clone(), reference: payment.reference.clone() });
-            payment.removed = true;
-            if let Some(document) = held.documents.iter_mut().find(|document| document.number == payment.on) {
-                document.applied_minor -= payment.amount_minor;
-                document.touched = true;
-                document.status = Standing::Authorised;
-            }
-        }
-        if payments.is_empty() {
-            return None;
-        }
-        Some(self.step(&Call::RemovePayments(RemovePayments { payments }), KEYED, "remove", held))
-    }
-
-    /// Whether it could be changed if our payments were gone.
-    fn is_editable_unpaid(&self, document: &Document, locked_until: Option<NaiveDate>) -> bool {
-        let own = || self.held.payments.iter().filter(|one| !one.removed && one.on == document.number);
-        let ours: i64 = own().map(|payment| payment.amount_minor).sum();
-        let is_ours_alone = ours == document.applied_minor && own().all(|one| one.id.is_some() && !one.reconciled);
-        let status = if document.status == Standing::Paid { Standing::Authorised } else { document.status };
-        let unpaid = Document { applied_minor: 0, status, ..document.clone() };
-        (is_ours_alone || document.applied_minor == 0)
-            && is_editable(&unpaid, locked_until)
-            && !self.is_immutable(document)
-    }
-
     // ---- the end ---------------------------------------------------------------------------------------------------
 
     /// The version is brought, or as much of it as can be.
@@ -354,6 +305,7 @@ impl Planner<'_> {
             refusals: Vec::new(),
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
+            taken_back: self.view.order.status == Status::Cancelled,
             ..self.held
         };
         let alert = notice.as_ref().and_then(|(cause, detail)| {
@@ -377,6 +329,7 @@ impl Planner<'_> {
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
             refusals: held.refusals.into_iter().filter(|refusal| refusal.step != call.name()).collect(),
+            taken_back: held.taken_back && !matches!(call, Call::Invoice(_) | Call::Update(_)),
             ..held
         };
         Plan::Send(Step {
