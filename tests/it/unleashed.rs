@@ -4,6 +4,7 @@ mod access;
 mod account;
 mod customers;
 mod send;
+mod simulated;
 mod stub;
 mod whole;
 

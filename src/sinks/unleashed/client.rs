@@ -25,7 +25,7 @@ use crate::{
         ids::SinkName,
         reconciliation::{Holding, Seen},
     },
-    sinks::{Answer, BuildError, Doubt, Finding, Services, Turns, links::LinkStore},
+    sinks::{Answer, BuildError, Doubt, LookedUp, Services, Turns, links::LinkStore},
 };
 
 const API_ID: &str = "api-auth-id";
@@ -102,8 +102,10 @@ impl Client {
         sender.send(&mut Asking::new(&self.api, now), step).await
     }
 
-    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {
-        look_up::all(&mut Asking::new(&self.api, now), doubts, self.timeout).await
+    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> LookedUp {
+        let mut asking = Asking::new(&self.api, now);
+        let findings = look_up::all(&mut asking, doubts, self.timeout).await;
+        LookedUp::of(findings, asking.calls())
     }
 
     pub async fn verify(&self, held: &[Holding], turns: &dyn Turns, now: DateTime<Utc>) -> Vec<Seen> {

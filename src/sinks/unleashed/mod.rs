@@ -43,7 +43,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::UnleashedSettings, plan::Stock};
-use super::{Answer, BuildError, Doubt, Finding, Services, Sink, Turns, View};
+use super::{Answer, BuildError, Calls, Doubt, LookedUp, Services, Sink, Turns, View};
 use crate::domain::{
     delivery::{Plan, Reason, Step, WaitingFor},
     ids::SinkName,
@@ -77,8 +77,8 @@ impl Sink for Unleashed {
         "unleashed"
     }
 
-    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
-        Box::pin(self.client.prepare(now))
+    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
+        Box::pin(async move { Ok(Calls { made: self.client.prepare(now).await?, limits: Vec::new() }) })
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
@@ -92,7 +92,7 @@ impl Sink for Unleashed {
         Box::pin(self.client.send(step, now))
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         Box::pin(self.client.look_up(doubts, now))
     }
 

@@ -35,7 +35,7 @@ impl Case {
     async fn look_up(&self, step: &Step) -> Finding {
         let key = key();
         let doubt = Doubt { key: &key, step, sent: Duration::from_mins(6) };
-        self.client.look_up(&[doubt], self.app.clock.wall()).await.remove(0)
+        self.client.look_up(&[doubt], self.app.clock.wall()).await.findings.remove(0)
     }
 }
 
