@@ -141,8 +141,10 @@ impl Client {
         Sender { finder, amounts: &self.amounts }.send(&mut Asking::new(&self.api, now), step).await
     }
 
-    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {
-        look_up::all(&mut Asking::new(&self.api, now), doubts).await
+    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> LookedUp {
+        let mut asking = Asking::new(&self.api, now);
+        let findings = look_up::all(&mut asking, doubts).await;
+        LookedUp::of(findings, asking.calls())
     }
 
     pub async fn verify(&self, held: &[Holding], turns: &dyn Turns, now: DateTime<Utc>) -> Vec<Seen> {

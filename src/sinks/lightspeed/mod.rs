@@ -37,7 +37,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::LightspeedSettings, plan::Shop};
-use super::{Answer, Doubt, Finding, Services, Sink, Turns, View};
+use super::{Answer, Calls, Doubt, LookedUp, Services, Sink, Turns, View};
 use crate::{
     clock::Clock,
     domain::{
@@ -75,8 +75,8 @@ impl Sink for Lightspeed {
         "lightspeed"
     }
 
-    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
-        Box::pin(self.client.prepare(now))
+    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
+        Box::pin(async move { Ok(Calls { made: self.client.prepare(now).await?, limits: Vec::new() }) })
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
@@ -90,7 +90,7 @@ impl Sink for Lightspeed {
         Box::pin(self.client.send(step, now))
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         Box::pin(self.client.look_up(doubts, now))
     }
 
