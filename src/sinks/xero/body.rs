@@ -182,6 +182,21 @@ pub fn allocations(to: &[(&str, Money)], date: NaiveDate) -> Exact {
     Exact::of(&Body { allocations: allocations.collect() })
 }
 
+/// The body that writes one note.
+pub fn note(details: &str) -> Exact {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Record<'a> {
+        details: &'a str,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body<'a> {
+        history_records: [Record<'a>; 1],
+    }
+    Exact::of(&Body { history_records: [Record { details }] })
+}
+
 /// An item that is sold and not stocked.
 pub fn item(item: &MissingItem) -> Exact {
     #[derive(Serialize)]

@@ -110,6 +110,8 @@ pub struct RawXero {
     correction: Field<Correction>,
     /// Permits credit notes for documents that a person has edited.
     correct_edited: Field<bool>,
+    /// Writes a note into the history of an order's invoice for each version that is posted. A call each.
+    history_notes: Field<bool>,
     /// Minor units by which amounts may miss the total and still count as rounding.
     #[schemars(range(min = 0, max = 100))]
     rounding_tolerance: Field<u32>,
@@ -348,6 +350,7 @@ pub struct XeroSettings {
     pub locked_first_post: LockedFirstPost,
     pub correction: Correction,
     pub correct_edited: bool,
+    pub history_notes: bool,
     /// Minor units.
     pub rounding_tolerance: u32,
     pub goodwill: Goodwill,
@@ -481,6 +484,7 @@ impl RawXero {
                 .unwrap_or(LockedFirstPost::Hold),
             correction: section.take("correction", self.correction).unwrap_or(Correction::Delta),
             correct_edited: section.take("correct_edited", self.correct_edited).unwrap_or(false),
+            history_notes: section.take("history_notes", self.history_notes).unwrap_or(false),
             rounding_tolerance: section.number("rounding_tolerance", self.rounding_tolerance, 0..=100).unwrap_or(2),
             goodwill,
             unexplained,

@@ -4,7 +4,8 @@
 //! 2. Lines: what stands is held against what should ([`correct`](super::correct)). Before a document is corrected it is read, so that what
 //!    a person changed there is never overwritten.
 //! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)).
-//! 4. Then the version is settled, with a notice where a person should know something.
+//! 4. With `history_notes`, a note about it in the history of the order's first invoice.
+//! 5. Then the version is settled, with a notice where a person should know something.
 //!
 //! One step at a time: between two of them all of it is decided anew, from what was confirmed. What Xero refused is tried
 //! again after [`HOLD`], and so is what waits for a person to mend settings.
@@ -19,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     body,
-    call::{self, Call, On, Read, Removal, RemovePayments, name},
+    call::{self, Call, Note, On, Read, Removal, RemovePayments, name},
     config::{self, Contacts, LockedFirstPost, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
     customer, fit,
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     domain::{
         delivery::{About, Alert, Plan, Receipt, Repeat, SkipReason, Step, WaitingFor},
+        money::Money,
         order::Status,
     },
     sinks::View,
@@ -344,6 +346,9 @@ impl Planner<'_> {
 
     /// The version is brought, or as much of it as can be.
     fn settled(self, notice: Option<(&'static str, Option<String>)>) -> Plan {
+        if let Some(plan) = self.note() {
+            return plan;
+        }
         let told_of_pair = self.target.remarks.iter().find_map(|remark| {
             let Remark::UnknownTender(pair) = remark else { return None };
             Some(pair.clone())
@@ -363,6 +368,39 @@ impl Planner<'_> {
         });
         let notice = notice.map(|(cause, _)| cause.to_owned());
         Plan::Settled(Receipt { notice, alert, ..held.known() })
+    }
+
+    /// The step that notes what this version changed; none: nothing did, it is noted already, or nobody wants it.
+    fn note(&self) -> Option<Plan> {
+        let version = self.view.version.0;
+        let changed: Vec<&Document> = self.held.documents.iter().filter(|one| one.version == version).collect();
+        if !self.books.settings.history_notes || changed.is_empty() || self.held.noted == Some(version) {
+            return None;
+        }
+        let invoice = self.held.documents.iter().find(|one| one.kind == DocumentKind::Invoice).and_then(on)?;
+        let documents: Vec<String> = changed.iter().map(|document| self.in_words(document)).collect();
+        let details = format!(
+            "Scoffable {} v{}: {}; the order comes to {}",
+            self.view.key.order.order_id,
+            self.view.version,
+            documents.join(", "),
+            Money::new(self.held.posted_minor(), self.target.currency)
+        );
+        let held = Held { noted: Some(version), ..self.held.clone() };
+        let body = body::note(&details);
+        Some(self.step(&Call::Note(Note { invoice, details, body }), KEYED, "note", held))
+    }
+
+    fn in_words(&self, document: &Document) -> String {
+        let kind = match document.kind {
+            DocumentKind::Invoice => "invoice",
+            DocumentKind::CreditNote => "credit note",
+        };
+        if !document.stands() {
+            return format!("{kind} {} taken back", document.number);
+        }
+        let gross = Money::new(document.gross_minor, self.target.currency);
+        format!("{kind} {} of {gross}", document.number)
     }
 
     /// A step, with the receipt as it is once it is confirmed. `what` and the version tell its key from those of others.

@@ -35,6 +35,9 @@ pub struct Held {
     pub read: Option<ReadMark>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
+    /// The version of which a note was written last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noted: Option<i64>,
     /// How often payments were sent: a part of their references.
     pub rounds: u32,
     /// What the documents say beside the order's total, in minor units: what the platform pays on top.

@@ -1,14 +1,18 @@
 //! The whole sink with the whole daemon around it, at a strict simulated Xero.
 
 use scoffable_sync::simulator::{
-    faults::cut_after,
-    xero::{DocumentKind as Kind, Status, XeroOptions, XeroSim},
+    faults::{cut_after, status},
+    xero::{DocumentKind as Kind, Operation, Resource, Status, XeroOptions, XeroSim},
 };
 
 use super::*;
 use crate::harness::app::{order, order_of};
 
 async fn at_xero() -> (TestApp, XeroSim) {
+    at_xero_with(&[]).await
+}
+
+async fn at_xero_with(more: &[(&str, &str)]) -> (TestApp, XeroSim) {
     let setup = Setup::default();
     let sim = XeroSim::start(XeroOptions { clock: setup.clock().clone(), ..XeroOptions::default() })
         .await
@@ -38,7 +42,7 @@ async fn at_xero() -> (TestApp, XeroSim) {
         ("limits.per_day", "unlimited"),
     ];
     let mut setup = setup.without_hook();
-    for (key, value) in keys {
+    for (key, value) in keys.iter().chain(more) {
         setup = setup.with(&format!("sinks.{BOOKS}.{key}"), value);
     }
     (setup.start().await, sim)
@@ -83,4 +87,35 @@ async fn a_lost_answer_leaves_one_invoice() {
 
     assert_eq!(applied(&app, "2").await.0, "applied");
     assert_eq!((sim.violations(), sim.doubled()), (vec![], vec![]));
+}
+
+fn notes(sim: &XeroSim) -> Vec<String> {
+    sim.by_hand(|books, _| {
+        let notes = books.documents().iter().flat_map(|document| books.notes(&document.id));
+        notes.map(|note| note.details.clone()).collect()
+    })
+}
+
+#[tokio::test]
+async fn a_version_that_is_posted_is_noted_once_although_the_answer_is_lost() {
+    let (mut app, sim) = at_xero_with(&[("history_notes", "true")]).await;
+    sim.answer_next_to(Operation::Annotate(Resource::Invoices), [cut_after()]);
+
+    app.arrives(&order("1", 1, "accepted")).await;
+    app.run_to_rest().await;
+
+    assert_eq!(applied(&app, "1").await.0, "applied");
+    assert_eq!(notes(&sim), ["Scoffable 1 v1: invoice SCF-1 of 12.50 GBP; the order comes to 12.50 GBP"]);
+    assert_eq!((sim.violations(), sim.doubled()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_note_that_is_refused_holds_up_no_order() {
+    let (mut app, sim) = at_xero_with(&[("history_notes", "true")]).await;
+    sim.answer_next_to(Operation::Annotate(Resource::Invoices), [status(400)]);
+
+    app.arrives(&order("1", 1, "accepted")).await;
+    app.run_to_rest().await;
+
+    assert_eq!((applied(&app, "1").await.0, notes(&sim)), ("applied".to_owned(), vec![]));
 }
