@@ -2,6 +2,7 @@
 
 mod connect;
 mod contacts;
+mod daily;
 mod organisation;
 mod send;
 mod simulated;
@@ -148,6 +149,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64) -> Document {
         item_code: None,
         quantity: 1,
         gross_minor: sign * gross_minor,
+        tracking: Vec::new(),
     };
     Document {
         kind,
@@ -166,6 +168,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64) -> Document {
         updated_at: None,
         touched: false,
         edited: false,
+        shared: None,
     }
 }
 

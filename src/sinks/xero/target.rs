@@ -12,6 +12,7 @@
 //! Whatever cannot be posted truthfully is a [`Lack`]: told with a reason, never guessed.
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -80,7 +81,8 @@ pub struct MissingItem {
 }
 
 /// What a person may want to know of an order that is posted all the same; the weightiest first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Remark {
     /// It does not add up by so many minor units, and nothing says why.
     Unexplained(i64),
@@ -261,6 +263,7 @@ fn lines(sale: Sale<'_>, countable: &Countable, remarks: &mut Vec<Remark>) -> Re
             item_code,
             quantity: quantity(item),
             gross_minor: amount,
+            tracking: Vec::new(),
         });
     }
     let is_third_party = matches!(order.delivery_provider, Some(DeliveryProvider::Uber | DeliveryProvider::Other(_)));
@@ -284,6 +287,7 @@ fn plain_line(settings: &XeroSettings, kind: Kind, description: &str, gross_mino
         item_code: None,
         quantity: 1,
         gross_minor,
+        tracking: Vec::new(),
     })
 }
 

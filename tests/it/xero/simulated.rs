@@ -13,7 +13,10 @@ async fn at_xero() -> (TestApp, XeroSim) {
 }
 
 async fn at_xero_with(more: &[(&str, &str)]) -> (TestApp, XeroSim) {
-    let setup = Setup::default();
+    start(Setup::default(), more).await
+}
+
+pub(super) async fn start(setup: Setup, more: &[(&str, &str)]) -> (TestApp, XeroSim) {
     let sim = XeroSim::start(XeroOptions { clock: setup.clock().clone(), ..XeroOptions::default() })
         .await
         .expect("a loopback port is free");
@@ -48,7 +51,7 @@ async fn at_xero_with(more: &[(&str, &str)]) -> (TestApp, XeroSim) {
     (setup.start().await, sim)
 }
 
-async fn applied(app: &TestApp, order_id: &str) -> (String, Option<i64>) {
+pub(super) async fn applied(app: &TestApp, order_id: &str) -> (String, Option<i64>) {
     let delivery = app.delivery_at(BOOKS, order_id).await;
     (delivery.state, delivery.applied)
 }
@@ -105,7 +108,7 @@ async fn a_version_that_is_posted_is_noted_once_although_the_answer_is_lost() {
     app.run_to_rest().await;
 
     assert_eq!(applied(&app, "1").await.0, "applied");
-    assert_eq!(notes(&sim), ["Scoffable 1 v1: invoice SCF-1 of 12.50 GBP; the order comes to 12.50 GBP"]);
+    assert_eq!(notes(&sim), ["Scoffable 1 v1: invoice SCF-1 of 12.50 GBP; it comes to 12.50 GBP"]);
     assert_eq!((sim.violations(), sim.doubled()), (vec![], vec![]));
 }
 

@@ -340,8 +340,8 @@ fn each_version_that_changes_a_document_leaves_one_note() {
 
     let number = "SCF-812345".to_owned();
     let expected = [
-        "Scoffable 812345 v3: invoice SCF-812345 of 23.29 GBP; the order comes to 23.29 GBP",
-        "Scoffable 812345 v5: credit note SCF-812345-C1 of 2.90 GBP; the order comes to 20.39 GBP",
+        "Scoffable 812345 v3: invoice SCF-812345 of 23.29 GBP; it comes to 23.29 GBP",
+        "Scoffable 812345 v5: credit note SCF-812345-C1 of 2.90 GBP; it comes to 20.39 GBP",
     ];
     assert_eq!(scene.notes, expected.map(|note| (number.clone(), note.to_owned())));
 }
