@@ -18,13 +18,14 @@ use crate::{
     domain::{
         ids::{SinkName, SourceName},
         money::breakdown,
+        sale::normalised,
     },
     sinks::{
         Answer, http_client,
         spoton::{
             client::Client,
             config::SpotonSettings,
-            mapping::{self, Sale, normalised},
+            mapping::{self, Sale},
             wire::{self, Seen, integer},
         },
     },

@@ -850,7 +850,17 @@ fn the_shipped_files_load() {
     assert!(example.found.is_empty() && example.found.warnings.is_empty(), "{example}");
     assert!(simulator.found.is_empty(), "{simulator}");
     let warned: Vec<&str> = simulator.found.warnings.iter().map(|warning| warning.key.as_str()).collect();
-    assert_eq!(warned, ["sources.main.token", "sinks.hook.signing_secret"], "only its made-up secrets: {simulator}");
+    let expected = [
+        "sources.main.token",
+        "sinks.books.client_secret",
+        "sinks.feed.token",
+        "sinks.feed.poll_interval",
+        "sinks.feed.cancel_grace",
+        "sinks.hook.signing_secret",
+        "sinks.pos.client_id",
+        "sinks.pos.client_secret",
+    ];
+    assert_eq!(warned, expected, "only its made-up secrets and short waits: {simulator}");
 }
 
 #[test]

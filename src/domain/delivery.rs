@@ -228,7 +228,8 @@ pub struct PendingStep {
     pub group: Option<GroupPlace>,
 }
 
-/// A step's place in a call that carried several. A group is never repeated as one: each member is looked up.
+/// A step's place in a call that carried several. Where steps may be repeated, the call is, and only whole: by who holds all
+/// of its members, in their places. Else each member is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPlace {
     pub id: String,

@@ -8,5 +8,6 @@ pub mod money;
 pub mod order;
 pub mod pace;
 pub mod reconciliation;
+pub mod sale;
 pub mod status;
 pub mod substitution;

@@ -3,10 +3,12 @@
 //! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
+pub mod customers;
 pub mod godatafeed;
 pub mod http;
 pub mod links;
 pub mod oauth;
+pub mod products;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
 pub mod spoton;
@@ -141,6 +143,32 @@ pub enum Finding {
     Failed(Answer),
 }
 
+/// Calls that were made for several orders at once, and what their answers told about limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Calls {
+    pub made: u32,
+    pub limits: Vec<LearnedLimit>,
+}
+
+/// What a look-up came to.
+#[derive(Debug, Clone)]
+pub struct LookedUp {
+    /// One for each doubt, in their order.
+    pub findings: Vec<Finding>,
+    pub calls: Calls,
+}
+
+impl LookedUp {
+    /// With so many calls, of which only those that failed told something about limits.
+    pub fn of(findings: Vec<Finding>, made: u32) -> Self {
+        let told = findings.iter().find_map(|finding| match finding {
+            Finding::Failed(answer) if !answer.limits.is_empty() => Some(answer.limits.clone()),
+            _ => None,
+        });
+        Self { findings, calls: Calls { made, limits: told.unwrap_or_default() } }
+    }
+}
+
 /// When a reading that nobody waits for may make its next request.
 pub trait Turns: Send + Sync {
     /// Waits for the next call; to be called right before each request. False: there is none in reasonable time, and nothing
@@ -215,10 +243,11 @@ pub trait Sink: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
 
     /// Brings up to date what many orders share, as a listing or a price table; called when a plan is
-    /// [`Plan::Unread`], often by several deliveries at once, of which one is enough to read. Returns how many calls it
-    /// took. Anything but an answer in time fails the deliveries that lack it with this outcome, and no others.
-    fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
-        Box::pin(std::future::ready(Ok(0)))
+    /// [`Plan::Unread`], often by several deliveries at once, of which one is enough to read. Returns which calls it took.
+    /// Anything but an answer in time fails the deliveries that lack it with this outcome, and no others; all calls count as
+    /// [`Answer::calls_beside`] then.
+    fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
+        Box::pin(std::future::ready(Ok(Calls::default())))
     }
 
     /// Decides what to do for one version. Pure: the same view leads to the same plan, bytes included.
@@ -242,12 +271,12 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(std::future::ready(GroupAnswer::RefusedWhole))
     }
 
-    /// Asks the destination what became of steps whose answers were lost: one finding for each, in their order. A sink
-    /// whose steps are all safe to repeat is never asked.
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    /// Asks the destination what became of steps whose answers were lost. A sink whose steps are all safe to repeat is never
+    /// asked.
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         let hint = "this destination cannot be asked what became of it: look there yourself";
         let findings = doubts.iter().map(|_| Finding::Ambiguous { hint: hint.to_owned() }).collect();
-        Box::pin(std::future::ready(findings))
+        Box::pin(std::future::ready(LookedUp::of(findings, 0)))
     }
 
     /// How long after an effect a look-up certainly sees it. None: it may never, so not seeing it proves nothing.

@@ -34,6 +34,7 @@ mod godatafeed;
 mod ingest;
 mod kills;
 mod lanes;
+mod lightspeed_description;
 mod links;
 mod migrations;
 mod model;

@@ -1,5 +1,6 @@
 //! The sink for a Xero organisation, against a Xero in the test's hand: what is sent, and what each answer is taken for.
 
+mod calls;
 mod connect;
 mod contacts;
 mod daily;

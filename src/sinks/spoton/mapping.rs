@@ -20,6 +20,7 @@ use crate::domain::{
     delivery::Plan,
     money::{Breakdown, Money, Reason as Uncountable},
     order::{DeliveryProvider, Item, ItemType, Order, OrderType, Quantity},
+    sale::normalised,
 };
 
 /// A time that is nearer is met by beginning at once.
@@ -76,11 +77,6 @@ impl Lack {
     pub fn parked(self) -> Plan {
         Plan::Park { reason: self.reason, hint: self.hint, curable: true }
     }
-}
-
-/// As names are compared: trimmed, inner spaces collapsed, case folded.
-pub fn normalised(name: &str) -> String {
-    name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// Maps an order under a reference. `now` decides only whether a requested time is far enough away.

@@ -6,13 +6,12 @@ use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::mapping::normalised;
 use crate::{
     config::{
         field::{Field, Named, RawTable, known_keys},
         problems::Section,
     },
-    domain::money::Currency,
+    domain::{money::Currency, sale::normalised},
 };
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

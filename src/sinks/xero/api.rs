@@ -26,8 +26,8 @@ use crate::{
         limits::LearnedLimit,
     },
     sinks::{
-        Answer,
-        http::{Read, excerpt, failed, learned_limits, read_up_to, refused},
+        Answer, Calls,
+        http::{Problem, Read, excerpt, failed, learned_limits, read_up_to, refused},
         oauth::Tokens,
     },
 };
@@ -100,26 +100,27 @@ impl Heard {
     }
 }
 
-/// One task's requests, one after the other, and how many they were.
+/// One task's requests, one after the other, how many they were, and what the last answer told about limits.
 #[derive(Debug)]
 pub struct Asking<'c> {
     api: &'c Api,
     now: DateTime<Utc>,
-    calls: u32,
+    calls: Calls,
 }
 
 impl<'c> Asking<'c> {
     /// `now` only labels what is learnt of limits.
     pub fn new(api: &'c Api, now: DateTime<Utc>) -> Self {
-        Self { api, now, calls: 0 }
+        Self { api, now, calls: Calls::default() }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
         self.now
     }
 
-    pub fn calls(&self) -> u32 {
-        self.calls
+    /// Those so far.
+    pub fn calls(&self) -> Calls {
+        self.calls.clone()
     }
 
     /// What the token in use is good for, where its answer said so.
@@ -127,12 +128,23 @@ impl<'c> Asking<'c> {
         self.api.tokens.scope()
     }
 
-    /// The calls beyond the one that is counted for every task.
+    /// With the calls beyond the one that is counted for every task, and what they told.
     pub fn counted(&self, answer: Answer) -> Answer {
-        Answer { calls_beside: self.calls.saturating_sub(1), ..answer }
+        let Calls { made, limits } = self.calls();
+        Answer { calls_beside: made.saturating_sub(1), limits, ..answer }
     }
 
-    /// Reads what is at a path. A record that is not there is none.
+    /// Asks once. What an answer tells about limits is truer than what was told before, whatever else it says.
+    async fn ask(&mut self, method: Method, url: Url, content: Content<'_>) -> Result<Heard, Answer> {
+        self.calls.made += 1;
+        let heard = self.api.ask(method, url, content, self.now).await?;
+        if !heard.limits.is_empty() {
+            self.calls.limits.clone_from(&heard.limits);
+        }
+        Ok(heard)
+    }
+
+    /// Reads what is at a path. A record that is not there is none; a list is always there, if only an empty one.
     pub async fn read(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<Listing>, Answer> {
         self.read_what(path, query, Content::None).await
     }
@@ -143,15 +155,13 @@ impl<'c> Asking<'c> {
         query: &[(&str, &str)],
         content: Content<'_>,
     ) -> Result<Option<Listing>, Answer> {
-        self.calls += 1;
-        let api = self.api;
-        let heard = api.ask(Method::GET, api.url(path, query), content, self.now).await?;
+        let heard = self.ask(Method::GET, self.api.url(path, query), content).await?;
         match heard.answer.status.as_u16() {
             200..=299 => match heard.listing() {
                 Some(listing) => Ok(Some(listing)),
                 None => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
             },
-            404 => Ok(None),
+            404 if path.len() > 1 => Ok(None),
             _ => Err(refusal(heard, self.now)),
         }
     }
@@ -190,13 +200,11 @@ impl<'c> Asking<'c> {
     /// Sends a request that writes. An answer of success, or a refusal by content (400, 404), is one; all else is told at
     /// once.
     pub async fn write(&mut self, write: Write<'_>) -> Result<Heard, Answer> {
-        self.calls += 1;
-        let api = self.api;
         // Elements are judged one by one: a bad one refuses no other. Single records and notes do not know the parameter.
         let one_by_one = [("summarizeErrors", "false")];
         let has_elements = write.method == Method::PUT && write.path.last() != Some(&HISTORY);
-        let url = api.url(write.path, if has_elements { &one_by_one } else { &[] });
-        let heard = api.ask(write.method, url, Content::Body(write.body, write.key), self.now).await?;
+        let url = self.api.url(write.path, if has_elements { &one_by_one } else { &[] });
+        let heard = self.ask(write.method, url, Content::Body(write.body, write.key)).await?;
         match heard.answer.status.as_u16() {
             200..=299 | 400 | 404 => Ok(heard),
             _ => Err(refusal(heard, self.now)),
@@ -250,7 +258,7 @@ fn refusal(heard: Heard, now: DateTime<Utc>) -> Answer {
     let outcome = match (status.as_u16(), asked) {
         // Source: Xero's 401 for what a scope or the app's plan does not include, as an integrator reports it.
         (401, _) if said(body).contains("authorizationunsuccessful") => Outcome::Blocked { reason: Reason::Forbidden },
-        (429, Some(Outcome::Throttled { not_before: None })) => {
+        (429, Some(Outcome::Throttled { not_before: None })) if Problem::of(headers) == Problem::AtOnce => {
             let pause = rand::rng().random_range(AT_ONCE_PAUSE);
             Outcome::Throttled { not_before: Some(Duration::from_millis(pause)) }
         }

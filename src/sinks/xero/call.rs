@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::receipt::{Document, DocumentKind};
-use crate::domain::money::Currency;
+use crate::{domain::money::Currency, sinks::customers::Customer};
 
 /// The name of each call, which is the step's.
 pub mod name {
@@ -107,6 +107,7 @@ impl PartialEq for Exact {
 
 impl Eq for Exact {}
 
+/// Personal data. The step is safe to repeat, so its body is not written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Contact {
@@ -114,22 +115,6 @@ pub enum Contact {
     House { name: String },
     /// The order's customer; the house contact, of this name, where nobody can be told.
     Customer { customer: Customer, house_name: String },
-}
-
-/// Personal data: never stored, logged or told. The step is safe to repeat, so its body is not written down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Customer {
-    /// The platform's id of the customer; a contact made for it has the number `SCF-C-` and this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// As it was written. Whether it links anybody is for the client: relays never do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phone: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

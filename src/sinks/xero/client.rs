@@ -23,7 +23,7 @@ use crate::{
         reconciliation::{Holding, Seen},
     },
     sinks::{
-        Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Turns,
+        Answer, BuildError, Calls, Doubt, GroupAnswer, LookedUp, Services, Turns,
         links::LinkStore,
         oauth::{ClientAuth, ClientCredentials, Rotating, TokenEndpoint, Tokens},
     },
@@ -95,8 +95,8 @@ impl Client {
         self.shared.hold_back(now)
     }
 
-    /// Reads it, unless that was done a moment ago. Returns the number of calls.
-    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
+    /// Reads it, unless that was done a moment ago. Returns the calls that it took.
+    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
         self.shared.bring_up_to_date(&self.api, &self.settings, now).await
     }
 
@@ -120,7 +120,7 @@ impl Client {
         self.sender().send_group(&mut Asking::new(&self.api, now), steps).await
     }
 
-    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {
+    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> LookedUp {
         look_up::all(&mut Asking::new(&self.api, now), doubts, self.timeout).await
     }
 

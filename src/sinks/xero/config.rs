@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 pub use self::{
-    accounts::{AccountRef, Accounts, Kind, PaymentAccounts, TaxTypes, Tender},
-    contacts::{ContactMode, Contacts, CustomerFields, ItemFields, ItemMode, Items},
+    accounts::{AccountRef, Accounts, PaymentAccounts, TaxTypes},
+    contacts::{ContactMode, Contacts, ItemMode, Items},
     tracking::{TrackBy, Tracking},
 };
 use self::{
     accounts::{RawAccounts, RawPayments, RawTaxTypes},
-    contacts::{RawCustomerFields, RawItemFields},
     tracking::RawTracking,
 };
+pub use crate::domain::sale::{Kind, Tender};
 use crate::{
     config::{
         SinkCommon, Versions,
@@ -31,6 +31,7 @@ use crate::{
         url::{HttpUrl, check_transport},
     },
     domain::limits::Window,
+    sinks::{customers::settings::RawCustomerFields, products::RawItemFields},
 };
 
 /// Source: XeroAPI/Xero-OpenAPI, xero_accounting.yaml and xero-identity.yaml; the hosts of tokens are those of Xero's

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use reqwest::Method;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -19,7 +20,6 @@ use super::{
     call,
     config::Contacts as Settings,
     reading::Shared,
-    receipt::{ContactHeld, ContactHow},
     refusal::Why,
     wire::{self, Contact},
 };
@@ -30,29 +30,21 @@ use crate::{
     },
     sinks::{
         Answer,
-        links::{How, Link, LinkKey, LinkKind, LinkStore, Linked, MayMake},
-        oauth::StoreFailed,
+        customers::{Came, Directory, Linker, Named, NoRecord, PREFIX, Recognised, There, cut},
+        links::LinkStore,
     },
 };
 
 /// Longest texts. Source: Xero Accounting API, `Contact`.
 const LONGEST_NAME: usize = 255;
-const LONGEST_EMAIL: usize = 255;
-const LONGEST_NUMBER: usize = 50;
 const LONGEST_PHONE: usize = 50;
-/// Stands before a customer's id in the number of his contact, in every sink.
-const PREFIX: &str = "SCF-C-";
-/// How long others leave the making of a contact to the one that began it, beyond its call.
-const MAKING_MARGIN: Duration = Duration::from_secs(15);
-/// When one that was left to another is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Longest chain of mergers that is followed.
 const MOST_MERGERS: usize = 5;
 
 /// A contact for an order, and what a person should know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    pub held: ContactHeld,
+    pub held: Named,
     pub alert: Option<Alert>,
 }
 
@@ -66,189 +58,24 @@ pub struct Finder<'f> {
     pub timeout: Duration,
 }
 
-/// Whether a record there can be used.
-enum Use {
-    Active(String),
-    /// Why not; the cause of the alert.
-    Not(&'static str),
-}
-
-/// Causes of alerts.
-const AMBIGUOUS: &str = "ambiguous_customer";
-const ARCHIVED: &str = "customer_archived";
-const GONE: &str = "customer_gone";
-const NAME_TAKEN: &str = "customer_name_taken";
-const REFUSED: &str = "customer_refused";
-
 impl Finder<'_> {
     /// Finds or makes the contact of a call.
     pub async fn find(&self, asking: &mut Asking<'_>, wanted: &call::Contact) -> Result<Found, Answer> {
-        let (customer, house_name) = match wanted {
+        let (found, house_name) = match wanted {
             call::Contact::House { name } => (None, name),
             call::Contact::Customer { customer, house_name } => {
-                (Recognised::by(customer, &self.settings.customer_relays), house_name)
+                let Self { sink, links, settings, timeout, .. } = *self;
+                let linker = Linker { sink, links, settings: &settings.customers, timeout };
+                (linker.find(&mut Contacts { asking, sink }, customer).await?, house_name)
             }
         };
-        let not = match customer {
+        let why = match found {
+            Some(Ok(held)) => return Ok(Found { held, alert: None }),
+            Some(Err(why)) => Some(why),
             None => None,
-            Some(customer) => match self.customer(asking, &customer).await? {
-                Ok(held) => return Ok(Found { held, alert: None }),
-                Err(cause) => Some(cause),
-            },
         };
         let id = self.house(asking, house_name).await?;
-        Ok(Found { held: ContactHeld { id, how: ContactHow::House }, alert: not.map(alert) })
-    }
-
-    /// The contact of a customer, or why there is none to use.
-    async fn customer(
-        &self,
-        asking: &mut Asking<'_>,
-        customer: &Recognised<'_>,
-    ) -> Result<Result<ContactHeld, &'static str>, Answer> {
-        let key = LinkKey { sink: self.sink, kind: LinkKind::Customer, local_key: &customer.key };
-        if let Some(by_hand) = self.by_hand(customer) {
-            // Whatever became of writing it down: a person has said so.
-            self.links.link(key, by_hand, How::Manual).await.map_err(|error| unstored(&error))?;
-            return Ok(match self.usable(asking, by_hand).await? {
-                Use::Active(id) => Ok(ContactHeld { id, how: ContactHow::Configured }),
-                Use::Not(cause) => Err(cause),
-            });
-        }
-        if let Some(link) = self.links.find(key).await.map_err(|error| unstored(&error))? {
-            return self.linked(asking, key, link).await;
-        }
-        if let Some(there) = numbered(asking, &customer.number).await? {
-            return self.recognised(asking, key, there, How::Id).await;
-        }
-        if let Some(email) = &customer.email {
-            let mut alike = with_email(asking, email).await?;
-            match alike.len() {
-                0 => {}
-                1 => return self.recognised(asking, key, alike.remove(0), How::Email).await,
-                _ => return Ok(Err(AMBIGUOUS)),
-            }
-        }
-        match self.links.attempt(key, self.timeout + MAKING_MARGIN).await.map_err(|error| unstored(&error))? {
-            MayMake::Yes => self.make(asking, key, customer).await,
-            MayMake::Linked(link) => self.linked(asking, key, link).await,
-            MayMake::Busy => Err(Outcome::Throttled { not_before: Some(LOOK_AGAIN) }.into()),
-        }
-    }
-
-    /// The contact that a person named in the configuration.
-    fn by_hand(&self, customer: &Recognised<'_>) -> Option<&str> {
-        let named = self.settings.customer_links.iter().find(|(named, _)| {
-            Some(named.as_str()) == customer.id
-                || customer.email.as_ref().is_some_and(|email| *email == named.trim().to_lowercase())
-        });
-        named.map(|(_, contact_id)| contact_id.as_str())
-    }
-
-    async fn linked(
-        &self,
-        asking: &mut Asking<'_>,
-        key: LinkKey<'_>,
-        link: Link,
-    ) -> Result<Result<ContactHeld, &'static str>, Answer> {
-        if link.is_broken {
-            return Ok(Err(GONE));
-        }
-        let how = if link.how == How::Manual { ContactHow::Configured } else { ContactHow::Linked };
-        Ok(match self.usable(asking, &link.remote_id).await? {
-            Use::Active(id) => {
-                if id != link.remote_id
-                    && self.links.follow(key, &id).await.map_err(|error| unstored(&error))? == Linked::Taken
-                {
-                    return Ok(Err(AMBIGUOUS));
-                }
-                Ok(ContactHeld { id, how })
-            }
-            Use::Not(cause) => Err(cause),
-        })
-    }
-
-    /// One that was recognised is linked, unless another customer has it.
-    async fn recognised(
-        &self,
-        asking: &mut Asking<'_>,
-        key: LinkKey<'_>,
-        there: Contact,
-        how: How,
-    ) -> Result<Result<ContactHeld, &'static str>, Answer> {
-        let id = match self.survivor(asking, there).await? {
-            Use::Active(id) => id,
-            Use::Not(cause) => return Ok(Err(cause)),
-        };
-        Ok(match self.links.link(key, &id, how).await.map_err(|error| unstored(&error))? {
-            Linked::Yes => Ok(ContactHeld { id, how: ContactHow::Linked }),
-            Linked::Otherwise(link) => return self.linked(asking, key, link).await,
-            Linked::Taken => Err(AMBIGUOUS),
-        })
-    }
-
-    async fn usable(&self, asking: &mut Asking<'_>, contact_id: &str) -> Result<Use, Answer> {
-        let listing = asking.read(&["Contacts", contact_id], &[]).await?;
-        match listing.and_then(|listing| listing.contacts.into_iter().next()) {
-            Some(there) => self.survivor(asking, there).await,
-            None => Ok(Use::Not(GONE)),
-        }
-    }
-
-    /// Follows mergers to the one that Xero itself names.
-    async fn survivor(&self, asking: &mut Asking<'_>, mut there: Contact) -> Result<Use, Answer> {
-        for _ in 0..MOST_MERGERS {
-            let Some(survivor) = there.merged_to_contact_id.take() else {
-                return Ok(match there.contact_id {
-                    Some(id) if there.contact_status.as_deref().is_none_or(|status| status == "ACTIVE") => {
-                        Use::Active(id)
-                    }
-                    Some(_) => Use::Not(ARCHIVED),
-                    None => Use::Not(GONE),
-                });
-            };
-            let listing = asking.read(&["Contacts", &survivor], &[]).await?;
-            match listing.and_then(|listing| listing.contacts.into_iter().next()) {
-                Some(next) => there = next,
-                None => return Ok(Use::Not(GONE)),
-            }
-        }
-        Ok(Use::Not(GONE))
-    }
-
-    async fn make(
-        &self,
-        asking: &mut Asking<'_>,
-        key: LinkKey<'_>,
-        customer: &Recognised<'_>,
-    ) -> Result<Result<ContactHeld, &'static str>, Answer> {
-        let apart = cut(&format!("{} (SCF {})", customer.name, &customer.number[PREFIX.len()..]), LONGEST_NAME);
-        for name in [&customer.name, &apart] {
-            let new = NewContact {
-                name,
-                contact_number: Some(&customer.number),
-                email_address: customer.email.as_deref(),
-                phones: customer
-                    .phone
-                    .iter()
-                    .map(|number| Phone { phone_type: "DEFAULT", phone_number: number })
-                    .collect(),
-            };
-            match put(asking, self.sink, &new).await? {
-                Ok(id) => {
-                    return Ok(
-                        match self.links.link(key, &id, How::Created).await.map_err(|error| unstored(&error))? {
-                            Linked::Yes => Ok(ContactHeld { id, how: ContactHow::Created }),
-                            Linked::Otherwise(link) => Ok(ContactHeld { id: link.remote_id, how: ContactHow::Linked }),
-                            Linked::Taken => Err(AMBIGUOUS),
-                        },
-                    );
-                }
-                Err(Why::NameTaken) => {}
-                Err(_) => return Ok(Err(REFUSED)),
-            }
-        }
-        Ok(Err(NAME_TAKEN))
+        Ok(Found { held: Named { id, how: Came::House }, alert: why.map(alert) })
     }
 
     /// The one contact: as configured, as it was found, or made.
@@ -272,64 +99,93 @@ impl Finder<'_> {
     }
 }
 
-/// A customer as he can be told from others.
-#[derive(Debug)]
-struct Recognised<'c> {
-    /// Of his link.
-    key: String,
-    id: Option<&'c str>,
-    /// Of the contact that is made for him.
-    number: String,
-    /// In lower case. None where it may be many people's.
-    email: Option<String>,
-    name: String,
-    phone: Option<String>,
+fn alert(why: NoRecord) -> Alert {
+    Alert { cause: why.cause(), about: About::Order, detail: why.hint().to_owned() }
 }
 
-impl<'c> Recognised<'c> {
-    /// None: nothing tells who it is.
-    fn by(customer: &'c call::Customer, relays: &[String]) -> Option<Self> {
-        let id = customer.id.as_deref().map(str::trim).filter(|id| !id.is_empty());
-        let email = customer.email.as_deref().and_then(|email| personal(email, relays));
-        let key = id.map(str::to_owned).or_else(|| email.clone())?;
-        let number = match id {
-            Some(id) if PREFIX.len() + id.chars().count() <= LONGEST_NUMBER => format!("{PREFIX}{id}"),
-            // An address is not to stand in a number that everybody sees.
-            _ => format!("{PREFIX}{}", hex::encode(&Sha256::digest(&key)[..12])),
-        };
-        let name = customer.name.as_deref().map(|name| tidy(name, LONGEST_NAME)).filter(|name| !name.is_empty());
-        let phone = customer.phone.as_deref().map(|phone| tidy(phone, LONGEST_PHONE));
-        Some(Self {
-            name: name.unwrap_or_else(|| format!("Scoffable customer {}", &number[PREFIX.len()..])),
-            phone: phone.filter(|phone| !phone.is_empty()),
-            key,
-            id,
-            number,
-            email,
-        })
+/// The organisation's contacts.
+struct Contacts<'c, 'a> {
+    asking: &'c mut Asking<'a>,
+    sink: &'c SinkName,
+}
+
+impl Contacts<'_, '_> {
+    async fn read(&mut self, contact_id: &str) -> Result<Option<Contact>, Answer> {
+        let listing = self.asking.read(&["Contacts", contact_id], &[]).await?;
+        Ok(listing.and_then(|listing| listing.contacts.into_iter().next()))
+    }
+
+    /// Follows mergers to the one that Xero itself names.
+    async fn survivor(&mut self, mut there: Contact) -> Result<There, Answer> {
+        for _ in 0..MOST_MERGERS {
+            let Some(survivor) = there.merged_to_contact_id.take() else {
+                return Ok(match there.contact_id {
+                    Some(id) if there.contact_status.as_deref().is_none_or(|status| status == "ACTIVE") => {
+                        There::Active(id)
+                    }
+                    Some(_) => There::Not(NoRecord::Archived),
+                    None => There::Not(NoRecord::Gone),
+                });
+            };
+            match self.read(&survivor).await? {
+                Some(next) => there = next,
+                None => break,
+            }
+        }
+        Ok(There::Not(NoRecord::Gone))
+    }
+
+    /// Names are unique, so one that is taken gets what tells the customer apart.
+    async fn put(&mut self, customer: &Recognised<'_>) -> Result<There, Answer> {
+        let name = cut(&customer.name, LONGEST_NAME);
+        let apart = cut(&format!("{name} (SCF {})", &customer.code[PREFIX.len()..]), LONGEST_NAME);
+        let phone = customer.phone.as_deref().map(|phone| cut(phone, LONGEST_PHONE));
+        for name in [&name, &apart] {
+            let new = NewContact {
+                name,
+                contact_number: Some(&customer.code),
+                email_address: customer.email.as_deref(),
+                phones: phone.iter().map(|number| Phone { phone_type: "DEFAULT", phone_number: number }).collect(),
+            };
+            match put(self.asking, self.sink, &new).await? {
+                Ok(id) => return Ok(There::Active(id)),
+                Err(Why::NameTaken) => {}
+                Err(_) => return Ok(There::Not(NoRecord::Refused)),
+            }
+        }
+        Ok(There::Not(NoRecord::NameTaken))
     }
 }
 
-/// In lower case; none for what is no address, or one behind which there may be anybody.
-fn personal(email: &str, relays: &[String]) -> Option<String> {
-    let email = email.trim().to_lowercase();
-    let is_relay = |relay: &String| {
-        let relay = relay.trim().to_lowercase();
-        !relay.is_empty() && (email.starts_with(&relay) || email.ends_with(&relay))
-    };
-    let looks_right = email.split_once('@').is_some_and(|(who, host)| !who.is_empty() && host.contains('.'))
-        && !email.contains(|c: char| c.is_whitespace() || c.is_control() || "<>".contains(c));
-    (looks_right && email.len() <= LONGEST_EMAIL && !relays.iter().any(is_relay)).then_some(email)
-}
+impl Directory for Contacts<'_, '_> {
+    fn by_id<'a>(&'a mut self, id: &'a str) -> BoxFuture<'a, Result<There, Answer>> {
+        Box::pin(async move {
+            match self.read(id).await? {
+                Some(there) => self.survivor(there).await,
+                None => Ok(There::Not(NoRecord::Gone)),
+            }
+        })
+    }
 
-/// A customer's text without what looks like markup, and no longer than it may be.
-fn tidy(text: &str, longest: usize) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() || "<>".contains(c) { ' ' } else { c }).collect();
-    cut(&plain.split_whitespace().collect::<Vec<_>>().join(" "), longest)
-}
+    fn by_code<'a>(&'a mut self, code: &'a str) -> BoxFuture<'a, Result<Option<There>, Answer>> {
+        Box::pin(async move {
+            match numbered(self.asking, code).await? {
+                Some(there) => self.survivor(there).await.map(Some),
+                None => Ok(None),
+            }
+        })
+    }
 
-fn cut(text: &str, longest: usize) -> String {
-    text.chars().take(longest).collect::<String>().trim_end().to_owned()
+    fn by_email<'a>(&'a mut self, email: &'a str) -> BoxFuture<'a, Result<Vec<There>, Answer>> {
+        Box::pin(async move {
+            let alike = with_email(self.asking, email).await?;
+            Ok(alike.into_iter().filter_map(|contact| contact.contact_id).map(There::Active).collect())
+        })
+    }
+
+    fn make<'a>(&'a mut self, customer: &'a Recognised<'_>) -> BoxFuture<'a, Result<There, Answer>> {
+        Box::pin(self.put(customer))
+    }
 }
 
 #[derive(Serialize)]
@@ -400,33 +256,4 @@ async fn search(asking: &mut Asking<'_>, term: &str, more: &[(&str, &str)]) -> R
     let query: Vec<_> = [("searchTerm", term)].into_iter().chain(more.iter().copied()).collect();
     let pages = asking.read_pages(&["Contacts"], &query).await?;
     Ok(pages.into_iter().flat_map(|page| page.contacts).collect())
-}
-
-fn alert(cause: &'static str) -> Alert {
-    let detail = match cause {
-        AMBIGUOUS => {
-            "several customers or contacts share an e-mail, so the order bears the house contact: link the \
-                      customer by hand in `customer_links`"
-        }
-        ARCHIVED => {
-            "the customer's contact is archived, so the order bears the house contact: restore it, or link another"
-        }
-        GONE => {
-            "the customer's contact is gone, so the order bears the house contact: link another in `customer_links`"
-        }
-        NAME_TAKEN => {
-            "Xero has contacts of the customer's name already, so the order bears the house contact: link one of \
-                       them in `customer_links`"
-        }
-        _ => {
-            "Xero refuses to make a contact of the customer, so the order bears the house contact: make one there and \
-              link it in `customer_links`"
-        }
-    };
-    Alert { cause, about: About::Order, detail: detail.to_owned() }
-}
-
-fn unstored(error: &StoreFailed) -> Answer {
-    tracing::warn!(error = error.0.as_ref(), "link store could not be asked");
-    Outcome::Retry { reason: Reason::ConnectFailed, sent: Sent::No, not_before: None }.into()
 }

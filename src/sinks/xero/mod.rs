@@ -18,7 +18,6 @@ pub mod client;
 pub mod config;
 mod contacts;
 pub mod correct;
-mod customer;
 mod fit;
 mod lines;
 mod look_up;
@@ -44,7 +43,7 @@ use futures::future::BoxFuture;
 
 use self::{client::Client, config::XeroSettings, plan::Books};
 use super::{
-    Answer, BuildError, Doubt, Finding, GroupAnswer, InSummary, Services, Sink, Summaries, Summary, Turns, View,
+    Answer, BuildError, Calls, Doubt, GroupAnswer, InSummary, LookedUp, Services, Sink, Summaries, Summary, Turns, View,
 };
 use crate::{
     clock::Clock,
@@ -104,7 +103,7 @@ impl Sink for Xero {
         "xero"
     }
 
-    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
         Box::pin(self.client.prepare(now))
     }
 
@@ -130,12 +129,12 @@ impl Sink for Xero {
         Box::pin(self.client.send_group(steps, now))
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         Box::pin(self.client.look_up(doubts, now))
     }
 
     fn verifies(&self) -> Option<usize> {
-        Some(look_up::IN_ONE_ADDRESS)
+        Some(records::IN_ONE_ADDRESS)
     }
 
     fn verify<'a>(&'a self, held: &'a [Holding], turns: &'a dyn Turns, now: DateTime<Utc>) -> BoxFuture<'a, Vec<Seen>> {

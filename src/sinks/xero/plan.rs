@@ -3,7 +3,8 @@
 //! 1. Who the documents are for: the house contact, or the customer's.
 //! 2. Lines: what stands is held against what should ([`correct`](super::correct)). Before a document is corrected it is read, so that what
 //!    a person changed there is never overwritten.
-//! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)).
+//! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)). What then is with the wrong
+//!    tender is paid anew, where settings permit ([`rewrite`]).
 //! 4. With `history_notes`, a note about it in the history of the order's first invoice.
 //! 5. Then the version is settled, with a notice where a person should know something.
 //!
@@ -12,6 +13,7 @@
 
 mod documents;
 pub(super) mod money;
+mod rewrite;
 
 use std::time::Duration;
 
@@ -20,12 +22,12 @@ use sha2::{Digest, Sha256};
 
 use super::{
     body,
-    call::{self, Call, Note, On, Read, Removal, RemovePayments, name},
-    config::{self, Contacts, LockedFirstPost, Mode, XeroSettings},
+    call::{self, Call, Note, On, Read, name},
+    config::{self, ContactMode, Contacts, LockedFirstPost, Mode, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
-    customer, fit,
+    fit,
     organisation::{Facts, hindrance},
-    receipt::{Document, DocumentKind, Held, Refusal, Role, Standing},
+    receipt::{Document, DocumentKind, Held, Refusal, Role},
     send::cause,
     summary,
     target::{Remark, Sale, Target, target},
@@ -37,7 +39,7 @@ use crate::{
         money::Money,
         order::Status,
     },
-    sinks::{Summary, View},
+    sinks::{Summary, View, customers::customer_of},
 };
 
 /// How long a person has to mend settings before it is looked at again.
@@ -85,7 +87,8 @@ pub fn plan(books: Books<'_>, view: &View<'_>) -> Plan {
     let came_at = view.now - TimeDelta::from_std(view.since.received).unwrap_or_default();
     let came_on = came_at.with_timezone(&settings.time_zone).date_naive();
     let dated = if is_daily { target.date.max(came_on) } else { target.date };
-    let subject = Subject { key: view.key, version: view.version, payload: Some(view.payload), now: view.now };
+    let View { key, version, payload, now, .. } = *view;
+    let subject = Subject { key, version, payload: Some(payload), is_cancelled: was_cancelled, now };
     Planner { books, view: subject, held: Held { summary: None, ..held }, target, dated }.next()
 }
 
@@ -98,7 +101,8 @@ pub fn plan_summary(books: Books<'_>, summary: &Summary<'_>) -> Plan {
         Ok(target) => target,
         Err(plan) => return *plan,
     };
-    let subject = Subject { key: summary.key, version: summary.version, payload: None, now: summary.now };
+    let Summary { key, version, now, .. } = *summary;
+    let subject = Subject { key, version, payload: None, is_cancelled: false, now };
     Planner { books, view: subject, held, target, dated }.next()
 }
 
@@ -129,6 +133,7 @@ struct Subject<'a> {
     version: Version,
     /// The order as received, JSON text. None: many orders.
     payload: Option<&'a str>,
+    is_cancelled: bool,
     now: DateTime<Utc>,
 }
 
@@ -295,7 +300,7 @@ impl Planner<'_> {
         self.held.read.is_some_and(|read| read.version == self.view.version.0 && is_fresh(read.at))
     }
 
-    fn read(self) -> Plan {
+    fn read(&self) -> Plan {
         let version = self.view.version.0;
         let documents: Vec<On> = self.held.own().filter_map(on).collect();
         let held = self.held.clone();
@@ -312,7 +317,9 @@ impl Planner<'_> {
         if let Some(contact) = &self.held.contact {
             return Ok(contact.id.clone());
         }
-        let customer = self.view.payload.and_then(|payload| customer::of(&settings.contacts, payload));
+        let customers = &settings.contacts.customers;
+        let payload = self.view.payload.filter(|_| settings.contacts.mode == ContactMode::PerCustomer);
+        let customer = payload.and_then(|payload| customer_of(customers, payload));
         let house = house_customer.as_ref().or(facts.house_contact.as_ref());
         let call = match (customer, house) {
             (None, Some(house)) => return Ok(house.clone()),
@@ -336,57 +343,6 @@ impl Planner<'_> {
         Some(self.step(&Call::Items(call::Items { items }), Repeat::Safe, "items", held))
     }
 
-    /// With `correction = "rewrite_payments"`: the step that removes our payments, where a document can be changed in place
-    /// without them and new documents were needed otherwise.
-    fn payments_to_rewrite(&self, correction: &Correction, locked_until: Option<NaiveDate>) -> Option<Plan> {
-        let (new, _) = correction.cost();
-        if new == 0
-            || self.held.documents.is_empty()
-            || self.books.settings.correction != config::Correction::RewritePayments
-        {
-            return None;
-        }
-        let editable: Vec<bool> =
-            self.held.documents.iter().map(|document| self.is_editable_unpaid(document, locked_until)).collect();
-        let without = correct(&self.held.documents, &editable, &self.target.lines, Otherwise::Delta);
-        if without.cost().0 >= new {
-            return None;
-        }
-        let changed = without.moves.iter().filter_map(|one| match one {
-            Move::Update { at, .. } | Move::Void { at } => Some(self.held.documents[*at].number.clone()),
-            Move::Post { .. } => None,
-        });
-        let changed: Vec<String> = changed.collect();
-        let mut held = self.held.clone();
-        let mut payments = Vec::new();
-        for payment in held.payments.iter_mut().filter(|one| !one.removed && changed.contains(&one.on)) {
-            let Some(id) = &payment.id else { continue };
-            payments.push(Removal { id: id.clone(), reference: payment.reference.clone() });
-            payment.removed = true;
-            if let Some(document) = held.documents.iter_mut().find(|document| document.number == payment.on) {
-                document.applied_minor -= payment.amount_minor;
-                document.touched = true;
-                document.status = Standing::Authorised;
-            }
-        }
-        if payments.is_empty() {
-            return None;
-        }
-        Some(self.step(&Call::RemovePayments(RemovePayments { payments }), KEYED, "remove", held))
-    }
-
-    /// Whether it could be changed if our payments were gone.
-    fn is_editable_unpaid(&self, document: &Document, locked_until: Option<NaiveDate>) -> bool {
-        let own = || self.held.payments.iter().filter(|one| !one.removed && one.on == document.number);
-        let ours: i64 = own().map(|payment| payment.amount_minor).sum();
-        let is_ours_alone = ours == document.applied_minor && own().all(|one| one.id.is_some() && !one.reconciled);
-        let status = if document.status == Standing::Paid { Standing::Authorised } else { document.status };
-        let unpaid = Document { applied_minor: 0, status, ..document.clone() };
-        (is_ours_alone || document.applied_minor == 0)
-            && is_editable(&unpaid, locked_until)
-            && !self.is_immutable(document)
-    }
-
     // ---- the end ---------------------------------------------------------------------------------------------------
 
     /// The version is brought, or as much of it as can be.
@@ -399,6 +355,7 @@ impl Planner<'_> {
             refusals: Vec::new(),
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
+            taken_back: self.view.is_cancelled,
             ..self.held
         };
         Plan::Settled(Receipt { notice, alert, ..held.known() })
@@ -448,6 +405,7 @@ impl Planner<'_> {
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
             refusals: held.refusals.into_iter().filter(|refusal| refusal.step != call.name()).collect(),
+            taken_back: held.taken_back && !matches!(call, Call::Invoice(_) | Call::Update(_)),
             ..held
         };
         Plan::Send(Step {

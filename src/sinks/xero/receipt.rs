@@ -7,10 +7,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{Kind, Tender};
-use crate::domain::{
-    delivery::{CORRECTIONS_AVOIDED, Gathered, Receipt, STANDS},
-    money::Currency,
+use super::{
+    call::name,
+    config::{Kind, Tender},
+};
+use crate::{
+    domain::{
+        delivery::{CORRECTIONS_AVOIDED, Gathered, Receipt, STANDS},
+        money::Currency,
+    },
+    sinks::customers::Named,
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +30,7 @@ pub struct Held {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allocations: Vec<Allocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub contact: Option<ContactHeld>,
+    pub contact: Option<Named>,
     /// Item codes that were made, or found, for this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<String>,
@@ -43,6 +49,9 @@ pub struct Held {
     pub noted: Option<i64>,
     /// How often payments were sent: a part of their references.
     pub rounds: u32,
+    /// All of it was taken back, as a cancelled order: by credit notes, so that its documents stand.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
     /// What the documents say beside the order's total, in minor units: what the platform pays on top.
     pub declared_minor: i64,
     /// Documents that corrections would have taken, had none been changed in place or passed over.
@@ -228,9 +237,12 @@ pub struct Payment {
     pub amount_minor: i64,
     /// Number of the document.
     pub on: String,
+    /// None: an earlier version of this program wrote it, and it has its document's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<NaiveDate>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// Reconciled with a bank statement, as the last reading showed: never removed.
+    /// Reconciled with a bank statement, as Xero has told once: never removed from then on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reconciled: bool,
 }
@@ -241,22 +253,6 @@ pub struct Allocation {
     pub credit_note: String,
     pub invoice: String,
     pub amount_minor: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContactHeld {
-    pub id: String,
-    pub how: ContactHow,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContactHow {
-    House,
-    /// A person linked it.
-    Configured,
-    Linked,
-    Created,
 }
 
 /// What Xero did not take. It is tried again after a while: a person may have mended the set-up.
@@ -314,7 +310,7 @@ impl Held {
 
     pub fn receipt(&self) -> Value {
         let mut receipt = serde_json::to_value(self).expect("plain data");
-        receipt[STANDS] = self.documents.iter().any(Document::stands).into();
+        receipt[STANDS] = (!self.taken_back && self.documents.iter().any(Document::stands)).into();
         receipt[CORRECTIONS_AVOIDED] = self.corrections_avoided.into();
         if self.currency.is_some() {
             receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": self.declared_minor });
@@ -381,7 +377,40 @@ impl Held {
             }
         }
         self.documents.retain(|document| document.id.is_some() || document.number != refusal.about);
+        if refusal.step == name::ITEMS {
+            self.items.retain(|code| *code != refusal.about);
+        }
         self.refusals.push(refusal);
+    }
+
+    /// One of our payments is removed: what it paid is open again.
+    pub fn remove(&mut self, reference: &str) {
+        self.turn(reference, true);
+    }
+
+    /// A payment that was to be removed stays.
+    pub fn keep(&mut self, reference: &str) {
+        self.turn(reference, false);
+    }
+
+    /// A payment that was to be removed stays for good: a bank statement confirms it.
+    pub fn keep_reconciled(&mut self, reference: &str) {
+        self.keep(reference);
+        for payment in self.payments.iter_mut().filter(|payment| payment.reference == reference) {
+            payment.reconciled = true;
+        }
+    }
+
+    fn turn(&mut self, reference: &str, removed: bool) {
+        let is_it = |payment: &&mut Payment| payment.reference == reference && payment.removed != removed;
+        let Some(payment) = self.payments.iter_mut().find(is_it) else { return };
+        payment.removed = removed;
+        let (on, amount) = (payment.on.clone(), payment.amount_minor);
+        let Some(document) = self.document_mut(&on) else { return };
+        document.applied_minor += if removed { -amount } else { amount };
+        document.touched = true;
+        let is_paid = document.applied_minor == document.gross_minor;
+        document.status = if is_paid { Standing::Paid } else { Standing::Authorised };
     }
 
     /// Notes that the documents were read for a version.
@@ -394,7 +423,8 @@ impl Held {
         for payment in &mut self.payments {
             let there = seen.payments.iter().find(|there| Some(&there.id) == payment.id.as_ref());
             if let Some(there) = there {
-                payment.reconciled = there.reconciled;
+                // Payments that a document lists do not tell it: once told, it is remembered.
+                payment.reconciled |= there.reconciled;
                 payment.removed |= there.deleted;
             }
         }

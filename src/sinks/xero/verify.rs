@@ -9,9 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     api::Asking,
-    look_up::IN_ONE_ADDRESS,
     receipt::{DocumentKind, Held, Standing},
-    records::resource,
+    records::{IN_ONE_ADDRESS, resource},
     wire::{Document, Listing},
 };
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
         money::Currency,
         reconciliation::{Holding, Seen},
     },
-    sinks::{Answer, OUT_OF_CALLS, Turns, untold},
+    sinks::{OUT_OF_CALLS, Turns, untold},
 };
 
 /// A document's total or state cannot be read.
@@ -78,14 +77,11 @@ impl Reading<'_, '_> {
             self.stopped = Some(Seen::Untold(OUT_OF_CALLS.to_owned()));
             return Listing::default();
         }
-        match self.asking.read(path, query).await {
-            Ok(listing) => {
-                self.turns.heard(&[], 0).await;
-                listing.unwrap_or_default()
-            }
+        let read = self.asking.read(path, query).await;
+        self.turns.heard(&self.asking.calls().limits, 0).await;
+        match read {
+            Ok(listing) => listing.unwrap_or_default(),
             Err(answer) => {
-                let Answer { limits, calls_beside, .. } = &answer;
-                self.turns.heard(limits, *calls_beside).await;
                 self.stopped = Some(untold(&answer));
                 Listing::default()
             }

@@ -191,6 +191,10 @@ impl Document {
         }
     }
 
+    pub fn has_id(&self, kind: DocumentKind, id: &str) -> bool {
+        self.id(kind).is_some_and(|own| own.eq_ignore_ascii_case(id))
+    }
+
     /// Whether it is the document of sales that has this number. Bills may bear any.
     pub fn is(&self, kind: DocumentKind, number: &str) -> bool {
         let (own, of_sales) = match kind {

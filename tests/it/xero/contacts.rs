@@ -1,8 +1,8 @@
 //! Whose name documents bear: found by number or e-mail, made, or the house contact; never changed.
 
-use scoffable_sync::sinks::xero::{
-    call::{Contact, Customer},
-    receipt::{ContactHeld, ContactHow},
+use scoffable_sync::sinks::{
+    customers::{Came, Customer, Named},
+    xero::call::Contact,
 };
 
 use super::{
@@ -58,7 +58,7 @@ impl Case {
         self
     }
 
-    async fn contact_of(&self, customer: Customer) -> (ContactHeld, Option<&'static str>) {
+    async fn contact_of(&self, customer: Customer) -> (Named, Option<&'static str>) {
         let answer = self.send(&of(customer)).await;
         let Outcome::Delivered(Receipt { alert, .. }) = &answer.outcome else { panic!("{:?}", answer.outcome) };
         let cause = alert.as_ref().map(|alert| alert.cause);
@@ -74,12 +74,12 @@ impl Case {
     }
 }
 
-fn linked(id: &str) -> ContactHeld {
-    ContactHeld { id: id_of(id), how: ContactHow::Linked }
+fn linked(id: &str) -> Named {
+    Named { id: id_of(id), how: Came::Linked }
 }
 
-fn house() -> ContactHeld {
-    ContactHeld { id: CONTACT.to_owned(), how: ContactHow::House }
+fn house() -> Named {
+    Named { id: CONTACT.to_owned(), how: Came::House }
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn the_house_contact_is_found_by_its_exact_name_or_made_once() {
 
     let answer = case.send(&step).await;
 
-    assert_eq!(held(&answer).contact, Some(ContactHeld { id: id_of("house"), how: ContactHow::House }));
+    assert_eq!(held(&answer).contact, Some(Named { id: id_of("house"), how: Came::House }));
     let asked = case.xero.asked();
     assert_eq!(asked[0].query["searchTerm"], HOUSE);
     assert_eq!(asked[1].json(), json!({"Contacts": [{"Name": HOUSE}]}));
@@ -162,7 +162,7 @@ async fn a_customer_without_a_contact_is_made_one_with_our_number() {
 
     let found = case.contact_of(ines()).await;
 
-    assert_eq!(found, (ContactHeld { id: id_of("ines"), how: ContactHow::Created }, None));
+    assert_eq!(found, (Named { id: id_of("ines"), how: Came::Created }, None));
     let body = case.xero.asked()[2].json();
     let contact = json!({"Name": "Ines b Marlow /b", "ContactNumber": NUMBER, "EmailAddress": EMAIL});
     assert_eq!(body, json!({"Contacts": [contact]}));
@@ -177,7 +177,7 @@ async fn a_name_that_is_taken_is_told_apart_once_and_then_the_house_contact_stan
     case.finds(&[]).finds(&[]);
     case.xero.answers("PUT", "/Contacts", taken());
     case.xero.answers("PUT", "/Contacts", ok(&json!({"Contacts": [contact("ines", Some(NUMBER), EMAIL)]})));
-    assert_eq!(case.contact_of(ines()).await.0.how, ContactHow::Created);
+    assert_eq!(case.contact_of(ines()).await.0.how, Came::Created);
     assert_eq!(case.xero.asked()[3].json()["Contacts"][0]["Name"], "Ines b Marlow /b (SCF 77)");
 
     let other = Case::start(&PER_CUSTOMER).await;
@@ -227,7 +227,7 @@ async fn a_link_by_hand_wins_and_is_locked() {
 
     let (found, _) = case.contact_of(ines()).await;
 
-    assert_eq!(found, ContactHeld { id: id_of("by hand"), how: ContactHow::Configured });
+    assert_eq!(found, Named { id: id_of("by hand"), how: Came::Configured });
     let row: (String, bool) = sqlx::query_as("SELECT how, locked FROM links").fetch_one(&case.app.pool).await.unwrap();
     assert_eq!(row, ("manual".to_owned(), true));
 }

@@ -4,14 +4,14 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use scoffable_sync::{
     simulator::{
         faults::{cut_after, cut_before, plainly, status},
-        xero::{DocumentKind as Kind, Operation, Resource, Status, XeroSim},
+        xero::{DocumentKind as Kind, Operation, Resource, Status, XeroOptions, XeroSim},
     },
     store::orders::histories,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    simulated::{applied, start},
+    simulated::{Books, applied, start},
     *,
 };
 use crate::harness::app::{PATIENCE, order, order_of};
@@ -26,7 +26,9 @@ async fn at_noon(more: &[(&str, &str)]) -> (TestApp, XeroSim) {
     let noon = (now.date_naive() + Days::new(1)).and_time(NaiveTime::from_hms_opt(12, 0, 0).unwrap()).and_utc();
     setup.clock().advance((noon - now).to_std().unwrap());
     let keys = [&[("mode", "daily_summary")], more].concat();
-    start(setup, &keys).await
+    let sim = start(&setup, XeroOptions::default()).await;
+    let Books { app, sim } = Books::of(setup, sim, &keys).await;
+    (app, sim)
 }
 
 fn today(app: &TestApp) -> NaiveDate {
@@ -266,6 +268,29 @@ async fn a_version_that_comes_while_its_day_is_posted_is_a_change_to_what_was_cl
     assert_eq!(documents[0].1, "25.00");
     assert_eq!(documents[1..], [("SCF-1-C1".to_owned(), "12.50".to_owned())]);
     assert_books_are_right(&app, &sim, 1250).await;
+}
+
+/// What paid for the others of its day as well is nothing that one order may have removed.
+#[tokio::test]
+async fn a_payment_of_a_day_stays_although_one_of_its_orders_was_paid_otherwise() {
+    let (mut app, sim) = at_noon(&[("correction", "rewrite_payments")]).await;
+    let placed_at = app.clock.wall();
+    gathered(&mut app, &[order("1", 1, "accepted"), order("2", 1, "accepted")]).await;
+    app.advance(NEXT_MORNING);
+    app.run_to_rest().await;
+
+    let mut otherwise = in_cash("1", 1250);
+    otherwise["version"] = json!(2);
+    arrives_placed_at(&mut app, otherwise, placed_at).await;
+    app.run_to_rest().await;
+
+    let live: Vec<String> = sim.by_hand(|books, _| {
+        let live = books.payments().iter().filter(|payment| payment.is_live());
+        live.map(|payment| payment.amount.to_string()).collect()
+    });
+    assert_eq!(live, ["25.00"]);
+    assert_eq!(applied(&app, "1").await, ("applied".to_owned(), Some(2)));
+    assert_books_are_right(&app, &sim, 2500).await;
 }
 
 #[tokio::test]

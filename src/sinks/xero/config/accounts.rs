@@ -5,71 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{field::Field, problems::Section},
-    domain::order::{Collector, PaymentType},
+    domain::sale::{Kind, Tender},
 };
-
-/// What a line is, for the account and the tax that it gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Sales,
-    /// An item of a type that is not known.
-    Other,
-    Offer,
-    /// A promotional code that the vendor pays for.
-    VendorVoucher,
-    Adjustment,
-    ServiceFee,
-    DeliveryFee,
-    /// For a delivery that the vendor does not make.
-    DeliveryFeeThirdParty,
-    /// Pennies that the lines miss the total by.
-    Rounding,
-    /// What nothing explains.
-    Difference,
-}
-
-/// A tender by its kind and by who holds the money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tender {
-    OnlineScoffable,
-    VoucherScoffable,
-    OnlineVendor,
-    CashVendor,
-    /// Of any other kind, held by Scoffable.
-    OtherScoffable,
-    OtherVendor,
-    /// What the platform pays on top of the customer.
-    Goodwill,
-}
-
-impl Tender {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OnlineScoffable => "online_scoffable",
-            Self::VoucherScoffable => "voucher_scoffable",
-            Self::OnlineVendor => "online_vendor",
-            Self::CashVendor => "cash_vendor",
-            Self::OtherScoffable => "other_scoffable",
-            Self::OtherVendor => "other_vendor",
-            Self::Goodwill => "goodwill",
-        }
-    }
-
-    /// None: who holds the money is not known.
-    pub fn of(payment_type: Option<&PaymentType>, collected_by: Option<&Collector>) -> Option<Self> {
-        Some(match (collected_by?, payment_type) {
-            (Collector::Scoffable, Some(PaymentType::Online)) => Self::OnlineScoffable,
-            (Collector::Scoffable, Some(PaymentType::Voucher)) => Self::VoucherScoffable,
-            (Collector::Scoffable, _) => Self::OtherScoffable,
-            (Collector::Vendor, Some(PaymentType::Cash)) => Self::CashVendor,
-            (Collector::Vendor, Some(PaymentType::Online)) => Self::OnlineVendor,
-            (Collector::Vendor, _) => Self::OtherVendor,
-            (Collector::Other(_), _) => return None,
-        })
-    }
-}
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::config::{
-    field::{Field, Named, Table, choice},
-    pointer::Pointer,
-    problems::Section,
+use crate::{
+    config::{
+        field::{Field, Named, Table, choice},
+        problems::Section,
+    },
+    sinks::{
+        customers::{Customers, settings::RawCustomerFields},
+        products::{ItemFields, RawItemFields},
+    },
 };
 
 /// Source: Xero Accounting API, Items: a code has at most 30 characters.
@@ -24,29 +28,6 @@ pub enum ContactMode {
 }
 choice!(ContactMode { House = "house", PerCustomer = "per_customer" });
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(super) struct RawCustomerFields {
-    /// The customer's account.
-    id: Field<Pointer>,
-    email: Field<Pointer>,
-    name: Field<Pointer>,
-    phone: Field<Pointer>,
-}
-
-/// Where the customer stands in an order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct CustomerFields {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<Pointer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<Pointer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<Pointer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phone: Option<Pointer>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Contacts {
     #[serde(rename = "contacts")]
@@ -55,12 +36,8 @@ pub struct Contacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub house_customer: Option<String>,
     pub house_name: String,
-    pub customer_fields: CustomerFields,
-    /// As they are written: with an `@` at an end or not.
-    pub customer_relays: Vec<String>,
-    /// By customer id or e-mail.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub customer_links: BTreeMap<String, String>,
+    #[serde(flatten)]
+    pub customers: Customers,
 }
 
 pub(super) fn validate(
@@ -73,34 +50,12 @@ pub(super) fn validate(
     section: &mut Section<'_>,
 ) -> Contacts {
     let mode = section.take("contacts", mode).unwrap_or(ContactMode::House);
-    let customer_fields =
-        section.table("customer_fields", customer_fields, |raw: RawCustomerFields, section| CustomerFields {
-            id: section.take("id", raw.id),
-            email: section.take("email", raw.email),
-            name: section.take("name", raw.name),
-            phone: section.take("phone", raw.phone),
-        });
-    let nobody_can_be_told = customer_fields.id.is_none() && customer_fields.email.is_none();
-    if mode == ContactMode::PerCustomer && nobody_can_be_told && section.none_about(&["contacts", "customer_fields"]) {
-        section.problem(
-            "customer_fields",
-            "says neither where a customer's id stands in an order nor the e-mail: nobody could be told apart",
-            "add `customer_fields = { id = \"/customer/id\" }` once real orders have shown it, or leave `contacts` out",
-        );
-    }
-    let links = section.entries("customer_links", customer_links);
-    let mut within = section.within("customer_links");
-    let customer_links =
-        links.into_iter().filter_map(|(key, field)| Some((key.clone(), within.take(&key, field)?))).collect();
+    let key = (mode == ContactMode::PerCustomer).then_some("contacts");
     Contacts {
         mode,
         house_customer: section.take("house_customer", house_customer),
         house_name: section.take("house_name", house_name).unwrap_or_else(|| HOUSE.to_owned()),
-        customer_fields,
-        customer_relays: section
-            .list("customer_relays", customer_relays)
-            .unwrap_or_else(|| vec!["noreply@".to_owned()]),
-        customer_links,
+        customers: Customers::validate(key, customer_fields, customer_relays, customer_links, section),
     }
 }
 
@@ -114,23 +69,6 @@ pub enum ItemMode {
     Create,
 }
 choice!(ItemMode { None = "none", Match = "match", Create = "create" });
-
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(super) struct RawItemFields {
-    /// The vendor's own reference.
-    reference: Field<Pointer>,
-    barcode: Field<Pointer>,
-}
-
-/// Where an item names itself, inside an item of an order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct ItemFields {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reference: Option<Pointer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub barcode: Option<Pointer>,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Items {
@@ -158,9 +96,6 @@ pub(super) fn validate_items(
         }
         item_codes.insert(dish, code);
     }
-    let item_fields = section.table("item_fields", item_fields, |raw: RawItemFields, section| ItemFields {
-        reference: section.take("reference", raw.reference),
-        barcode: section.take("barcode", raw.barcode),
-    });
+    let item_fields = ItemFields::validate(item_fields, section);
     Items { mode: section.take("items", mode).unwrap_or(ItemMode::None), item_codes, item_fields }
 }

@@ -37,6 +37,9 @@ impl Planner<'_> {
         if !settlement.payments.is_empty() {
             return self.pay(&settlement.payments, date);
         }
+        if let Some(plan) = self.tenders_to_rewrite(&settlement, locked_until) {
+            return plan;
+        }
         let notice = self.left_over(&settlement);
         self.settled(notice)
     }
@@ -91,6 +94,7 @@ impl Planner<'_> {
                 account: paid.account.clone(),
                 amount_minor: paid.amount_minor,
                 on: paid.on.clone(),
+                date: Some(date),
                 removed: false,
                 reconciled: false,
             });
@@ -113,9 +117,10 @@ impl Planner<'_> {
                 .collect();
             let detail = format!(
                 "what was paid cannot be brought to what the customer paid: missing or too much: {}; credit that is left: \
-                 {}; settle it at Xero by hand",
+                 {}; settle it at Xero by hand{}",
                 if of.is_empty() { "nothing".to_owned() } else { of.join(", ") },
-                shown(settlement.credit_left)
+                shown(settlement.credit_left),
+                if self.rewrites() { "" } else { ", or set `correction = \"rewrite_payments\"` and replay it" }
             );
             return Some(("payments_differ", Some(detail)));
         }

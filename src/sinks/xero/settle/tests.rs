@@ -44,6 +44,7 @@ fn payment(tender: Tender, amount_minor: i64, on: &str) -> Payment {
         account: "611".to_owned(),
         amount_minor,
         on: on.to_owned(),
+        date: None,
         removed: false,
         reconciled: false,
     }

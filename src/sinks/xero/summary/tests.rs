@@ -175,6 +175,7 @@ fn posted(gross_minor: i64, accounts: &[(Tender, &str, i64)]) -> Held {
         account: (*account).to_owned(),
         amount_minor: *amount_minor,
         on: number.clone(),
+        date: Some(day("2025-10-10")),
         removed: false,
         reconciled: false,
     });

@@ -15,12 +15,13 @@ use crate::{
     },
     sinks::{
         Since, View,
+        customers::{Came, Named},
         xero::{
-            call::{Call, Exact, Pay, Post},
+            call::{Call, Exact, Pay, Post, Removal},
             config::XeroSettings,
             organisation::Facts,
             plan::{Books, plan},
-            receipt::{Answered, ContactHeld, ContactHow, DocumentKind, Held, Seen, SeenLine, SeenPayment, Standing},
+            receipt::{Answered, DocumentKind, Held, Seen, SeenLine, SeenPayment, Standing},
             testing::{CONTACT, facts, now, settings},
         },
     },
@@ -207,7 +208,7 @@ impl Scene {
         assert_eq!(call.written(), step.body, "the same bytes again");
         let mut held = Held::of(step.receipt.as_ref()).unwrap();
         match &call {
-            Call::Contact(_) => held.contact = Some(ContactHeld { id: CONTACT.to_owned(), how: ContactHow::House }),
+            Call::Contact(_) => held.contact = Some(Named { id: CONTACT.to_owned(), how: Came::House }),
             Call::Items(items) => self.facts.items.extend(items.items.iter().map(|item| item.code.clone())),
             Call::Invoice(post) => self.post(DocumentKind::Invoice, post, &mut held),
             Call::CreditNote(post) => self.post(DocumentKind::CreditNote, post, &mut held),
@@ -247,12 +248,22 @@ impl Scene {
                 self.notes.push((note.invoice.number.clone(), note.details.clone()));
             }
             Call::RemovePayments(removal) => {
-                for one in &removal.payments {
-                    let payment = self.payments.iter_mut().find(|payment| payment.id == one.id).expect("it is there");
-                    assert!(!payment.deleted && !payment.reconciled);
-                    payment.deleted = true;
-                    let (on, amount) = (payment.on.clone(), payment.amount);
-                    self.apply(&on, -amount);
+                let kept =
+                    |one: &Removal| self.payments.iter().position(|kept| kept.id == one.id).expect("it is there");
+                let all: Vec<usize> = removal.payments.iter().map(kept).collect();
+                let some_stay = all.iter().any(|at| self.payments[*at].reconciled);
+                for at in all {
+                    let payment = &mut self.payments[at];
+                    assert!(!payment.deleted);
+                    if payment.reconciled {
+                        held.keep_reconciled(&payment.reference);
+                    } else if some_stay {
+                        held.keep(&payment.reference);
+                    } else {
+                        payment.deleted = true;
+                        let (on, amount) = (payment.on.clone(), payment.amount);
+                        self.apply(&on, -amount);
+                    }
                 }
             }
         }
@@ -331,8 +342,8 @@ impl Scene {
     fn seen(&self, number: &str) -> Seen {
         let kept = &self.documents[number];
         let own = self.payments.iter().filter(|payment| payment.on == number);
-        let payments =
-            own.map(|one| SeenPayment { id: one.id.clone(), reconciled: one.reconciled, deleted: one.deleted });
+        // What a document lists of its payments does not tell whether they are reconciled.
+        let payments = own.map(|one| SeenPayment { id: one.id.clone(), reconciled: false, deleted: one.deleted });
         Seen {
             status: kept.status,
             total_minor: kept.total,
