@@ -1131,7 +1131,8 @@ fn books_wait_until_an_order_is_final_and_are_asked_as_often_as_xero_takes_it() 
 fn what_would_post_wrongly_is_refused() {
     let told = |line: &str| only_problem(&minimal_and(&(BOOKS.to_owned() + line + "\n"))).0;
 
-    assert_eq!(told("mode = \"daily_summary\""), "sinks.books.mode");
+    assert_eq!(told("mode = \"weekly_summary\""), "sinks.books.mode");
+    assert_eq!(told("summary_at = \"25:00\""), "sinks.books.summary_at");
     assert_eq!(told("versions = \"every\""), "sinks.books.versions");
     assert_eq!(told("concurrency = 6"), "sinks.books.concurrency");
     assert_eq!(told("refresh_token = { env = \"TOKEN\" }"), "sinks.books.refresh_token");

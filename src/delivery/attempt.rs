@@ -76,8 +76,13 @@ impl Driver {
         ended
     }
 
-    async fn bring(&self, fresh: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
+    async fn bring(&self, mut fresh: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
         let mut ended = Vec::new();
+        if let Err(error) = self.read_summaries(fresh.iter_mut().map(|held| &mut held.claimed)).await {
+            report("summaries not read", &self.name, &error, Duration::ZERO, 1);
+            let back = |held: &Held| Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent };
+            return fresh.iter().map(back).collect();
+        }
         let mut steps: Vec<Ready> = Vec::new();
         let mut lacking = Vec::new();
         for held in fresh {
@@ -176,6 +181,13 @@ impl Driver {
         if claimed.after_loss && claimed.failing_for.is_some_and(|failing| failing >= self.rules.retry.give_up_after) {
             // Nothing was learnt from the attempts before: each took its worker with it.
             return Err(Box::new(self.ended(held, version_of(claimed), None, started, lost_again().into())));
+        }
+        if let Some(plan) = self.plan_summarised(claimed, started) {
+            return match plan {
+                Plan::Send(step) => Ok(Some((version_of(claimed), step))),
+                Plan::Unread => Ok(None),
+                plan => Err(Box::new(self.decided_without_a_call(held, plan, started))),
+            };
         }
         let Some(snapshot) = &claimed.snapshot else {
             if claimed.all_walked {
@@ -367,15 +379,8 @@ impl Driver {
         if let Some(plan) = rules::judge(&self.rules, &*self.sink, claimed, snapshot) {
             return plan;
         }
-        if claimed.receipt.as_ref().is_some_and(|receipt| receipt.get(POSSIBLY_STANDS).is_some()) {
-            return Plan::Park {
-                reason: POSSIBLY_STANDS,
-                hint:
-                    "a discarded step of this order may stand at the destination: look there; retry if nothing stands, \
-                       else bring it up to date by hand and discard"
-                        .to_owned(),
-                curable: false,
-            };
+        if let Some(plan) = left_in_doubt(claimed) {
+            return plan;
         }
         let Some(payload) = &snapshot.payload else {
             return Plan::Park {
@@ -425,6 +430,7 @@ impl Driver {
     fn decided_without_a_call(&self, held: &Held, plan: Plan, started: DateTime<Utc>) -> Ended {
         let claimed = &held.claimed;
         let mut known = Receipt::default();
+        let mut version = version_of(claimed);
         let later = |wait, waiting_for: Option<WaitingFor>| Moved::Pending {
             wait,
             waiting_for: waiting_for.map(WaitingFor::as_str),
@@ -436,6 +442,11 @@ impl Driver {
             Plan::Send(_) | Plan::Unread => unreachable!("it is acted on, not decided"),
             Plan::Settled(receipt) => {
                 known = receipt;
+                (Moved::Applied, Some(UNCHANGED), None)
+            }
+            Plan::Stands { version: earlier, receipt } => {
+                known = receipt;
+                version = earlier;
                 (Moved::Applied, Some(UNCHANGED), None)
             }
             Plan::Skip { reason, alert } => {
@@ -462,7 +473,6 @@ impl Driver {
                 (Moved::Parked { reason: reason.to_owned(), hint, curable }, Some("parked"), Some(reason.to_owned()))
             }
         };
-        let version = version_of(claimed);
         let sent = match next {
             Moved::Applied => sent_after(claimed.progress, Reached::Yes, version).sent,
             _ => claimed.progress.sent,
@@ -470,7 +480,7 @@ impl Driver {
         let attempt = AttemptRecord { outcome, reason, ..self.record(claimed, started) };
         let Receipt { external_id, receipt, notice, alert } = known;
         let settlement =
-            Settlement { next, sent, external_id, receipt, notice, alert, attempt, ..self.settlement(held) };
+            Settlement { version, next, sent, external_id, receipt, notice, alert, attempt, ..self.settlement(held) };
         Ended { settlement, signal: Signal::Silent }
     }
 
@@ -508,9 +518,13 @@ impl Driver {
             ..held.claimed.clone()
         };
         let snapshot = claimed.snapshot.as_ref().filter(|snapshot| snapshot.version == settlement.version);
-        let planned =
-            snapshot.map(|snapshot| std::panic::catch_unwind(AssertUnwindSafe(|| self.plan(&claimed, snapshot, now))));
-        let Some(Ok(Plan::Settled(known))) = planned else { return Ended { settlement, signal } };
+        let plan = || {
+            let summarised = self.plan_summarised(&claimed, now);
+            summarised.or_else(|| snapshot.map(|snapshot| self.plan(&claimed, snapshot, now)))
+        };
+        let Ok(Some(Plan::Settled(known))) = std::panic::catch_unwind(AssertUnwindSafe(plan)) else {
+            return Ended { settlement, signal };
+        };
         let settlement = Settlement {
             next: Moved::Applied,
             external_id: known.external_id.or(settlement.external_id),
@@ -652,6 +666,18 @@ impl Driver {
             again: false,
         }
     }
+}
+
+/// Nothing is planned on top of a doubt that a person discarded.
+pub(super) fn left_in_doubt(claimed: &Claimed) -> Option<Plan> {
+    let is_discarded = claimed.receipt.as_ref().is_some_and(|receipt| receipt.get(POSSIBLY_STANDS).is_some());
+    is_discarded.then(|| Plan::Park {
+        reason: POSSIBLY_STANDS,
+        hint: "a discarded step of this order may stand at the destination: look there; retry if nothing stands, else \
+               bring it up to date by hand and discard"
+            .to_owned(),
+        curable: false,
+    })
 }
 
 /// What came of one call: it failed once, however many deliveries it was for.

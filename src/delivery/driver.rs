@@ -156,6 +156,7 @@ impl Driver {
         if gate.paused || lanes.is_empty() {
             return Ok(Taken { held: Vec::new(), rest: Some(IDLE), open_lanes: Vec::new() });
         }
+        self.close_summaries().await?;
         let open_lanes: Vec<String> = gate.open_lanes.iter().map(|open| open.lane.clone()).collect();
         let mut held = Vec::new();
         let mut rest = IDLE;

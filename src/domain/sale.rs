@@ -101,7 +101,8 @@ pub struct Wanted {
 }
 
 /// What a person may want to know of an order that is posted all the same; the weightiest first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Remark {
     /// It does not add up by so many minor units, and nothing says why.
     Unexplained(i64),

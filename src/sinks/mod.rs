@@ -26,8 +26,8 @@ use crate::{
     clock::Clock,
     config::{SinkCommon, SinkKind, SinkSettings},
     domain::{
-        delivery::{DeliveryKey, Outcome, Plan, Progress, Reason, Receipt, State, Step},
-        ids::{SinkName, Version},
+        delivery::{DeliveryKey, Gathered, Outcome, Plan, Progress, Reason, Receipt, State, Step},
+        ids::{OrderKey, SinkName, Version},
         limits::LearnedLimit,
         money::Breakdown,
         order::{Order, Status},
@@ -197,6 +197,48 @@ pub fn untold(answer: &Answer) -> Seen {
     Seen::Untold(code.to_owned())
 }
 
+/// An order's part of a document that was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub order: OrderKey,
+    pub version: Version,
+    /// [`Gathered::part`]
+    pub part: serde_json::Value,
+}
+
+/// A document of many orders: a delivery of its own, with all that belongs to one.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// With the document's id in place of an order's.
+    pub key: &'a DeliveryKey,
+    pub version: Version,
+    pub receipt: Option<&'a serde_json::Value>,
+    /// What it was closed with: never more, never other than that.
+    pub parts: &'a [Part],
+    pub now: DateTime<Utc>,
+}
+
+/// An order that is a part of a closed document.
+#[derive(Debug)]
+pub struct InSummary<'a> {
+    pub receipt: Option<&'a serde_json::Value>,
+    pub gathered: &'a Gathered,
+    /// The document.
+    pub document: Counterpart<'a>,
+}
+
+/// Of a sink that gathers orders into documents of many: a plan notes a [`Gathered`] under [`SUMMARY`] in the receipt and
+/// waits for it. When its time is over, the document is closed with all who wait, and becomes a delivery.
+///
+/// [`SUMMARY`]: crate::domain::delivery::SUMMARY
+pub trait Summaries {
+    /// Plans the document. Pure.
+    fn plan_summary(&self, summary: &Summary<'_>) -> Plan;
+
+    /// What became of an order's part: [`Plan::Stands`], or a wait. Nothing else is planned for the order before. Pure.
+    fn plan_part(&self, part: &InSummary<'_>) -> Plan;
+}
+
 /// One destination.
 pub trait Sink: Send + Sync + 'static {
     /// Its `kind` in the configuration.
@@ -212,6 +254,11 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Decides what to do for one version. Pure: the same view leads to the same plan, bytes included.
     fn plan(&self, view: &View<'_>) -> Plan;
+
+    /// None: each order goes by itself.
+    fn summaries(&self) -> Option<&dyn Summaries> {
+        None
+    }
 
     /// Sends one step. `now` only labels the request (signature time).
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer>;

@@ -3,6 +3,7 @@
 mod calls;
 mod connect;
 mod contacts;
+mod daily;
 mod organisation;
 mod send;
 mod simulated;
@@ -149,6 +150,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64) -> Document {
         item_code: None,
         quantity: 1,
         gross_minor: sign * gross_minor,
+        tracking: Vec::new(),
     };
     Document {
         kind,
@@ -167,6 +169,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64) -> Document {
         updated_at: None,
         touched: false,
         edited: false,
+        shared: None,
     }
 }
 

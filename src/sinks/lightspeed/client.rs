@@ -29,7 +29,7 @@ use crate::{
         reconciliation::{Holding, Seen},
     },
     sinks::{
-        Answer, Doubt, Finding, Services, Turns,
+        Answer, Doubt, LookedUp, Services, Turns,
         links::LinkStore,
         oauth::{Bearer, ClientAuth, Fingerprint, Fresh, NoToken, Rotating, TokenEndpoint, TokenSource, Tokens},
     },

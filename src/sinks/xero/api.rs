@@ -38,6 +38,8 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const PAGE_SIZE: &str = "100";
 /// Most pages of one listing that are read.
 const MOST_PAGES: u32 = 20;
+/// Where the notes of a document are. Source: Xero Accounting API, `Invoices/{InvoiceID}/History`.
+pub const HISTORY: &str = "History";
 /// After a refusal for too many calls at once, which names no time. Assumed: Xero developer FAQ, limits, says that five
 /// calls may be in progress and not for how long a sixth has to wait.
 const AT_ONCE_PAUSE: std::ops::RangeInclusive<u64> = 2_000..=5_000;
@@ -198,9 +200,10 @@ impl<'c> Asking<'c> {
     /// Sends a request that writes. An answer of success, or a refusal by content (400, 404), is one; all else is told at
     /// once.
     pub async fn write(&mut self, write: Write<'_>) -> Result<Heard, Answer> {
-        // Elements are judged one by one: a bad one refuses no other. Single records do not know the parameter.
+        // Elements are judged one by one: a bad one refuses no other. Single records and notes do not know the parameter.
         let one_by_one = [("summarizeErrors", "false")];
-        let url = self.api.url(write.path, if write.method == Method::PUT { &one_by_one } else { &[] });
+        let has_elements = write.method == Method::PUT && write.path.last() != Some(&HISTORY);
+        let url = self.api.url(write.path, if has_elements { &one_by_one } else { &[] });
         let heard = self.ask(write.method, url, Content::Body(write.body, write.key)).await?;
         match heard.answer.status.as_u16() {
             200..=299 | 400 | 404 => Ok(heard),

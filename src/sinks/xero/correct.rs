@@ -6,7 +6,7 @@
 //! | draft, submitted | yes | deleted | no need |
 //! | authorised, nothing paid or credited | yes | voided | where neither is enough |
 //! | authorised, something paid or credited; paid | no | no | yes |
-//! | dated on or before a lock date; edited by a person | no | no | yes |
+//! | dated on or before a lock date; edited by a person; shared with other orders | no | no | yes |
 //! | voided, deleted | counts for nothing | | |
 //!
 //! Others are: one credit note for what has to go and one invoice for what was missing. An order of which nothing stands any
@@ -78,7 +78,8 @@ pub fn is_editable(document: &Document, locked_until: Option<NaiveDate>) -> bool
         Standing::Authorised => document.applied_minor == 0,
         Standing::Paid | Standing::Voided | Standing::Deleted => false,
     };
-    is_open && document.id.is_some() && !document.edited && locked_until.is_none_or(|lock| document.date > lock)
+    let is_ours = document.id.is_some() && !document.edited && document.shared.is_none();
+    is_open && is_ours && locked_until.is_none_or(|lock| document.date > lock)
 }
 
 /// The cheapest correction. `editable` says of each document whether it may be changed; those that do not stand count for

@@ -60,6 +60,7 @@ pub fn line_items<'a>(
 ) -> Vec<LineItem<'a>> {
     let mut items = Vec::new();
     for line in lines {
+        let tracking = if line.tracking.is_empty() { tracking } else { &line.tracking };
         for (quantity, unit) in split(sign * line.gross_minor, line.quantity) {
             let tax = tax_of(line, quantity * unit).map(|minor| Amount(Money::new(minor, currency)));
             items.push(LineItem {

@@ -14,8 +14,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    api::Asking,
-    call::{Allocate, Call, On, Pay, Payments, Post, Removal, Update, Void, name},
+    api::{Asking, HISTORY},
+    call::{Allocate, Call, Note, On, Pay, Payments, Post, Removal, Update, Void, name},
     receipt::{DocumentKind, Held, Standing},
     records::{
         DELETED, IN_ONE_ADDRESS, PAYMENTS, adopted, answered, by_reference, credit_notes_of_late, is_as_asked,
@@ -156,6 +156,7 @@ async fn one(asking: &mut Asking<'_>, sought: Sought, read: &Seen) -> Result<Fin
             voided(held, void, there.as_ref())
         }
         Call::RemovePayments(removals) => removed(asking, &held, &removals.payments).await?,
+        Call::Note(note) => noted(asking, &held, note).await?,
         // They look before they make, and are repeated.
         Call::Contact(_) | Call::Items(_) | Call::Read(_) => Finding::NotFound,
     })
@@ -276,6 +277,13 @@ async fn removed(asking: &mut Asking<'_>, held: &Held, removals: &[Removal]) -> 
         }
     }
     Ok(Finding::Stands(held.known()))
+}
+
+async fn noted(asking: &mut Asking<'_>, held: &Held, note: &Note) -> Result<Finding, Answer> {
+    let path = [resource(note.invoice.kind), note.invoice.id.as_str(), HISTORY];
+    let listing = asking.read(&path, &[]).await?.unwrap_or_default();
+    let is_there = listing.history_records.iter().any(|there| there.details.as_deref() == Some(&note.details));
+    Ok(if is_there { Finding::Stands(held.known()) } else { Finding::NotFound })
 }
 
 /// A document by its id, out of what was read for all where it is there.

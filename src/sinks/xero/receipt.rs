@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{CORRECTIONS_AVOIDED, Receipt, STANDS},
+        delivery::{CORRECTIONS_AVOIDED, Gathered, Receipt, STANDS},
         money::Currency,
     },
     sinks::customers::Named,
@@ -41,6 +41,12 @@ pub struct Held {
     pub read: Option<ReadMark>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
+    /// The day's document that the order is a part of, until it stands among `documents`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Gathered>,
+    /// The version of which a note was written last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noted: Option<i64>,
     /// How often payments were sent: a part of their references.
     pub rounds: u32,
     /// All of it was taken back, as a cancelled order: by credit notes, so that its documents stand.
@@ -121,7 +127,7 @@ pub struct Document {
     /// Of all lines, both categories at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracking: Vec<TrackingOption>,
-    /// What it has to come to in minor units; never negative.
+    /// What it has to come to in minor units; never negative, unless it is shared.
     pub gross_minor: i64,
     /// What Xero says that it comes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +143,16 @@ pub struct Document {
     /// A person has changed it there, as the last reading showed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
+    /// Other orders are in it, too: lines and amounts here are this order's alone, and it is never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
+}
+
+/// A document of many orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// What all of it comes to in minor units; never negative.
+    pub total_minor: i64,
 }
 
 impl Document {
@@ -198,6 +214,9 @@ pub struct Line {
     /// 1 or more.
     pub quantity: i64,
     pub gross_minor: i64,
+    /// Of this line alone; empty: that of its document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracking: Vec<TrackingOption>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -312,6 +331,11 @@ impl Held {
 
     pub fn standing(&self) -> impl Iterator<Item = &Document> {
         self.documents.iter().filter(|document| document.stands())
+    }
+
+    /// Those of them that are the order's alone.
+    pub fn own(&self) -> impl Iterator<Item = &Document> {
+        self.standing().filter(|document| document.shared.is_none())
     }
 
     pub fn document(&self, number: &str) -> Option<&Document> {

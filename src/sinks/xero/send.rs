@@ -13,8 +13,8 @@ use reqwest::Method;
 use sha2::{Digest, Sha256};
 
 use super::{
-    api::{Asking, Heard, Write},
-    call::{Allocate, Call, Contact, Exact, Items, On, Payments, Post, Read, RemovePayments, Update, Void},
+    api::{Asking, HISTORY, Heard, Write},
+    call::{Allocate, Call, Contact, Exact, Items, Note, On, Payments, Post, Read, RemovePayments, Update, Void},
     contacts::Finder,
     reading::Shared,
     receipt::{self, DocumentKind, Held, Refusal, Standing},
@@ -89,6 +89,7 @@ impl Sender<'_> {
             Call::Void(void) => self.void(asking, void, held, &step.key).await,
             Call::Read(read) => self.read(asking, read, held).await,
             Call::RemovePayments(removals) => self.remove(asking, removals, held, &step.key).await,
+            Call::Note(note) => write_note(asking, note, &held, &step.key).await,
         };
         asking.counted(answer.unwrap_or_else(|answer| answer))
     }
@@ -469,6 +470,14 @@ impl Sender<'_> {
         let (step, about) = (step.to_owned(), about.to_owned());
         held.refuse(Refusal { step, about, cause: cause_of(why).to_owned(), at: asking.now() });
     }
+}
+
+/// Nothing hangs on a note: one that Xero does not take is not tried again, and holds up no order.
+async fn write_note(asking: &mut Asking<'_>, note: &Note, held: &Held, key: &str) -> Result<Answer, Answer> {
+    let path = [resource(note.invoice.kind), note.invoice.id.as_str(), HISTORY];
+    let body = note.body.get().to_owned();
+    let heard = asking.write(Write { method: Method::PUT, path: &path, body, key }).await?;
+    Ok(told_by(&heard, delivered(held.known())))
 }
 
 fn step_name(kind: DocumentKind) -> &'static str {

@@ -396,6 +396,13 @@ pub struct Pagination {
     pub page_count: Option<u32>,
 }
 
+/// A note in the history of a document, or what Xero itself wrote there.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HistoryRecord {
+    pub details: Option<String>,
+}
+
 /// Every answer that lists something; what it does not list is empty.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -422,6 +429,8 @@ pub struct Listing {
     pub currencies: Vec<CurrencyName>,
     #[serde(deserialize_with = "list")]
     pub tracking_categories: Vec<TrackingCategory>,
+    #[serde(deserialize_with = "list")]
+    pub history_records: Vec<HistoryRecord>,
     #[serde(rename = "pagination")]
     pub pagination: Option<Pagination>,
 }

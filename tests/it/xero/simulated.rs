@@ -11,8 +11,8 @@ mod locked;
 mod rewritten;
 
 use scoffable_sync::simulator::{
-    faults::cut_after,
-    xero::{Cents, DocumentKind as Kind, Status, XeroLimits, XeroOptions, XeroSim},
+    faults::{cut_after, status},
+    xero::{Cents, DocumentKind as Kind, Operation, Resource, Status, XeroLimits, XeroOptions, XeroSim},
 };
 
 use super::*;
@@ -22,9 +22,9 @@ const ONLINE: &str = "611";
 const CASH: &str = "612";
 
 /// The daemon with one sink, and the books it keeps.
-struct Books {
-    app: TestApp,
-    sim: XeroSim,
+pub(super) struct Books {
+    pub(super) app: TestApp,
+    pub(super) sim: XeroSim,
 }
 
 /// The daemon with these keys besides, at a Xero that has these limits.
@@ -36,7 +36,7 @@ pub async fn at_xero_with(keys: &[(&str, &str)], limits: XeroLimits) -> (TestApp
 }
 
 /// On the clock of the daemon that is to be started.
-async fn start(setup: &Setup, options: XeroOptions) -> XeroSim {
+pub(super) async fn start(setup: &Setup, options: XeroOptions) -> XeroSim {
     let options = XeroOptions { clock: setup.clock().clone(), ..options };
     XeroSim::start(options).await.expect("a loopback port is free")
 }
@@ -59,7 +59,7 @@ impl Books {
         Self::of(setup, sim, keys).await
     }
 
-    async fn of(setup: Setup, sim: XeroSim, keys: &[(&str, &str)]) -> Self {
+    pub(super) async fn of(setup: Setup, sim: XeroSim, keys: &[(&str, &str)]) -> Self {
         let unlimited = [("limits.per_minute", "unlimited"), ("limits.per_day", "unlimited")];
         Self::limited(setup, sim, &[unlimited.as_slice(), keys].concat()).await
     }
@@ -144,8 +144,7 @@ impl Books {
     }
 
     async fn applied(&self, order_id: &str) -> (String, Option<i64>) {
-        let delivery = self.app.delivery_at(BOOKS, order_id).await;
-        (delivery.state, delivery.applied)
+        applied(&self.app, order_id).await
     }
 
     async fn notice(&self, order_id: &str) -> Option<String> {
@@ -177,6 +176,11 @@ fn order_with(id: &str, version: i64, dishes: &[(&str, i64)]) -> Value {
     };
     order["items"] = dishes.iter().map(dish).collect();
     order
+}
+
+pub(super) async fn applied(app: &TestApp, order_id: &str) -> (String, Option<i64>) {
+    let delivery = app.delivery_at(BOOKS, order_id).await;
+    (delivery.state, delivery.applied)
 }
 
 /// Nothing hangs on the invoice of such an order.
@@ -220,4 +224,33 @@ async fn a_lost_answer_leaves_one_invoice() {
 
     assert_eq!(books.applied("2").await.0, "applied");
     books.assert_comes_to("2", 1250, &[(ONLINE, 1250)]);
+}
+
+fn notes(sim: &XeroSim) -> Vec<String> {
+    sim.by_hand(|books, _| {
+        let notes = books.documents().iter().flat_map(|document| books.notes(&document.id));
+        notes.map(|note| note.details.clone()).collect()
+    })
+}
+
+#[tokio::test]
+async fn a_version_that_is_posted_is_noted_once_although_the_answer_is_lost() {
+    let mut books = Books::with(&[("history_notes", "true")]).await;
+    books.sim.answer_next_to(Operation::Annotate(Resource::Invoices), [cut_after()]);
+
+    books.bring(&order("1", 1, "accepted")).await;
+
+    assert_eq!(books.applied("1").await.0, "applied");
+    assert_eq!(notes(&books.sim), ["Scoffable 1 v1: invoice SCF-1 of 12.50 GBP; it comes to 12.50 GBP"]);
+    books.assert_nothing_wrong();
+}
+
+#[tokio::test]
+async fn a_note_that_is_refused_holds_up_no_order() {
+    let mut books = Books::with(&[("history_notes", "true")]).await;
+    books.sim.answer_next_to(Operation::Annotate(Resource::Invoices), [status(400)]);
+
+    books.bring(&order("1", 1, "accepted")).await;
+
+    assert_eq!((books.applied("1").await.0, notes(&books.sim)), ("applied".to_owned(), vec![]));
 }

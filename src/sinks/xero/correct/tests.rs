@@ -25,6 +25,7 @@ fn document(kind: DocumentKind, role: Role, lines: Vec<Line>) -> Document {
         updated_at: None,
         touched: false,
         edited: false,
+        shared: None,
     }
 }
 

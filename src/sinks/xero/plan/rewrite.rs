@@ -1,8 +1,8 @@
 //! With `correction = "rewrite_payments"`: which of our payments are removed, to be made anew as the order has it by now.
 //!
 //! Only where that saves a document, or moves money to the tender that it belongs to and nothing else would. Never a payment
-//! that a bank statement confirms, one of a locked period, or one on a document that a person has edited; what others paid is
-//! nothing to us. As few as will do.
+//! that a bank statement confirms, one of a locked period, or one on a document that a person has edited or that is shared with
+//! other orders; what others paid is nothing to us. As few as will do.
 //!
 //! Source: Xero Accounting API description 16.1.0, `Payment.Status`: a payment is removed by `DELETED`. Assumed: one that is
 //! reconciled is not to be removed, which is not documented; `IsReconciled` is read right before.
@@ -130,5 +130,6 @@ impl Planner<'_> {
 /// Whether it is ours to remove.
 fn is_removable(payment: &Payment, document: &Document, locked_until: Option<NaiveDate>) -> bool {
     let date = payment.date.unwrap_or(document.date);
-    !payment.removed && payment.id.is_some() && !payment.reconciled && locked_until.is_none_or(|lock| date > lock)
+    let is_ours_alone = payment.id.is_some() && document.shared.is_none();
+    !payment.removed && is_ours_alone && !payment.reconciled && locked_until.is_none_or(|lock| date > lock)
 }

@@ -24,6 +24,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64, applied_minor: i
         updated_at: None,
         touched: false,
         edited: false,
+        shared: None,
     }
 }
 

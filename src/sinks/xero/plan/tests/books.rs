@@ -76,6 +76,8 @@ pub struct Scene {
     pub receipt: Option<Value>,
     pub documents: BTreeMap<String, Kept>,
     pub payments: Vec<KeptPayment>,
+    /// What was noted in the history of an invoice, by its number.
+    pub notes: Vec<(String, String)>,
     /// Name and call of every step that was sent.
     pub sent: Vec<(String, Call)>,
     pub ids: u32,
@@ -94,6 +96,7 @@ impl Scene {
             receipt: None,
             documents: BTreeMap::new(),
             payments: Vec::new(),
+            notes: Vec::new(),
             sent: Vec::new(),
             ids: 0,
         }
@@ -239,6 +242,10 @@ impl Scene {
                     held.seen(&on.number, &self.seen(&on.number));
                 }
                 held.was_read(read.version, self.now);
+            }
+            Call::Note(note) => {
+                assert!(note.body.get().contains(&note.details), "{}", note.body.get());
+                self.notes.push((note.invoice.number.clone(), note.details.clone()));
             }
             Call::RemovePayments(removal) => {
                 let kept =

@@ -409,3 +409,19 @@ fn a_payment_that_was_refused_is_tried_again_only_after_a_look_at_what_was_paid(
     assert_eq!(scene.steps(), ["invoice", "read"]);
     assert_eq!(notice.as_deref(), Some("payments_differ"));
 }
+
+#[test]
+fn each_version_that_changes_a_document_leaves_one_note() {
+    let mut scene = Scene::with(settings_with(&[("history_notes", "true")]));
+
+    scene.bring(&example());
+    scene.bring(&as_version(example(), 4, "accepted"));
+    scene.bring(&without_naan());
+
+    let number = "SCF-812345".to_owned();
+    let expected = [
+        "Scoffable 812345 v3: invoice SCF-812345 of 23.29 GBP; it comes to 23.29 GBP",
+        "Scoffable 812345 v5: credit note SCF-812345-C1 of 2.90 GBP; it comes to 20.39 GBP",
+    ];
+    assert_eq!(scene.notes, expected.map(|note| (number.clone(), note.to_owned())));
+}
