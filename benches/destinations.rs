@@ -1,8 +1,9 @@
-//! The point of sale and the feed: how soon a submit is on the wire, how near to SpotOn's limit it can be kept, what mapping
-//! costs, and how many calls GoDataFeed needs.
+//! The point of sale, the feed and the books: how soon a submit is on the wire, how near to SpotOn's limit it can be kept,
+//! what mapping costs, and how many calls GoDataFeed and Xero need.
 //!
 //! Targets: version committed → submit p50 < 20 ms; at 50 a second at least 0.95 of the limit and no 429 from a simulator
-//! that enforces it; mapping < 20 µs an order of 3 KB; at most two calls per order at GoDataFeed beside one list.
+//! that enforces it; mapping < 20 µs an order of 3 KB; at most two calls per order at GoDataFeed beside one list; at Xero
+//! at most 0.12 calls per order of a backlog, 2 for one alone, 4 for a correction.
 //! `cargo bench --bench destinations`; `SAMPLES=n`, `SECS=n` and `ORDERS=n` change the length.
 
 #[allow(dead_code)] // each benchmark uses its part
@@ -15,6 +16,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
 use scoffable_sync::{
     config::{Settings, SinkKind},
     domain::{
@@ -28,6 +30,7 @@ use scoffable_sync::{
         godatafeed::{GoDataFeedOptions, GoDataFeedSim, Import},
         spoton::{OPEN_ITEM, SpotonOptions, SpotonSim, Stored},
         world::{World, WorldOptions},
+        xero::{XeroLimits, XeroOptions, XeroSim},
     },
     sinks::{
         Counterpart, Since, View,
@@ -65,6 +68,7 @@ async fn main() {
     }
     mapping(&mut bench).await;
     calls(&mut bench, number("ORDERS", 2_000)).await;
+    books(&mut bench, number("ORDERS", 2_000)).await;
     bench.stop().await;
 }
 
@@ -179,7 +183,7 @@ async fn pace(bench: &mut Bench, concurrency: usize, seconds: usize) {
     let settings = beside(&url, NOWHERE, &keys);
     let orders = seconds * LIMIT;
     drop(assemble(&settings, &pool).await); // the rows of sinks and sources
-    owe(&pool, "pos", orders).await;
+    owe(&pool, "pos", orders, &order("0")).await;
     let lifecycle = started(&settings, &pool).await;
     stored(&sim, orders).await;
     let mut at: Vec<DateTime<Utc>> = sim.ledger().stored().iter().map(Stored::stored_at).collect();
@@ -196,9 +200,9 @@ async fn pace(bench: &mut Bench, concurrency: usize, seconds: usize) {
     end(lifecycle, pool).await;
 }
 
-/// Accepted orders of [`VENDOR`], owed to a sink and due.
-async fn owe(pool: &PgPool, sink: &str, orders: usize) {
-    let payload = order("0").to_string();
+/// Accepted orders of [`VENDOR`], all like this one, owed to a sink and due.
+async fn owe(pool: &PgPool, sink: &str, orders: usize, like: &Value) {
+    let payload = like.to_string();
     let statements = [
         "INSERT INTO order_versions (source, order_id, version, status, vendor_id, content_hash, verdict, breakdown, payload,
                                      castable)
@@ -346,18 +350,14 @@ async fn calls(bench: &mut Bench, orders: usize) {
     let (url, pool) = bench.database().await;
     let settings = beside(&url, NOWHERE, &feed_keys(&sim.url()));
     drop(assemble(&settings, &pool).await);
-    owe(&pool, "feed", orders).await;
+    owe(&pool, "feed", orders, &order("0")).await;
     let inserted =
         "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, applied_version, external_id)
                     SELECT 'hook', source, order_id, 'applied', 1, 1, 'POS-' || order_id FROM orders";
     sqlx::query(inserted).execute(&pool).await.expect("it can be filled");
     let began = Instant::now();
     let lifecycle = started(&settings, &pool).await;
-    let applied = "SELECT count(*) FROM deliveries WHERE sink = 'feed' AND state = 'applied'";
-    while sqlx::query_scalar::<_, i64>(applied).fetch_one(&pool).await.expect("it can be counted") < orders as i64 {
-        assert!(began.elapsed() < PATIENCE, "deliveries never end");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    applied(&pool, "feed", orders as i64).await;
     let took = began.elapsed();
     // One look after the other: each holds the simulator's lock until its statement ends.
     let total = sim.journal().total();
@@ -369,6 +369,153 @@ async fn calls(bench: &mut Bench, orders: usize) {
         total as f64 / orders as f64
     );
     end(lifecycle, pool).await;
+}
+
+/// Waits until what a sink has applied of all orders comes to so many versions.
+async fn applied(pool: &PgPool, sink: &str, versions: i64) {
+    let sql = "SELECT coalesce(sum(applied_version), 0)::bigint FROM deliveries WHERE sink = $1 AND state = 'applied'";
+    let began = Instant::now();
+    while sqlx::query_scalar::<_, i64>(sql).bind(sink).fetch_one(pool).await.expect("it can be counted") < versions {
+        assert!(began.elapsed() < PATIENCE, "deliveries never end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An order that was paid online.
+fn paid(id: &str, version: i64, total: i64) -> Value {
+    let mut order = order(id);
+    let amount = json!({"amount": total, "currency": "GBP"});
+    order["version"] = json!(version);
+    for field in ["/total", "/items/0/price", "/items/0/total"] {
+        *order.pointer_mut(field).expect("it is there") = amount.clone();
+    }
+    order["customerPayments"] = json!([{"type": "online", "collectedBy": "scoffable", "payment": amount}]);
+    order
+}
+
+/// The keys of a sink at these books, without limits.
+fn at_books(sim: &XeroSim) -> Vec<(String, String)> {
+    let options = sim.options();
+    let accounts = [
+        ("sales", "200"),
+        ("service_fee", "201"),
+        ("delivery_fee", "202"),
+        ("vendor_voucher", "205"),
+        ("rounding", "498"),
+        ("difference", "499"),
+        ("scoffable_clearing", "611"),
+        ("cash", "612"),
+        ("card_terminal", "613"),
+    ];
+    let (url, token_url) = (sim.url(), sim.token_url());
+    let keys = [
+        ("kind", "xero"),
+        ("base_url", &url),
+        ("token_url", &token_url),
+        ("client_id", &options.client_id),
+        ("client_secret", &options.client_secret),
+        ("scopes", "broad"),
+        ("time_zone", "Europe/London"),
+        ("stable_for", "0s"),
+        ("tax_types.default", "OUTPUT2"),
+        ("tax_types.untaxed", "NONE"),
+        ("limits.per_minute", "unlimited"),
+        ("limits.per_day", "unlimited"),
+    ];
+    let keys = keys.map(|(key, value)| (format!("sinks.books.{key}"), value.to_owned()));
+    let accounts = accounts.map(|(key, code)| (format!("sinks.books.accounts.{key}"), code.to_owned()));
+    keys.into_iter().chain(accounts).collect()
+}
+
+/// A backlog, then an order alone and its corrections.
+async fn books(bench: &mut Bench, orders: usize) {
+    let options = XeroOptions { limits: XeroLimits::NONE, ..XeroOptions::default() };
+    let sim = XeroSim::start(options.clone()).await.expect("a loopback port is free");
+    let bare_sim = XeroSim::start(options).await.expect("a loopback port is free");
+    let (_, scoffable) = stream(0, Duration::ZERO).await;
+    let (url, pool) = bench.database().await;
+    let settings = beside(&url, &scoffable.base_url(), &at_books(&sim));
+    let mut app = assemble(&settings, &pool).await;
+    owe(&pool, "books", orders, &paid("0", 1, 1_250)).await;
+
+    let began = Instant::now();
+    let lifecycle = Lifecycle::new();
+    for dispatcher in std::mem::take(&mut app.dispatchers) {
+        lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
+    }
+    applied(&pool, "books", orders as i64).await;
+    let rate = orders as f64 / began.elapsed().as_secs_f64();
+    let calls = sim.journal().total();
+    let bare = orders as f64 / bare_books(&bare_sim, orders).await.as_secs_f64();
+    println!("Xero, {orders} orders of a backlog invoiced and paid:");
+    println!("  calls {calls}, {:.3} per order   doubled {}", calls as f64 / orders as f64, sim.doubled().len());
+    println!("  {rate:.0} orders/s   a bare loop {bare:.0}   ratio {:.2}", rate / bare);
+
+    let drain = CancellationToken::new();
+    let mut costs = Vec::new();
+    for (version, total) in [(1, 1_250), (2, 900), (3, 1_400), (4, 1_000)] {
+        let before = sim.journal().total();
+        scoffable.publish(paid("alone", version, total).to_string());
+        sqlx::query("UPDATE sources SET next_poll_at = now()").execute(&pool).await.expect("the update works");
+        app.pollers[0].tick(&drain).await.expect("the poll works");
+        applied(&pool, "books", orders as i64 + version).await;
+        costs.push(sim.journal().total() - before);
+    }
+    println!("  an order alone {} calls, its corrections {:?}\n", costs[0], &costs[1..]);
+    end(lifecycle, pool).await;
+    scoffable.stop().await;
+}
+
+/// The same invoices and payments by a client and nothing else: 25 in a call, three calls at a time.
+async fn bare_books(sim: &XeroSim, orders: usize) -> Duration {
+    let client = reqwest::Client::new();
+    let options = sim.options();
+    let token = client
+        .post(sim.token_url())
+        .basic_auth(&options.client_id, Some(&options.client_secret))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("grant_type=client_credentials");
+    let answer = token.send().await.expect("it answers").bytes().await.expect("a whole answer");
+    let token: Value = serde_json::from_slice(&answer).expect("JSON");
+    let token = token["access_token"].as_str().expect("a token").to_owned();
+    let contact = sim.contact_id("Scoffable customers").expect("it is there from the start");
+    let put = async |resource: &str, first: usize, elements: Vec<Value>| -> Value {
+        let request = client
+            .put(format!("{}/{resource}?summarizeErrors=false", sim.url()))
+            .bearer_auth(&token)
+            .header("accept", "application/json")
+            .header("content-type", "application/json")
+            .header("idempotency-key", format!("{resource}-{first}"))
+            .body(json!({ resource: elements }).to_string());
+        let answer = request.send().await.expect("it answers").bytes().await.expect("a whole answer");
+        serde_json::from_slice(&answer).expect("JSON")
+    };
+    let one_call = async |first: usize| {
+        let numbers = first..(first + 25).min(orders);
+        let invoice = |n: usize| {
+            json!({
+                "Type": "ACCREC", "Status": "AUTHORISED", "InvoiceNumber": format!("SCF-{n}"), "Reference": "bare",
+                "Contact": {"ContactID": contact}, "Date": "2026-03-01", "DueDate": "2026-03-01",
+                "LineAmountTypes": "Inclusive", "CurrencyCode": "GBP",
+                "LineItems": [{"Description": "Lamb Kofta Plate", "Quantity": 1, "UnitAmount": 12.5,
+                               "AccountCode": "200", "TaxType": "OUTPUT2"}]
+            })
+        };
+        let made = put("Invoices", first, numbers.map(invoice).collect()).await;
+        let payment = |made: &Value| {
+            json!({
+                "Invoice": {"InvoiceID": made["InvoiceID"]}, "Account": {"Code": "611"}, "Date": "2026-03-01",
+                "Amount": 12.5, "Reference": format!("{}-P1-1", made["InvoiceNumber"].as_str().unwrap_or_default())
+            })
+        };
+        let invoices = made["Invoices"].as_array().expect("a list");
+        put("Payments", first, invoices.iter().map(payment).collect()).await;
+    };
+    let began = Instant::now();
+    futures::stream::iter((0..orders).step_by(25)).map(one_call).buffer_unordered(3).collect::<Vec<()>>().await;
+    let took = began.elapsed();
+    assert_eq!(sim.ledger().books().payments().len(), orders, "the bare loop does all of it");
+    took
 }
 
 async fn end(lifecycle: Lifecycle, pool: PgPool) {

@@ -20,6 +20,9 @@
 //! at most one step of it, and settles what came back. A sink only classifies; [`delivery::decide`] alone chooses what
 //! happens next. Whatever a delivery comes to stands in SQL with a state, a reason and what to do about it.
 //!
+//! A sink may post many orders as one document ([`delivery::summaries`]): the document is closed in the database first, and then
+//! is a delivery like any other, for which its orders wait.
+//!
 //! Postgres is the engine: leases, fences, breakers and budgets are rows, never session state, so any number of
 //! processes may share one database, also through a pooler. Nothing in memory is needed after a `kill -9`.
 //!

@@ -86,6 +86,9 @@ pub struct DemoArgs {
     /// need not
     #[arg(long)]
     exit_when_idle: bool,
+    /// What the money at the end has a row for, as `reconcile` does
+    #[arg(long, value_enum, default_value = "currency")]
+    by: RowsBy,
     /// Folder of the private Postgres [default: a folder `demo` beside that of `embedded`]
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
@@ -274,7 +277,7 @@ async fn watch(
             let Ok(exceptions) = store::demo::exceptions(pool).await else { continue };
             seen.exceptions = exceptions;
             seen.story = story(pool).await.unwrap_or_default();
-            let Ok((money, is_explained)) = money(settings, pool).await else { continue };
+            let Ok((money, is_explained)) = money(settings, pool, args.by).await else { continue };
             (seen.money, seen.money_is_explained) = (money, is_explained);
             seen.came_to_rest = true;
             lifecycle.request_drain();
@@ -293,10 +296,10 @@ async fn story(pool: &PgPool) -> anyhow::Result<String> {
     Ok(String::from_utf8(told)?)
 }
 
-/// The books of the sinks that carry money, by vendor.
-async fn money(settings: &Settings, pool: &PgPool) -> anyhow::Result<(String, bool)> {
+/// The books of the sinks that carry money.
+async fn money(settings: &Settings, pool: &PgPool, by: RowsBy) -> anyhow::Result<(String, bool)> {
     let mut told = Vec::new();
-    let args = ReconcileArgs { by: RowsBy::Vendor, ..ReconcileArgs::default() };
+    let args = ReconcileArgs { by, ..ReconcileArgs::default() };
     let code = reconcile::run(settings, pool, &Clock::default(), &args, &mut told).await?;
     Ok((String::from_utf8(told)?, code == FINE))
 }

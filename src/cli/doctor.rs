@@ -2,10 +2,12 @@
 //!
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
 //! its request limit and is reserved there like any other request; GoDataFeed is asked for its new orders once; a webhook is
-//! only connected to, of a point of sale the locations and menus are read, and of a Xero organisation what its orders
-//! share.
+//! only connected to, of a point of sale the locations and menus are read, and of a Xero organisation or a Lightspeed shop
+//! what its orders share.
 
+mod lightspeed;
 mod spoton;
+mod unleashed;
 mod xero;
 
 use std::{
@@ -48,6 +50,7 @@ use crate::{
             Godatafeed,
             config::{AuthSettings, GodatafeedSettings},
         },
+        lightspeed::config::Access,
     },
     source::scoffable::client::{ClientSettings, Fault, FetchError, Position, ScoffableClient},
     store::{
@@ -136,6 +139,14 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
                 let pool = pool.filter(|(_, is_migrated)| *is_migrated).map(|(pool, _)| pool);
                 xero::examine(name, sink, books, pool, &mut findings).await;
             }
+            SinkKind::Unleashed(stock) => {
+                let pool = pool.filter(|(_, is_migrated)| *is_migrated).map(|(pool, _)| pool);
+                unleashed::examine(name, sink, stock, pool, &mut findings).await;
+            }
+            SinkKind::Lightspeed(shop) => {
+                let pool = pool.filter(|(_, is_migrated)| *is_migrated).map(|(pool, _)| pool);
+                lightspeed::examine(name, sink, shop, pool, &mut findings).await;
+            }
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }
@@ -192,6 +203,18 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
                 let first = books.refresh_token.iter();
                 secrets.extend(first.map(|secret| (format!("sinks.{name}.refresh_token"), secret)));
             }
+            SinkKind::Unleashed(stock) => {
+                secrets.push((format!("sinks.{name}.api_id"), &stock.api_id));
+                secrets.push((format!("sinks.{name}.api_key"), &stock.api_key));
+            }
+            SinkKind::Lightspeed(shop) => match &shop.access {
+                Access::Personal { token } => secrets.push((format!("sinks.{name}.token"), token)),
+                Access::Application(application) => {
+                    secrets.push((format!("sinks.{name}.client_id"), &application.client_id));
+                    secrets.push((format!("sinks.{name}.client_secret"), &application.client_secret));
+                    secrets.push((format!("sinks.{name}.refresh_token"), &application.refresh_token));
+                }
+            },
             #[cfg(feature = "failpoints")]
             SinkKind::Scripted(till) => secrets.push((format!("sinks.{name}.token"), &till.token)),
         }

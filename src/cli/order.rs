@@ -188,6 +188,7 @@ fn awaited(code: &str) -> String {
         Some(WaitingFor::Grace) => "the time in which the cancellation may be taken back",
         Some(WaitingFor::Confirmation) => "a person's word that the sink may write",
         Some(WaitingFor::Configuration) => "settings that a person has to mend",
+        Some(WaitingFor::Summary) => "the document of many orders that it is a part of",
         None => return code.to_owned(),
     };
     format!("{meaning} ({code})")

@@ -50,7 +50,7 @@ pub struct ReconcileArgs {
     /// Only of this source
     #[arg(long, value_name = "NAME", value_parser = SourceName::parse)]
     pub source: Option<SourceName>,
-    /// One row for each of these (a day has one for each vendor)
+    /// One row for each of these beside the currency (a day has one for each vendor)
     #[arg(long, value_enum, default_value = "day")]
     pub by: RowsBy,
     /// Where days begin, for instance Europe/London
@@ -73,6 +73,18 @@ pub enum RowsBy {
     Day,
     Vendor,
     Order,
+    Currency,
+}
+
+impl RowsBy {
+    fn by(self) -> By {
+        match self {
+            Self::Day => By::Day,
+            Self::Vendor => By::Vendor,
+            Self::Order => By::Order,
+            Self::Currency => By::Currency,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -96,11 +108,7 @@ impl ReconcileArgs {
             from: self.from,
             to: self.to,
             time_zone: self.time_zone,
-            by: match self.by {
-                RowsBy::Day => By::Day,
-                RowsBy::Vendor => By::Vendor,
-                RowsBy::Order => By::Order,
-            },
+            by: self.by.by(),
         }
     }
 

@@ -15,8 +15,10 @@ use crate::{
         self, SimulateOptions, Simulation,
         faults::{Chaos, Fault},
         godatafeed,
+        lightspeed::{self, LightspeedOptions},
         scoffable::{Limits, Pace},
         spoton,
+        unleashed::{self, UnleashedOptions},
         xero::{self, Resource, XeroOptions},
     },
 };
@@ -33,6 +35,13 @@ pub const GODATAFEED_TOKEN: &str = "simulator-gdf-token";
 pub const XERO: &str = "127.0.0.1:9475";
 pub const XERO_CLIENT_ID: &str = "simulator-xero-client";
 pub const XERO_CLIENT_SECRET: &str = "simulator-xero-secret";
+pub const LIGHTSPEED: &str = "127.0.0.1:9476";
+pub const LIGHTSPEED_TOKEN: &str = "simulator-lightspeed-token";
+pub const LIGHTSPEED_CLIENT_ID: &str = "simulator-lightspeed-client";
+pub const LIGHTSPEED_CLIENT_SECRET: &str = "simulator-lightspeed-secret";
+pub const UNLEASHED: &str = "127.0.0.1:9477";
+pub const UNLEASHED_API_ID: &str = "simulator-unleashed-id";
+pub const UNLEASHED_API_KEY: &str = "simulator-unleashed-key";
 pub const SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0";
 
 #[derive(Debug, Args)]
@@ -43,9 +52,10 @@ Examples:
   curl -s http://127.0.0.1:9471/_sim/state            what was asked; so on the other ports
   scoffable-sync simulate --config my-simulator.toml  with another [simulator] table
 
-How SpotOn, GoDataFeed and Xero behave is said by the tables [simulator.spoton],
-[simulator.godatafeed] and [simulator.xero] of the file that --config names; config/simulator.toml
-explains every key. Nothing else in it counts.")]
+How SpotOn, GoDataFeed, Xero, Lightspeed and Unleashed behave is said by the tables
+[simulator.spoton], [simulator.godatafeed], [simulator.xero], [simulator.lightspeed] and
+[simulator.unleashed] of the file that --config names;
+config/simulator.toml explains every key. Nothing else in it counts.")]
 pub struct SimulateArgs {
     /// How many orders there are
     #[arg(long, default_value_t = 200)]
@@ -74,6 +84,12 @@ pub struct SimulateArgs {
     /// Address of Xero, with one organisation
     #[arg(long, default_value = XERO, value_name = "ADDRESS")]
     xero: SocketAddr,
+    /// Address of Lightspeed Retail (X-Series), with one retailer
+    #[arg(long, default_value = LIGHTSPEED, value_name = "ADDRESS")]
+    lightspeed: SocketAddr,
+    /// Address of Unleashed, with one account
+    #[arg(long, default_value = UNLEASHED, value_name = "ADDRESS")]
+    unleashed: SocketAddr,
     /// Enforce the documented limits of 30 requests a minute per token and 60 per account
     #[arg(long)]
     limits: bool,
@@ -89,6 +105,8 @@ pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write
         spoton_listen: Some(args.spoton),
         godatafeed_listen: Some(args.godatafeed),
         xero_listen: Some(args.xero),
+        lightspeed_listen: Some(args.lightspeed),
+        unleashed_listen: Some(args.unleashed),
         orders: args.orders,
         seed: args.seed,
         chaos: args.chaos,
@@ -107,6 +125,17 @@ pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write
             client_secret: XERO_CLIENT_SECRET.to_owned(),
             ..behaviour.xero.options.clone()
         },
+        lightspeed: LightspeedOptions {
+            personal_token: Some(LIGHTSPEED_TOKEN.to_owned()),
+            client_id: LIGHTSPEED_CLIENT_ID.to_owned(),
+            client_secret: LIGHTSPEED_CLIENT_SECRET.to_owned(),
+            ..behaviour.lightspeed.options.clone()
+        },
+        unleashed: UnleashedOptions {
+            api_id: UNLEASHED_API_ID.to_owned(),
+            api_key: UNLEASHED_API_KEY.to_owned(),
+            ..behaviour.unleashed.options.clone()
+        },
         ..SimulateOptions::default()
     })
     .await
@@ -124,6 +153,20 @@ pub async fn run(args: SimulateArgs, options: &LoadOptions, out: &mut impl Write
     if let Some(xero) = &simulation.xero {
         let client = format!("client {XERO_CLIENT_ID}, secret {XERO_CLIENT_SECRET}");
         writeln!(out, "Xero              {}  ({client}, tokens at {})", xero.url(), xero.token_url())?;
+    }
+    if let Some(lightspeed) = &simulation.lightspeed {
+        let client = format!("client {LIGHTSPEED_CLIENT_ID}, secret {LIGHTSPEED_CLIENT_SECRET}");
+        let token = format!("token {LIGHTSPEED_TOKEN}; or {client}, tokens at {}", lightspeed.token_url());
+        writeln!(out, "Lightspeed        {}  ({token})", lightspeed.url())?;
+    }
+    if let Some(unleashed) = &simulation.unleashed {
+        let house = unleashed.options().customers.first().and_then(|name| unleashed.customer_guid(name));
+        let house = house.map(|guid| format!(", customer {guid}")).unwrap_or_default();
+        writeln!(
+            out,
+            "Unleashed         {}  (id {UNLEASHED_API_ID}, key {UNLEASHED_API_KEY}{house})",
+            unleashed.url()
+        )?;
     }
     writeln!(out, "Ctrl-C ends it.")?;
     lifecycle.drain().cancelled().await;
@@ -152,6 +195,31 @@ fn script(simulation: &Simulation, behaviour: &SimulatorSettings) {
         ];
         for (resource, fates) in fates {
             xero.answer_next_to(xero::Operation::Create(resource), faults(fates));
+        }
+    }
+    if let Some(lightspeed) = &simulation.lightspeed {
+        use lightspeed::Operation;
+        let fates = [
+            (Operation::CreateSale, &behaviour.lightspeed.sales),
+            (Operation::SaveLegacySale, &behaviour.lightspeed.sales),
+            (Operation::UpdateSale, &behaviour.lightspeed.changes),
+            (Operation::StartReturn, &behaviour.lightspeed.returns),
+            (Operation::CreateProduct, &behaviour.lightspeed.products),
+            (Operation::CreateCustomer, &behaviour.lightspeed.customers),
+        ];
+        for (operation, fates) in fates {
+            lightspeed.answer_next_to(operation, faults(fates));
+        }
+    }
+    if let Some(unleashed) = &simulation.unleashed {
+        let orders = unleashed::Resource::SalesOrders;
+        let fates = [
+            (unleashed::Operation::Save(orders), &behaviour.unleashed.sales_orders),
+            (unleashed::Operation::Complete(orders), &behaviour.unleashed.completions),
+            (unleashed::Operation::FreeCredit, &behaviour.unleashed.credit_notes),
+        ];
+        for (operation, fates) in fates {
+            unleashed.answer_next_to(operation, faults(fates));
         }
     }
 }

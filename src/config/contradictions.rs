@@ -39,8 +39,12 @@ pub(super) fn check(
 pub(super) fn no_vendor_has_two_ledgers(sinks: &Sinks, kinds: &BTreeMap<SinkName, SinkKind>, problems: &mut Problems) {
     let ledgers: Vec<(&SinkName, bool)> =
         kinds.iter().filter_map(|(name, kind)| Some((name, kind.permits_other_ledgers()?))).collect();
+    let vendors = |name: &SinkName| {
+        let of_all = || Some(sinks[name].vendors.as_ref()?.iter().map(String::as_str).collect());
+        kinds[name].own_vendors().or_else(of_all)
+    };
     for (at, (name, permits)) in ledgers.iter().enumerate() {
-        let shares = |other: &&(&SinkName, bool)| match (&sinks[*name].vendors, &sinks[other.0].vendors) {
+        let shares = |other: &&(&SinkName, bool)| match (vendors(name), vendors(other.0)) {
             (Some(own), Some(others)) => own.iter().any(|vendor| others.contains(vendor)),
             _ => true,
         };

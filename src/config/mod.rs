@@ -237,8 +237,9 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
 
     contradictions::check(&delivery, &retention, &sources, &commons, found);
     contradictions::no_vendor_has_two_ledgers(&commons, &kinds, found);
-    let sinks = kinds.into_iter().filter_map(|(name, kind)| {
+    let sinks = kinds.into_iter().filter_map(|(name, mut kind)| {
         let common = commons.remove(&name)?;
+        kind.learn_accounts(&sources);
         Some((name, SinkSettings { kind, common }))
     });
     let sinks = sinks.collect();

@@ -3,6 +3,8 @@
 //! Whatever the documentation of a foreign system leaves open is a key here, as are the failures a client must survive.
 //! Each key is explained in `config/simulator.toml`.
 
+mod lightspeed;
+mod unleashed;
 mod xero;
 
 use std::{borrow::Cow, collections::BTreeMap, num::NonZeroU32, time::Duration};
@@ -13,8 +15,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use self::xero::RawXeroBehaviour;
-pub use self::xero::XeroBehaviour;
+pub use self::{lightspeed::LightspeedBehaviour, unleashed::UnleashedBehaviour, xero::XeroBehaviour};
+use self::{lightspeed::RawLightspeedBehaviour, unleashed::RawUnleashedBehaviour, xero::RawXeroBehaviour};
 use super::{
     CallLimit, ConfigError, LoadOptions, Problems, Report,
     duration::RawDuration,
@@ -42,6 +44,8 @@ pub struct SimulatorSettings {
     pub spoton: SpotonBehaviour,
     pub godatafeed: GodatafeedBehaviour,
     pub xero: XeroBehaviour,
+    pub lightspeed: LightspeedBehaviour,
+    pub unleashed: UnleashedBehaviour,
 }
 
 #[derive(Debug)]
@@ -143,6 +147,8 @@ struct RawSimulator {
     spoton: Field<Table<RawSpotonBehaviour>>,
     godatafeed: Field<Table<RawGodatafeedBehaviour>>,
     xero: Field<Table<RawXeroBehaviour>>,
+    lightspeed: Field<Table<RawLightspeedBehaviour>>,
+    unleashed: Field<Table<RawUnleashedBehaviour>>,
 }
 
 impl RawSimulator {
@@ -151,6 +157,8 @@ impl RawSimulator {
             spoton: section.table("spoton", self.spoton, RawSpotonBehaviour::validate),
             godatafeed: section.table("godatafeed", self.godatafeed, RawGodatafeedBehaviour::validate),
             xero: section.table("xero", self.xero, RawXeroBehaviour::validate),
+            lightspeed: section.table("lightspeed", self.lightspeed, RawLightspeedBehaviour::validate),
+            unleashed: section.table("unleashed", self.unleashed, RawUnleashedBehaviour::validate),
         }
     }
 }

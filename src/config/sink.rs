@@ -19,6 +19,7 @@ use super::{
     limits::{LimitSettings, RawLimits},
     problems::Section,
     retry::{BreakerSettings, RawBreaker, RawRetry, RetrySettings},
+    source::SourceSettings,
 };
 #[cfg(feature = "failpoints")]
 use crate::sinks::scripted::config::{RawScripted, ScriptedSettings};
@@ -32,10 +33,12 @@ use crate::{
             CALLS_PER_MINUTE,
             config::{GodatafeedSettings, RawGodatafeed},
         },
+        lightspeed::config::{LightspeedSettings, RawLightspeed},
         spoton::{
             config::{RawSpoton, SpotonSettings},
             vendors::Vendor,
         },
+        unleashed::config::{RawUnleashed, UnleashedSettings},
         webhook::config::{RawWebhook, WebhookSettings},
         xero::config::{RawXero, XeroSettings},
     },
@@ -45,7 +48,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RawSinkCommon {
-    /// What the sink is: `"webhook"`, `"spoton"`, `"godatafeed"` or `"xero"`.
+    /// What the sink is: `"webhook"`, `"spoton"`, `"godatafeed"`, `"xero"`, `"unleashed"` or `"lightspeed"`.
     kind: Field<Kind>,
     /// Name of a sink that must have applied the order first.
     after: Field<String>,
@@ -108,6 +111,8 @@ impl JsonSchema for RawSink {
             kind(Kind::Spoton, RawSpoton::json_schema(generator)),
             kind(Kind::Godatafeed, RawGodatafeed::json_schema(generator)),
             kind(Kind::Xero, RawXero::json_schema(generator)),
+            kind(Kind::Unleashed, RawUnleashed::json_schema(generator)),
+            kind(Kind::Lightspeed, RawLightspeed::json_schema(generator)),
         ];
         schemars::json_schema!({ "oneOf": kinds })
     }
@@ -119,11 +124,14 @@ enum Kind {
     Spoton,
     Godatafeed,
     Xero,
+    Unleashed,
+    Lightspeed,
     #[cfg(feature = "failpoints")]
     Scripted,
 }
 choice!(Kind {
-    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed", Xero = "xero";
+    Webhook = "webhook", Spoton = "spoton", Godatafeed = "godatafeed", Xero = "xero", Unleashed = "unleashed",
+    Lightspeed = "lightspeed";
     #[cfg(feature = "failpoints")] Scripted = "scripted"
 });
 
@@ -133,6 +141,8 @@ impl Kind {
         match self {
             Self::Webhook | Self::Spoton | Self::Godatafeed => (Duration::ZERO, 8),
             Self::Xero => (Duration::from_mins(90), 3),
+            Self::Unleashed => (Duration::from_mins(90), 2),
+            Self::Lightspeed => (Duration::from_mins(90), 2),
             #[cfg(feature = "failpoints")]
             Self::Scripted => (Duration::ZERO, 8),
         }
@@ -268,6 +278,8 @@ pub enum SinkKind {
     Spoton(Box<SpotonSettings>),
     Godatafeed(Box<GodatafeedSettings>),
     Xero(Box<XeroSettings>),
+    Unleashed(Box<UnleashedSettings>),
+    Lightspeed(Box<LightspeedSettings>),
     #[cfg(feature = "failpoints")]
     Scripted(ScriptedSettings),
 }
@@ -280,6 +292,8 @@ impl SinkKind {
             Self::Spoton(_) => Kind::Spoton.as_str(),
             Self::Godatafeed(_) => Kind::Godatafeed.as_str(),
             Self::Xero(_) => Kind::Xero.as_str(),
+            Self::Unleashed(_) => Kind::Unleashed.as_str(),
+            Self::Lightspeed(_) => Kind::Lightspeed.as_str(),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => Kind::Scripted.as_str(),
         }
@@ -289,7 +303,7 @@ impl SinkKind {
     pub fn carries_money(&self) -> bool {
         match self {
             Self::Webhook(_) | Self::Godatafeed(_) => false,
-            Self::Spoton(_) | Self::Xero(_) => true,
+            Self::Spoton(_) | Self::Xero(_) | Self::Unleashed(_) | Self::Lightspeed(_) => true,
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => true,
         }
@@ -299,7 +313,9 @@ impl SinkKind {
     /// share one.
     pub fn lanes(&self) -> BTreeMap<String, String> {
         match self {
-            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) => BTreeMap::new(),
+            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) | Self::Unleashed(_) | Self::Lightspeed(_) => {
+                BTreeMap::new()
+            }
             Self::Spoton(spoton) => {
                 let lane = |(id, vendor): (&String, &Vendor)| (id.clone(), vendor.location_id.clone());
                 spoton.vendors.iter().map(lane).collect()
@@ -312,10 +328,19 @@ impl SinkKind {
     /// What is kept of its products and customers, where it has any.
     pub fn catalogue(&self) -> Option<Kept<'_>> {
         match self {
-            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
+            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) | Self::Unleashed(_) | Self::Lightspeed(_) => None,
             Self::Xero(books) => Some(books.kept()),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => None,
+        }
+    }
+
+    /// Notes the account of each source, where there are several: what follows from an order's id alone would not be unique.
+    pub(super) fn learn_accounts(&mut self, sources: &BTreeMap<SourceName, SourceSettings>) {
+        let Self::Lightspeed(shop) = self else { return };
+        let accounts: BTreeSet<&str> = sources.values().map(|source| source.account.as_str()).collect();
+        if accounts.len() > 1 {
+            shop.accounts = sources.iter().map(|(name, source)| (name.clone(), source.account.clone())).collect();
         }
     }
 
@@ -324,22 +349,39 @@ impl SinkKind {
         match self {
             Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
             Self::Xero(books) => Some(books.allow_multiple_ledgers),
+            Self::Unleashed(stock) => Some(stock.allow_multiple_ledgers),
+            Self::Lightspeed(shop) => Some(shop.allow_multiple_ledgers),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => None,
+        }
+    }
+
+    /// The vendors that it names itself, each with where its orders go; it skips those of all others. None: `vendors` of what all
+    /// sinks have in common says whose orders it gets.
+    pub(super) fn own_vendors(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Webhook(_) | Self::Godatafeed(_) | Self::Xero(_) => None,
+            Self::Spoton(spoton) => Some(spoton.vendors.keys().map(String::as_str).collect()),
+            Self::Unleashed(stock) => Some(stock.vendors.keys().map(String::as_str).collect()),
+            Self::Lightspeed(shop) => Some(shop.vendors.keys().map(String::as_str).collect()),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => None,
         }
     }
 
     /// The documented limits of this kind's destination, and whose calls they count.
-    pub fn default_limits(&self) -> (Counted, &'static [(Window, u32)]) {
+    pub fn default_limits(&self) -> (Counted, Vec<(Window, u32)>) {
         match self {
-            Self::Webhook(_) => (Counted::PerSink, &[]),
+            Self::Webhook(_) => (Counted::PerSink, Vec::new()),
             // Source: SpotOn, Rate Limiting: 50 a second and 1,500 a minute for the application, over all its locations.
             // Less is enough.
-            Self::Spoton(_) => (Counted::PerSink, &[(Window::Second, 5), (Window::Minute, 600)]),
-            Self::Godatafeed(_) => (Counted::PerSink, &[(Window::Minute, CALLS_PER_MINUTE)]),
-            Self::Xero(xero) => (Counted::PerSink, xero.tier.limits()),
+            Self::Spoton(_) => (Counted::PerSink, vec![(Window::Second, 5), (Window::Minute, 600)]),
+            Self::Godatafeed(_) => (Counted::PerSink, vec![(Window::Minute, CALLS_PER_MINUTE)]),
+            Self::Xero(xero) => (Counted::PerSink, xero.tier.limits().to_vec()),
+            Self::Unleashed(stock) => (Counted::PerSink, stock.limits()),
+            Self::Lightspeed(shop) => (Counted::PerSink, shop.limits()),
             #[cfg(feature = "failpoints")]
-            Self::Scripted(_) => (Counted::PerSink, &[]),
+            Self::Scripted(_) => (Counted::PerSink, Vec::new()),
         }
     }
 }
@@ -414,7 +456,7 @@ pub(super) fn validate(
 ) -> (SinkCommon, Option<SinkKind>) {
     let mut raw = RawSinkCommon::from_entries(entries.clone());
     let kind = section.require("kind", std::mem::take(&mut raw.kind), "kind = \"webhook\"");
-    if kind == Some(Kind::Spoton) {
+    if matches!(kind, Some(Kind::Spoton | Kind::Unleashed | Kind::Lightspeed)) {
         // Names the vendors itself, and where each is.
         raw.vendors = Field::default();
     }
@@ -445,6 +487,16 @@ pub(super) fn validate(
             section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawXero>()].concat());
             let settings = RawXero::from_entries(entries).validate(&common, section);
             settings.map(|settings| SinkKind::Xero(Box::new(settings)))
+        }
+        Some(Kind::Unleashed) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawUnleashed>()].concat());
+            let settings = RawUnleashed::from_entries(entries).validate(&common, section);
+            settings.map(|settings| SinkKind::Unleashed(Box::new(settings)))
+        }
+        Some(Kind::Lightspeed) => {
+            section.refuse_unknown(&entries, &[known_keys::<RawSinkCommon>(), known_keys::<RawLightspeed>()].concat());
+            let settings = RawLightspeed::from_entries(entries).validate(&common, section);
+            settings.map(|settings| SinkKind::Lightspeed(Box::new(settings)))
         }
         #[cfg(feature = "failpoints")]
         Some(Kind::Scripted) => {

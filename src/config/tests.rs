@@ -36,6 +36,24 @@ const BOOKS: &str = "[sinks.books]\nkind = \"xero\"\nclient_id = \"app\"\nclient
                      rounding = \"498\", difference = \"499\", scoffable_clearing = \"611\", cash = \"612\", \
                      card_terminal = \"613\" }\n";
 
+/// The least that keeps stock.
+const STOCK: &str = "[sinks.stock]\nkind = \"unleashed\"\napi_id = \"id\"\napi_key = { env = \"TOKEN\" }\n\
+                     client_type = \"acme/scoffsync\"\ntime_zone = \"Europe/London\"\ncurrency = \"GBP\"\n\
+                     house_customer = \"55555555-aaaa-4bbb-8ccc-000000000001\"\n\
+                     vendors.\"vendor-b\" = { warehouse = \"KITCHEN1\" }\ntax = { code = \"V.A.T.\", rate = \"0.2\" }\n";
+
+/// The least that is a till in a shop.
+const TILL: &str = "[sinks.till]\nkind = \"lightspeed\"\nbase_url = \"https://shop.example.org\"\ntoken = { env = \"TOKEN\" }\n\
+                    author_id = \"user\"\nhouse_customer = \"customer\"\nvendors.\"vendor-a\" = { register_id = \"register\" }\n\
+                    tax_ids = { default = \"tax\" }\npayment_types = { online_scoffable = \"1\", voucher_scoffable = \"2\", \
+                    cash_vendor = \"3\", online_vendor = \"4\" }\n";
+
+/// The least of every kind, side by side.
+fn all_kinds() -> String {
+    // Nobody's books twice.
+    minimal_and(&[POS, FEED, BOOKS, "vendors = [\"vendor-c\"]\n", STOCK, TILL].concat())
+}
+
 struct Files(TempDir);
 
 impl Files {
@@ -177,6 +195,8 @@ fn each_key_of_the_file_can_be_wrong_without_hiding_another() {
                     ("sinks.pos", "spoton"),
                     ("sinks.feed", "godatafeed"),
                     ("sinks.books", "xero"),
+                    ("sinks.stock", "unleashed"),
+                    ("sinks.till", "lightspeed"),
                 ];
                 let (_, kind) = kinds.into_iter().find(|(table, _)| *table == path).expect("a table with a kind");
                 lines.push(format!("kind = {kind:?}"));
@@ -207,6 +227,8 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
                 walk("sinks.pos", &own(&named["oneOf"][1], &named["oneOf"][0]), &mut tables);
                 walk("sinks.feed", &own(&named["oneOf"][2], &named["oneOf"][0]), &mut tables);
                 walk("sinks.books", &own(&named["oneOf"][3], &named["oneOf"][0]), &mut tables);
+                walk("sinks.stock", &own(&named["oneOf"][4], &named["oneOf"][0]), &mut tables);
+                walk("sinks.till", &own(&named["oneOf"][5], &named["oneOf"][0]), &mut tables);
             }
             name => walk(name, property, &mut tables),
         }
@@ -744,7 +766,7 @@ fn manual_in_full() -> String {
 }
 
 /// Keys whose tables hold a secret or names of the user's.
-const WHOLE: [&str; 12] = [
+const WHOLE: [&str; 15] = [
     "token",
     "consumer_key",
     "signing_secret",
@@ -757,6 +779,9 @@ const WHOLE: [&str; 12] = [
     "tracking",
     "item_codes",
     "customer_links",
+    "items",
+    "api_id",
+    "api_key",
 ];
 
 fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
@@ -770,7 +795,7 @@ fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
 
 #[test]
 fn the_values_in_the_manual_are_the_defaults() {
-    let least = settings(&minimal_and(&[POS, FEED, BOOKS].concat()));
+    let least = settings(&all_kinds());
     let effective: toml::Table = show(&least).parse().unwrap();
     let effective = paths("", &effective);
     let stated: toml::Table = MANUAL.parse().unwrap();
@@ -784,20 +809,32 @@ fn the_values_in_the_manual_are_the_defaults() {
 #[test]
 fn every_default_is_in_the_manual() {
     let stated: BTreeSet<String> = paths("", &MANUAL.parse().unwrap()).into_iter().map(|(path, _)| path).collect();
-    let effective: toml::Table = show(&settings(&minimal_and(&[POS, FEED, BOOKS].concat()))).parse().unwrap();
+    let effective: toml::Table = show(&settings(&all_kinds())).parse().unwrap();
     let common = known_keys::<sink::RawSinkCommon>();
     let given = ["database.url", "sources.main.kind", "sources.main.token", "sources.main.account"];
     let given_too = ["sinks.hook.kind", "sinks.hook.url", "sinks.hook.signing_secret"];
     let of_others = ["sinks.pos.client_id", "sinks.pos.client_secret", "sinks.pos.vendors", "sinks.feed.token"];
     let of_books = ["sinks.books.client_id", "sinks.books.client_secret", "sinks.books.time_zone"];
-    let is_mapped =
-        |path: &str| ["sinks.books.accounts.", "sinks.books.tax_types."].iter().any(|table| path.starts_with(table));
+    let of_stock = ["api_id", "api_key", "client_type", "time_zone", "currency", "house_customer", "vendors"]
+        .map(|key| format!("sinks.stock.{key}"));
+    let of_till =
+        ["base_url", "token", "author_id", "house_customer", "vendors"].map(|key| format!("sinks.till.{key}"));
+    let mapped = [
+        ["sinks.books.accounts.", "sinks.books.tax_types."],
+        ["sinks.stock.tax.", "sinks.till.tax_ids."],
+        ["sinks.till.payment_types."; 2],
+    ];
+    let is_mapped = |path: &str| mapped.as_flattened().iter().any(|table| path.starts_with(table));
 
     for (path, _) in paths("", &effective) {
         let is_common = |key: &str| common.iter().any(|common| key.split('.').next() == Some(common));
-        let own = ["sinks.pos.", "sinks.feed.", "sinks.books."].iter().find_map(|table| path.strip_prefix(table));
+        let own = ["sinks.pos.", "sinks.feed.", "sinks.books.", "sinks.stock.", "sinks.till."]
+            .iter()
+            .find_map(|table| path.strip_prefix(table));
         let is_given = [&given[..], &given_too, &of_others, &of_books].concat().contains(&path.as_str())
             || is_mapped(&path)
+            || of_till.contains(&path)
+            || of_stock.contains(&path)
             || own.is_some_and(is_common);
         assert_eq!(stated.contains(&path), !is_given, "{path}");
     }
@@ -821,6 +858,7 @@ fn the_shipped_files_load() {
     let made_up = names
         .into_iter()
         .chain(["HOOK_SECRET", "LEDGER_SECRET", "SPOTON_ID", "SPOTON_SECRET", "XERO_ID", "XERO_SECRET"])
+        .chain(["UNLEASHED_ID", "UNLEASHED_KEY", "LIGHTSPEED_TOKEN"])
         .map(|name| (name, SIGNING_SECRET));
     let env: Env = made_up.collect();
     let token = files.write("gdf", "a-token");
@@ -830,7 +868,8 @@ fn the_shipped_files_load() {
         .replace("/run/secrets/spoton", path)
         .replace("/run/secrets/gdf", token.to_str().unwrap())
         .replace("after = \"pos\"", "")
-        .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"");
+        .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"")
+        .replace("allow_multiple_ledgers = false", "allow_multiple_ledgers = true");
     let other_ways = [
         "consumer_key =",
         "token_file =",
@@ -838,6 +877,8 @@ fn the_shipped_files_load() {
         "auth_request_template =",
         "match_template =",
         "refresh_token =",
+        "client_id = \"scoffable-sync\"",
+        "client_secret = { env = \"LIGHTSPEED_SECRET\" }",
     ];
     let is_other = |line: &&str| other_ways.iter().any(|key| line.starts_with(key));
     let manual: String = manual.lines().filter(|line| !is_other(line)).map(|line| line.to_owned() + "\n").collect();
@@ -850,7 +891,17 @@ fn the_shipped_files_load() {
     assert!(example.found.is_empty() && example.found.warnings.is_empty(), "{example}");
     assert!(simulator.found.is_empty(), "{simulator}");
     let warned: Vec<&str> = simulator.found.warnings.iter().map(|warning| warning.key.as_str()).collect();
-    assert_eq!(warned, ["sources.main.token", "sinks.hook.signing_secret"], "only its made-up secrets: {simulator}");
+    let expected = [
+        "sources.main.token",
+        "sinks.books.client_secret",
+        "sinks.feed.token",
+        "sinks.feed.poll_interval",
+        "sinks.feed.cancel_grace",
+        "sinks.hook.signing_secret",
+        "sinks.pos.client_id",
+        "sinks.pos.client_secret",
+    ];
+    assert_eq!(warned, expected, "only its made-up secrets and short waits: {simulator}");
 }
 
 #[test]
@@ -1080,7 +1131,8 @@ fn books_wait_until_an_order_is_final_and_are_asked_as_often_as_xero_takes_it() 
 fn what_would_post_wrongly_is_refused() {
     let told = |line: &str| only_problem(&minimal_and(&(BOOKS.to_owned() + line + "\n"))).0;
 
-    assert_eq!(told("mode = \"daily_summary\""), "sinks.books.mode");
+    assert_eq!(told("mode = \"weekly_summary\""), "sinks.books.mode");
+    assert_eq!(told("summary_at = \"25:00\""), "sinks.books.summary_at");
     assert_eq!(told("versions = \"every\""), "sinks.books.versions");
     assert_eq!(told("concurrency = 6"), "sinks.books.concurrency");
     assert_eq!(told("refresh_token = { env = \"TOKEN\" }"), "sinks.books.refresh_token");
@@ -1101,4 +1153,127 @@ fn two_ledgers_of_one_vendor_are_refused_unless_both_permit_it() {
     assert_eq!(only_problem(&both("", "allow_multiple_ledgers = true\n")).0, "sinks.more.vendors");
     assert_eq!(only_problem(&both("vendors = [\"a\", \"b\"]\n", "vendors = [\"b\"]\n")).0, "sinks.more.vendors");
     assert!(check_text(&apart).found.is_empty() && check_text(&permitted).found.is_empty());
+}
+
+// ---- stock ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn stock_uses_four_fifths_of_its_plan() {
+    let settings = settings(&minimal_and(STOCK));
+    let stock = sink(&settings, "stock");
+
+    assert_eq!((stock.common.stable_for, stock.common.concurrency), (Duration::from_mins(90), 2));
+    assert_eq!(stock.call_limits().1, [(Window::Minute, 60), (Window::Hour, 1500), (Window::Month, 200_000)]);
+    let small = "monthly_calls = 125000\nrequests_per_minute = 5\nlimits = { per_hour = \"unlimited\" }\n";
+    let small = settings_with(&minimal_and(&(STOCK.to_owned() + small)), env(&[]));
+    assert_eq!(sink(&small, "stock").call_limits().1, [(Window::Minute, 5), (Window::Month, 100_000)]);
+}
+
+#[test]
+fn each_mistake_about_stock_names_its_key() {
+    let told = |line: &str| only_problem(&minimal_and(&(STOCK.to_owned() + line + "\n"))).0;
+    let instead = |from: &str, to: &str| only_problem(&minimal_and(&STOCK.replace(from, to))).0;
+
+    assert_eq!(told("versions = \"every\""), "sinks.stock.versions");
+    for wrong in ["complete = \"later\"", "complete = \"after_minutes:\"", "complete = \"after_minutes:86401\""] {
+        assert_eq!(told(wrong), "sinks.stock.complete");
+    }
+    assert_eq!(told("copy_address = true"), "sinks.stock.copy_address");
+    assert_eq!(told("customers = \"none\""), "sinks.stock.customers");
+    assert_eq!(told("customers = \"per_customer\""), "sinks.stock.customer_fields");
+    assert_eq!(told("customer_links = { \"C-1\" = \"Jane\" }"), "sinks.stock.customer_links.C-1");
+    assert_eq!(told("missing_product = \"skip\""), "sinks.stock.missing_product");
+    assert_eq!(told("monthly_calls = 0"), "sinks.stock.monthly_calls");
+    assert_eq!(told("quota_probe = \"0s\""), "sinks.stock.quota_probe");
+    assert_eq!(told("base_url = \"https://example.org/?key=1\""), "sinks.stock.base_url");
+    assert_eq!(told("catalogue = { pull_interval = \"60m\" }"), "sinks.stock.catalogue");
+    assert_eq!(instead("acme/scoffsync", "Acme"), "sinks.stock.client_type");
+    assert_eq!(instead("rate = \"0.2\"", "rate = \"20\""), "sinks.stock.tax.rate");
+    assert_eq!(instead("rate = \"0.2\"", "rate = 0.2"), "sinks.stock.tax.rate");
+    assert_eq!(instead("warehouse = \"KITCHEN1\"", ""), "sinks.stock.vendors.vendor-b.warehouse");
+    assert_eq!(instead("currency = \"GBP\"", "currency = \"KWD\""), "sinks.stock.currency");
+    assert_eq!(instead("55555555-aaaa", "the-house"), "sinks.stock.house_customer");
+}
+
+#[test]
+fn stock_and_books_of_one_vendor_are_two_ledgers() {
+    let both = |books: &str, stock: &str| minimal_and(&[BOOKS, books, STOCK, stock].concat());
+
+    assert_eq!(only_problem(&both("", "")).0, "sinks.stock.vendors");
+    assert_eq!(only_problem(&both("vendors = [\"a\", \"vendor-b\"]\n", "")).0, "sinks.stock.vendors");
+    let permits = "allow_multiple_ledgers = true\n";
+    assert_eq!(only_problem(&both(permits, "")).0, "sinks.stock.vendors");
+    assert!(check_text(&both(permits, permits)).found.is_empty());
+    assert!(check_text(&both("vendors = [\"a\"]\n", "")).found.is_empty());
+}
+
+// ---- a till in a shop -----------------------------------------------------------------------------------------------
+
+#[test]
+fn a_till_uses_its_share_of_what_the_shop_permits_its_registers() {
+    let settings = settings(&minimal_and(TILL));
+    let till = sink(&settings, "till");
+
+    assert_eq!((till.common.stable_for, till.common.concurrency), (Duration::from_mins(90), 2));
+    assert_eq!(till.call_limits().1, [(Window::FiveMinutes, 280)]);
+    assert_eq!(till.common.vendors, None, "the map filters nothing: what it lacks is skipped with a reason");
+    let two = TILL.to_owned() + "vendors.\"vendor-b\" = { register_id = \"another\" }\nrequests_share = 50\n";
+    assert_eq!(sink(&self::settings(&minimal_and(&two)), "till").call_limits().1, [(Window::FiveMinutes, 325)]);
+}
+
+#[test]
+fn what_a_till_would_post_wrongly_is_refused() {
+    let told = |line: &str| only_problem(&minimal_and(&(TILL.to_owned() + line + "\n"))).0;
+    let without = |line: &str| only_problem(&minimal_and(&TILL.replace(line, ""))).0;
+
+    assert_eq!(told("versions = \"every\""), "sinks.till.versions");
+    assert_eq!(told("concurrency = 9"), "sinks.till.concurrency");
+    assert_eq!(told("api = \"2026-04\""), "sinks.till.api");
+    assert_eq!(told("client_id = \"app\""), "sinks.till.token");
+    assert_eq!(told("customers = \"per_customer\""), "sinks.till.customer_fields");
+    assert_eq!(without("token = { env = \"TOKEN\" }\n"), "sinks.till.token");
+    assert_eq!(without("house_customer = \"customer\"\n"), "sinks.till.house_customer");
+    assert_eq!(without("vendors.\"vendor-a\" = { register_id = \"register\" }\n"), "sinks.till.vendors");
+    let path = TILL.replace("shop.example.org", "shop.example.org/api");
+    assert_eq!(only_problem(&minimal_and(&path)).0, "sinks.till.base_url");
+    let nobody = TILL.replace("house_customer = \"customer\"", "customers = \"none\"\nunpaid = \"on_account\"");
+    assert_eq!(only_problem(&minimal_and(&nobody)).0, "sinks.till.unpaid");
+}
+
+#[test]
+fn a_till_is_entered_as_a_person_or_as_an_application() {
+    let application = TILL.replace(
+        "token = { env = \"TOKEN\" }",
+        "client_id = \"app\"\nclient_secret = { env = \"TOKEN\" }\nrefresh_token = { env = \"TOKEN\" }",
+    );
+
+    let shown = show(&settings(&minimal_and(&application)));
+
+    assert!(shown.contains("token_url = \"https://shop.example.org/api/1.0/token\""), "{shown}");
+    assert_eq!(show(&settings(&shown)), shown);
+    let half = application.replace("client_secret = { env = \"TOKEN\" }\n", "");
+    assert_eq!(only_problem(&minimal_and(&half)).0, "sinks.till.client_secret");
+}
+
+#[test]
+fn a_till_and_books_of_one_vendor_would_count_its_sales_twice() {
+    let both = |more: &str| minimal_and(&[BOOKS, more, TILL].concat());
+
+    assert_eq!(only_problem(&both("")).0, "sinks.till.vendors");
+    assert_eq!(only_problem(&both("vendors = [\"vendor-a\"]\n")).0, "sinks.till.vendors");
+    assert!(check_text(&both("vendors = [\"vendor-b\"]\n")).found.is_empty());
+}
+
+#[test]
+fn orders_of_several_accounts_are_told_apart_where_ids_follow_from_them() {
+    let other = "[sources.other]\nkind = \"scoffable\"\ntoken = { env = \"HOOK\" }\n";
+    let accounts = |text: &str| match &sink(&settings(text), "till").kind {
+        SinkKind::Lightspeed(shop) => shop.accounts.clone(),
+        other => panic!("{}", other.as_str()),
+    };
+
+    assert!(accounts(&minimal_and(TILL)).is_empty());
+    assert_eq!(accounts(&minimal_and(&(TILL.to_owned() + other))).len(), 2);
+    let same = other.to_owned() + "account = \"main\"\n";
+    assert!(accounts(&minimal_and(&(TILL.to_owned() + &same))).is_empty());
 }

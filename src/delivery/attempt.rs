@@ -21,13 +21,13 @@ use crate::{
     config::{Start, Versions},
     domain::{
         delivery::{
-            CORRECTIONS_AVOIDED, GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Reason, Receipt, Repeat,
-            Sent, Step, WaitingFor,
+            CORRECTIONS_AVOIDED, GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Progress, Reason, Receipt,
+            Repeat, Sent, Step, WaitingFor,
         },
         ids::Version,
         money,
     },
-    sinks::{Answer, Counterpart, GroupAnswer, Since, View},
+    sinks::{Answer, Calls, Counterpart, GroupAnswer, Since, View},
     source::{self, SourceKind},
     store::{
         self,
@@ -76,8 +76,13 @@ impl Driver {
         ended
     }
 
-    async fn bring(&self, fresh: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
+    async fn bring(&self, mut fresh: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
         let mut ended = Vec::new();
+        if let Err(error) = self.read_summaries(fresh.iter_mut().map(|held| &mut held.claimed)).await {
+            report("summaries not read", &self.name, &error, Duration::ZERO, 1);
+            let back = |held: &Held| Ended { settlement: self.given_back(held, SOON, None), signal: Signal::Silent };
+            return fresh.iter().map(back).collect();
+        }
         let mut steps: Vec<Ready> = Vec::new();
         let mut lacking = Vec::new();
         for held in fresh {
@@ -87,8 +92,8 @@ impl Driver {
                 Planned::Lacking(held) => lacking.push(held),
             }
         }
-        if let Some(first) = lacking.first() {
-            match self.read_for(first, started).await {
+        if let Some(payer) = lacking.iter().find(|held| held.can_pay()) {
+            match self.read_for(payer, started).await {
                 Ok(calls) => {
                     for held in lacking {
                         match self.planned(held, started) {
@@ -104,6 +109,8 @@ impl Driver {
                 }
                 Err(answer) => ended.extend(lacking.iter().map(|held| self.unread(held, started, answer.clone()))),
             }
+        } else {
+            ended.extend(lacking.iter().map(|held| self.without_a_call(held)));
         }
         while let Some(first) = steps.pop() {
             // Only like goes with like.
@@ -118,8 +125,8 @@ impl Driver {
         ended
     }
 
-    /// Reads what many orders share. Returns how many calls that took, or the answer that ended it.
-    pub(super) async fn prepared(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
+    /// Reads what many orders share. Returns the calls that it took, or the answer that ended it.
+    pub(super) async fn prepared(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
         let limit = self.call_limit();
         let unsent = |reason, not_before| Outcome::Retry { reason, sent: Sent::No, not_before };
         let answer = match tokio::time::timeout(limit, AssertUnwindSafe(self.sink.prepare(now)).catch_unwind()).await {
@@ -141,8 +148,9 @@ impl Driver {
     async fn read_for(&self, held: &Held, now: DateTime<Utc>) -> Result<u32, Answer> {
         match self.prepared(now).await {
             Ok(calls) => {
-                held.spend_calls(calls);
-                Ok(calls)
+                held.spend_calls(calls.made);
+                self.note_told(held, &calls.limits, 0).await;
+                Ok(calls.made)
             }
             Err(answer) => {
                 held.spend_calls(answer.calls_beside);
@@ -174,6 +182,13 @@ impl Driver {
             // Nothing was learnt from the attempts before: each took its worker with it.
             return Err(Box::new(self.ended(held, version_of(claimed), None, started, lost_again().into())));
         }
+        if let Some(plan) = self.plan_summarised(claimed, started) {
+            return match plan {
+                Plan::Send(step) => Ok(Some((version_of(claimed), step))),
+                Plan::Unread => Ok(None),
+                plan => Err(Box::new(self.decided_without_a_call(held, plan, started))),
+            };
+        }
         let Some(snapshot) = &claimed.snapshot else {
             if claimed.all_walked {
                 return Err(Box::new(self.decided_without_a_call(held, Plan::Settled(Receipt::default()), started)));
@@ -189,42 +204,54 @@ impl Driver {
     }
 
     /// Sends steps in one call, and singly where the destination refuses the call as a whole.
-    async fn call(&self, steps: Vec<Ready>, started: DateTime<Utc>) -> Vec<Ended> {
-        if let [first, ..] = &steps[..] {
-            first.held.approach_turn().await; // an intent is written late
-        }
+    async fn call(&self, mut steps: Vec<Ready>, started: DateTime<Utc>) -> Vec<Ended> {
+        let given_back = |steps: &[Ready]| steps.iter().map(|ready| self.without_a_call(&ready.held)).collect();
+        // Who has a call pays for all of them.
+        let Some(payer) = steps.iter().position(|ready| ready.held.can_pay()) else { return given_back(&steps) };
+        steps.swap(0, payer);
+        steps[0].held.approach_turn().await; // an intent is written late
         let steps = self.hold_on(steps).await;
         if steps.len() > 1 {
             if !steps[0].held.is_its_turn().await {
-                return steps.iter().map(|ready| self.without_a_call(&ready.held)).collect();
+                return given_back(&steps);
             }
-            let answers = self.send_group(&steps, started).await;
+            let members: Vec<&Step> = steps.iter().map(|ready| &ready.step).collect();
+            let lasts = steps.iter().all(|ready| ready.deadline.remaining() >= self.needed());
+            let answers = if lasts { self.send_group(&steps[0].held, &members, started).await } else { None };
             if let Some(answers) = answers {
                 let end = |(ready, answer): (&Ready, Answer)| {
                     self.ended(&ready.held, ready.version, Some((&ready.step, Sending::First)), started, answer)
                 };
-                return steps.iter().zip(answers).map(end).collect();
+                return of_one_call(steps.iter().zip(answers).map(end).collect());
             }
         }
+        let went_together = steps.len() > 1;
         let mut ended = Vec::new();
-        for ready in &steps {
-            ended.extend(
-                self.send(&ready.held, ready.version, &ready.step, Sending::First, ready.deadline, started).await,
-            );
+        for ready in steps {
+            if !ready.held.can_pay() {
+                ended.push(self.without_a_call(&ready.held));
+                continue;
+            }
+            // Written down anew: it is nobody's companion any more.
+            let alone = if went_together { self.hold_on(vec![ready]).await } else { vec![ready] };
+            for Ready { held, version, step, deadline } in alone {
+                ended.extend(self.send(&held, version, &step, Sending::First, deadline, started).await);
+            }
         }
         ended
     }
 
-    /// None: refused as a whole, each is to be sent on its own.
-    async fn send_group(&self, steps: &[Ready], started: DateTime<Utc>) -> Option<Vec<Answer>> {
+    /// On one member's call. None: refused as a whole, which says nothing of a single one.
+    pub(super) async fn send_group(
+        &self,
+        payer: &Held,
+        members: &[&Step],
+        started: DateTime<Utc>,
+    ) -> Option<Vec<Answer>> {
         let lost = |reason| Answer::from(Outcome::Unknown { reason });
-        if steps.iter().any(|ready| ready.deadline.remaining() < self.needed()) {
-            return None;
-        }
-        let members: Vec<&Step> = steps.iter().map(|ready| &ready.step).collect();
-        steps[0].held.spend_call();
+        payer.spend_call();
         reach(Boundary::StepSending);
-        let sending = AssertUnwindSafe(self.sink.send_group(&members, started)).catch_unwind();
+        let sending = AssertUnwindSafe(self.sink.send_group(members, started)).catch_unwind();
         let sent = tokio::time::timeout(self.call_limit(), sending).await;
         reach(Boundary::StepAnswered);
         let answer = match sent {
@@ -235,13 +262,13 @@ impl Driver {
         match answer {
             GroupAnswer::RefusedWhole => None,
             GroupAnswer::Whole(answer) => {
-                self.note_limits(&steps[0].held, &answer).await;
-                Some(vec![answer; steps.len()])
+                self.note_limits(payer, &answer).await;
+                Some(vec![answer; members.len()])
             }
             // An answer that is missing is one that was lost.
             GroupAnswer::Each(mut answers) => {
-                answers.resize_with(steps.len(), || lost(Reason::UnreadableAnswer));
-                self.note_limits(&steps[0].held, &answers[0]).await;
+                answers.resize_with(members.len(), || lost(Reason::UnreadableAnswer));
+                self.note_limits(payer, &answers[0]).await;
                 Some(answers)
             }
         }
@@ -287,7 +314,7 @@ impl Driver {
     }
 
     /// What the lease must still hold for when a call begins.
-    fn needed(&self) -> Duration {
+    pub(super) fn needed(&self) -> Duration {
         self.rules.request_timeout + LEASE_MARGIN
     }
 
@@ -352,15 +379,8 @@ impl Driver {
         if let Some(plan) = rules::judge(&self.rules, &*self.sink, claimed, snapshot) {
             return plan;
         }
-        if claimed.receipt.as_ref().is_some_and(|receipt| receipt.get(POSSIBLY_STANDS).is_some()) {
-            return Plan::Park {
-                reason: POSSIBLY_STANDS,
-                hint:
-                    "a discarded step of this order may stand at the destination: look there; retry if nothing stands, \
-                       else bring it up to date by hand and discard"
-                        .to_owned(),
-                curable: false,
-            };
+        if let Some(plan) = left_in_doubt(claimed) {
+            return plan;
         }
         let Some(payload) = &snapshot.payload else {
             return Plan::Park {
@@ -410,6 +430,7 @@ impl Driver {
     fn decided_without_a_call(&self, held: &Held, plan: Plan, started: DateTime<Utc>) -> Ended {
         let claimed = &held.claimed;
         let mut known = Receipt::default();
+        let mut version = version_of(claimed);
         let later = |wait, waiting_for: Option<WaitingFor>| Moved::Pending {
             wait,
             waiting_for: waiting_for.map(WaitingFor::as_str),
@@ -421,6 +442,11 @@ impl Driver {
             Plan::Send(_) | Plan::Unread => unreachable!("it is acted on, not decided"),
             Plan::Settled(receipt) => {
                 known = receipt;
+                (Moved::Applied, Some(UNCHANGED), None)
+            }
+            Plan::Stands { version: earlier, receipt } => {
+                known = receipt;
+                version = earlier;
                 (Moved::Applied, Some(UNCHANGED), None)
             }
             Plan::Skip { reason, alert } => {
@@ -447,7 +473,6 @@ impl Driver {
                 (Moved::Parked { reason: reason.to_owned(), hint, curable }, Some("parked"), Some(reason.to_owned()))
             }
         };
-        let version = version_of(claimed);
         let sent = match next {
             Moved::Applied => sent_after(claimed.progress, Reached::Yes, version).sent,
             _ => claimed.progress.sent,
@@ -455,7 +480,7 @@ impl Driver {
         let attempt = AttemptRecord { outcome, reason, ..self.record(claimed, started) };
         let Receipt { external_id, receipt, notice, alert } = known;
         let settlement =
-            Settlement { next, sent, external_id, receipt, notice, alert, attempt, ..self.settlement(held) };
+            Settlement { version, next, sent, external_id, receipt, notice, alert, attempt, ..self.settlement(held) };
         Ended { settlement, signal: Signal::Silent }
     }
 
@@ -476,7 +501,39 @@ impl Driver {
             request_digest: step.map(|step| Sha256::digest(&step.body).into()),
             ..self.record(&held.claimed, started)
         };
-        self.concluded(held, version, step, decision, answer, attempt)
+        let goes_on = matches!(answer.outcome, Outcome::Delivered(_)) && step.is_some_and(|step| !step.completes);
+        let ended = self.concluded(held, version, step, decision, answer, attempt);
+        if goes_on { self.brought(held, ended, started) } else { ended }
+    }
+
+    /// A confirmed step may have been the last of its plan, which only the receipt tells. Then its version is brought: no
+    /// claim, and no call reserved for it, is needed to see that.
+    fn brought(&self, held: &Held, ended: Ended, now: DateTime<Utc>) -> Ended {
+        let Ended { settlement, signal } = ended;
+        let claimed = Claimed {
+            pending: None,
+            progress: Progress { sent: settlement.sent, ..held.claimed.progress },
+            receipt: settlement.receipt.clone().or_else(|| held.claimed.receipt.clone()),
+            external_id: settlement.external_id.clone().or_else(|| held.claimed.external_id.clone()),
+            ..held.claimed.clone()
+        };
+        let snapshot = claimed.snapshot.as_ref().filter(|snapshot| snapshot.version == settlement.version);
+        let plan = || {
+            let summarised = self.plan_summarised(&claimed, now);
+            summarised.or_else(|| snapshot.map(|snapshot| self.plan(&claimed, snapshot, now)))
+        };
+        let Ok(Some(Plan::Settled(known))) = std::panic::catch_unwind(AssertUnwindSafe(plan)) else {
+            return Ended { settlement, signal };
+        };
+        let settlement = Settlement {
+            next: Moved::Applied,
+            external_id: known.external_id.or(settlement.external_id),
+            receipt: known.receipt.or(settlement.receipt),
+            notice: known.notice.or(settlement.notice),
+            alert: known.alert.or(settlement.alert),
+            ..settlement
+        };
+        Ended { settlement, signal }
     }
 
     /// Puts a decision and what was learnt into a settlement.
@@ -609,6 +666,25 @@ impl Driver {
             again: false,
         }
     }
+}
+
+/// Nothing is planned on top of a doubt that a person discarded.
+pub(super) fn left_in_doubt(claimed: &Claimed) -> Option<Plan> {
+    let is_discarded = claimed.receipt.as_ref().is_some_and(|receipt| receipt.get(POSSIBLY_STANDS).is_some());
+    is_discarded.then(|| Plan::Park {
+        reason: POSSIBLY_STANDS,
+        hint: "a discarded step of this order may stand at the destination: look there; retry if nothing stands, else \
+               bring it up to date by hand and discard"
+            .to_owned(),
+        curable: false,
+    })
+}
+
+/// What came of one call: it failed once, however many deliveries it was for.
+pub(super) fn of_one_call(mut ended: Vec<Ended>) -> Vec<Ended> {
+    let failed = |ended: &&mut Ended| matches!(ended.signal, Signal::Faulty | Signal::Blocked);
+    ended.iter_mut().filter(failed).skip(1).for_each(|ended| ended.signal = Signal::Silent);
+    ended
 }
 
 /// Whether two steps may go in one call.

@@ -71,9 +71,11 @@ impl Class {
     }
 
     /// Percent of a window that this class leaves to more urgent ones. All but orders leave a tenth and more, so a month
-    /// of which 90 % is used is theirs.
-    pub fn floor_percent(self) -> i64 {
+    /// of which 90 % is used is theirs; the last tenth of a day, which does not come back as soon as a minute does, is new
+    /// orders' alone. Source: the contract of the Xero sink, limits.
+    pub fn floor_percent(self, window: Window) -> i64 {
         match self {
+            Self::Correction if window == Window::Day => 10,
             Self::New | Self::Correction => 0,
             Self::Pull => 10,
             Self::SlowPull => 15,
@@ -84,7 +86,7 @@ impl Class {
 
     /// How far ahead it may have slots: it leaves as much of the coming second as of any other window.
     fn books_ahead(self) -> Duration {
-        pace::AHEAD * (100 - self.floor_percent()) as u32 / 100
+        pace::AHEAD * (100 - self.floor_percent(Window::Second)) as u32 / 100
     }
 
     /// Whether no order waits for it.
@@ -411,7 +413,7 @@ impl Ledger {
             return Lack { calls: is_far.into(), closed: counter.closed_until.is_some(), ..Lack::NONE };
         }
         let max_calls = self.max_calls(meter).unwrap_or(i64::MAX / 200);
-        let floor = max_calls * class.floor_percent() / 100;
+        let floor = max_calls * class.floor_percent(meter.limit.window) / 100;
         let background = if class.is_background() && meter.limit.window == Window::Day {
             let held: i64 = counter.log.iter().map(|entry| entry.background).sum();
             (held + 1 - (max_calls * BACKGROUND_PERCENT / 100).max(1)).max(0)

@@ -62,7 +62,7 @@ impl Dispatcher {
     /// Runs until told to drain; then finishes what was sent, gives back what was not, and returns.
     pub async fn run(mut self, drain: CancellationToken) {
         let concurrency = self.driver.rules.concurrency as usize;
-        let least_prefetch = (2 * concurrency).clamp(16, BATCH);
+        let least_prefetch = self.driver.least_prefetch(BATCH);
         let mut throughput = Throughput::new(Instant::now());
         let mut queue: VecDeque<Held> = VecDeque::new();
         let mut sending: FuturesUnordered<JoinHandle<Vec<Ended>>> = FuturesUnordered::new();

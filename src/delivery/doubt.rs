@@ -1,15 +1,18 @@
 //! Steps whose answers were lost, or that a lost worker may have sent: repeated while that is safe, else looked up.
 //!
+//! A call that carried several is repeated whole, with the same bytes and so under the same key, while all of its members are
+//! at hand; each alone would have a key of its own, which the destination does not know.
+//!
 //! Nothing else is planned for such a delivery. Its schedule counts from the sending, not from the claims, and that
 //! nothing is seen there proves something only once whatever was sent must have arrived.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::{
-    attempt::{lease_of, tried},
+    attempt::{lease_of, of_one_call, tried},
     breaker::Signal,
     decide::{NO_ANSWER, Sending, decide_finding, several_alike},
     driver::{Driver, Ended, Held, report},
@@ -18,64 +21,88 @@ use super::{
 use crate::{
     boundary::{Boundary, reach},
     clock::BootInstant,
-    domain::delivery::{Outcome, PendingStep, Reason, Receipt, Repeat, Sent},
-    sinks::{Answer, Doubt, Finding},
+    domain::delivery::{Outcome, PendingStep, Reason, Receipt, Repeat, Sent, Step},
+    sinks::{Answer, Doubt, Finding, LookedUp},
     store::{
         self,
         deliveries::{AttemptRecord, Linked, Next, Pending, Settlement},
     },
 };
 
+/// A delivery whose step is in doubt.
+#[derive(Debug)]
+struct Doubtful {
+    held: Held,
+    pending: PendingStep,
+    times: Pending,
+}
+
 impl Driver {
     /// Takes deliveries in doubt one step on: one look-up for all that need one.
     pub(super) async fn settle_doubts(&self, doubtful: Vec<Held>, started: DateTime<Utc>) -> Vec<Ended> {
         let mut ended = Vec::new();
-        let mut unseen: Vec<(Held, PendingStep, Pending)> = Vec::new();
+        let mut unseen: Vec<Doubtful> = Vec::new();
+        let mut groups = BTreeMap::<String, Vec<Doubtful>>::new();
         for held in doubtful {
-            let Some(pending) = held.claimed.pending.clone() else { continue };
-            let Ok(step) = serde_json::from_value::<PendingStep>(pending.step.clone()) else {
+            let Some(times) = held.claimed.pending.clone() else { continue };
+            let Ok(pending) = serde_json::from_value::<PendingStep>(times.step.clone()) else {
                 ended.push(self.unreadable(&held, started));
                 continue;
             };
-            // The key of a call that carried several was that of all of them: alone, none would be known by its own.
-            let went_alone = step.group.is_none();
-            match step.step.repeat {
-                Repeat::Within(window) if went_alone && pending.first_sent + self.call_limit() < window => {
-                    ended.extend(self.repeat(&held, &step, started).await);
+            let doubtful = Doubtful { held, pending, times };
+            let group = doubtful.pending.group.as_ref().map(|place| place.id.clone());
+            match (self.may_be_repeated(&doubtful), group) {
+                (false, _) => unseen.push(doubtful),
+                (true, Some(group)) => groups.entry(group).or_default().push(doubtful),
+                (true, None) if doubtful.held.can_pay() => {
+                    ended.extend(self.repeat(&doubtful.held, &doubtful.pending, started).await);
                 }
-                Repeat::Once if went_alone => ended.extend(self.repeat(&held, &step, started).await),
-                _ => unseen.push((held, step, pending)),
+                (true, None) => ended.push(self.without_a_call(&doubtful.held)),
             }
         }
-        if unseen.is_empty() {
-            return ended;
+        for mut members in groups.into_values() {
+            if is_whole(&mut members) {
+                unseen.extend(self.repeat_group(members, &mut ended, started).await);
+            } else {
+                unseen.extend(members);
+            }
         }
+        let Some(payer) = unseen.iter().position(|doubtful| doubtful.held.can_pay()) else {
+            ended.extend(unseen.iter().map(|doubtful| self.without_a_call(&doubtful.held)));
+            return ended;
+        };
+        unseen.swap(0, payer);
+        let payer = &unseen[0].held;
         let doubts: Vec<Doubt<'_>> = unseen
             .iter()
-            .map(|(held, pending, times)| Doubt { key: &held.claimed.key, step: &pending.step, sent: times.last_sent })
+            .map(|Doubtful { held, pending, times }| Doubt {
+                key: &held.claimed.key,
+                step: &pending.step,
+                sent: times.last_sent,
+            })
             .collect();
-        if !unseen[0].0.is_its_turn().await {
-            ended.extend(unseen.iter().map(|(held, ..)| self.without_a_call(held)));
+        if !payer.is_its_turn().await {
+            ended.extend(unseen.iter().map(|doubtful| self.without_a_call(&doubtful.held)));
             return ended;
         }
-        unseen[0].0.spend_call();
+        payer.spend_call();
         reach(Boundary::LookUpSending);
         let look_up = std::panic::AssertUnwindSafe(self.sink.look_up(&doubts, started)).catch_unwind();
         let seen = tokio::time::timeout(self.call_limit(), look_up).await;
         reach(Boundary::LookUpAnswered);
-        let mut findings = match seen {
-            Ok(Ok(findings)) => findings,
-            Ok(Err(_)) => vec![failed(Reason::Panicked); doubts.len()],
-            Err(_) => vec![failed(Reason::Timeout); doubts.len()],
+        let LookedUp { mut findings, calls } = match seen {
+            Ok(Ok(looked_up)) => looked_up,
+            Ok(Err(_)) => LookedUp::of(vec![failed(Reason::Panicked); doubts.len()], 1),
+            Err(_) => LookedUp::of(vec![failed(Reason::Timeout); doubts.len()], 1),
         };
         findings.resize_with(doubts.len(), || failed(Reason::UnreadableAnswer));
-        if let Finding::Failed(answer) = &findings[0] {
-            self.note_limits(&unseen[0].0, answer).await;
-        }
-        for ((held, pending, times), finding) in unseen.iter().zip(findings) {
+        self.note_told(payer, &calls.limits, calls.made.saturating_sub(1)).await;
+        let mut looked_up = Vec::new();
+        for (Doubtful { held, pending, times }, finding) in unseen.iter().zip(findings) {
             let finding = self.chosen(held, finding).await;
-            ended.push(self.found(held, pending, times, finding, started));
+            looked_up.push(self.found(held, pending, times, finding, started));
         }
+        ended.extend(of_one_call(looked_up));
         ended
     }
 
@@ -96,6 +123,53 @@ impl Driver {
                 failed(Reason::UnreadableAnswer)
             }
         }
+    }
+
+    fn may_be_repeated(&self, doubtful: &Doubtful) -> bool {
+        match doubtful.pending.step.repeat {
+            Repeat::Within(window) => doubtful.times.first_sent + self.call_limit() < window,
+            Repeat::Once => doubtful.pending.group.is_none(),
+            Repeat::Safe | Repeat::Never => false,
+        }
+    }
+
+    /// The same call again, of which all members are here in their places. Returns those that are to be looked up after all.
+    async fn repeat_group(
+        &self,
+        members: Vec<Doubtful>,
+        ended: &mut Vec<Ended>,
+        started: DateTime<Utc>,
+    ) -> Vec<Doubtful> {
+        let Some(payer) = members.iter().position(|member| member.held.can_pay()) else { return members };
+        members[payer].held.approach_turn().await;
+        let deadline = BootInstant::now() + self.lease;
+        let size = members.len();
+        let mut held = Vec::new();
+        for member in members {
+            if self.extend(&member.held).await {
+                held.push(member);
+            }
+        }
+        if held.len() < size {
+            return held;
+        }
+        let payer = &held[payer].held;
+        if !payer.is_its_turn().await {
+            ended.extend(held.iter().map(|member| self.without_a_call(&member.held)));
+            return Vec::new();
+        }
+        // A process that was suspended since finds its time over, and sends nothing.
+        if deadline.remaining() < self.needed() {
+            return Vec::new();
+        }
+        let steps: Vec<&Step> = held.iter().map(|member| &member.pending.step).collect();
+        let Some(answers) = self.send_group(payer, &steps, started).await else { return held };
+        let end = |(member, answer): (&Doubtful, Answer)| {
+            let again = Some((&member.pending.step, Sending::Again));
+            self.ended(&member.held, member.pending.version, again, started, answer)
+        };
+        ended.extend(of_one_call(held.iter().zip(answers).map(end).collect()));
+        Vec::new()
     }
 
     /// The same key and bytes again, where and while that is safe.
@@ -145,6 +219,14 @@ impl Driver {
         let attempt = AttemptRecord { outcome: Some("unknown"), ..self.record(&held.claimed, started) };
         Ended { settlement: Settlement { next, attempt, ..self.settlement(held) }, signal: Signal::Silent }
     }
+}
+
+/// Whether these are all members of their group, which are put in their places.
+fn is_whole(members: &mut [Doubtful]) -> bool {
+    let place = |member: &Doubtful| member.pending.group.as_ref().map(|place| (place.position, place.size));
+    members.sort_by_key(place);
+    let size = members.len() as u32;
+    members.iter().zip(0..).all(|(member, position)| place(member) == Some((position, size)))
 }
 
 fn failed(reason: Reason) -> Finding {

@@ -20,7 +20,7 @@ use crate::{
     boundary::{Boundary, reach},
     clock::{BootInstant, Clock},
     config::SinkCommon,
-    domain::ids::SinkName,
+    domain::{ids::SinkName, limits::LearnedLimit},
     sinks::{Answer, Sink},
     store::{
         self, StoreError,
@@ -71,28 +71,52 @@ pub(super) struct Held {
     pub(super) deadline: BootInstant,
     /// The one delivery that tries a lane whose breaker is open.
     pub(super) probe: bool,
-    /// The call reserved for it; given back unless it is spent. None: the sink has no limits.
-    pub(super) call: Option<Call>,
+    pub(super) fare: Fare,
+}
+
+/// What a claimed delivery may be brought with.
+#[derive(Debug)]
+pub(super) enum Fare {
+    /// The sink has no limits.
+    Free,
+    /// The call reserved for it; given back unless it is spent.
+    Call(Call),
+    /// None of its own: it shares another's call, or is given back.
+    Shared,
 }
 
 impl Held {
     /// Whether its call was not kept for too long.
     pub(super) fn may_call(&self) -> bool {
-        self.call.as_ref().is_none_or(Call::is_fresh)
+        match &self.fare {
+            Fare::Call(call) => call.is_fresh(),
+            Fare::Free | Fare::Shared => true,
+        }
+    }
+
+    /// The call that its step in doubt shared with others.
+    fn group(&self) -> Option<&str> {
+        self.claimed.pending.as_ref()?.step.pointer("/group/id")?.as_str()
+    }
+
+    /// Whether a call can go out on its account.
+    pub(super) fn can_pay(&self) -> bool {
+        !matches!(self.fare, Fare::Shared)
     }
 
     /// Waits until its call's turn is near.
     pub(super) async fn approach_turn(&self) {
-        if let Some(call) = &self.call {
+        if let Fare::Call(call) = &self.fare {
             call.approach().await;
         }
     }
 
-    /// Waits for its call's turn. False: it has none any more, and is given back.
+    /// Waits for its call's turn. False: it has none, or none any more, and is given back.
     pub(super) async fn is_its_turn(&self) -> bool {
-        match &self.call {
-            Some(call) => call.is_its_turn().await,
-            None => true,
+        match &self.fare {
+            Fare::Free => true,
+            Fare::Call(call) => call.is_its_turn().await,
+            Fare::Shared => false,
         }
     }
 
@@ -102,7 +126,7 @@ impl Held {
     }
 
     pub(super) fn spend_calls(&self, calls: u32) {
-        if let Some(call) = &self.call {
+        if let Fare::Call(call) = &self.fare {
             (0..calls).for_each(|_| call.spend());
         }
     }
@@ -132,6 +156,7 @@ impl Driver {
         if gate.paused || lanes.is_empty() {
             return Ok(Taken { held: Vec::new(), rest: Some(IDLE), open_lanes: Vec::new() });
         }
+        self.close_summaries().await?;
         let open_lanes: Vec<String> = gate.open_lanes.iter().map(|open| open.lane.clone()).collect();
         let mut held = Vec::new();
         let mut rest = IDLE;
@@ -159,7 +184,8 @@ impl Driver {
             if store::sinks::win_probe(&self.pool, &self.name, &open.lane, self.lease, offset).await? {
                 reach(Boundary::ProbeWon);
                 let probe = self.claim_of(1, lane, ANY_PRIORITY).await?.pop();
-                held.extend(probe.map(|probe| Held { probe: true, call, ..probe }));
+                let fare = call.map_or(Fare::Free, Fare::Call);
+                held.extend(probe.map(|probe| Held { probe: true, fare, ..probe }));
             }
         }
         let closed: Vec<String> = lanes.iter().filter(|lane| !open_lanes.contains(lane)).cloned().collect();
@@ -187,7 +213,7 @@ impl Driver {
     }
 
     /// Takes those out of the queue that may share a call with this delivery: like steps where the sink sends groups,
-    /// and doubts, which one look-up can serve.
+    /// and doubts, which one look-up can serve; those that shared a call before stay together.
     pub(super) fn batch(&self, first: Held, queue: &mut VecDeque<Held>) -> Vec<Held> {
         let in_doubt = |held: &Held| held.claimed.pending.is_some();
         let most = if in_doubt(&first) { LOOK_UP_GROUP } else { self.sink.group_size() };
@@ -199,6 +225,7 @@ impl Driver {
                 && !other.probe
                 && first.claimed.lane == other.claimed.lane
                 && in_doubt(first) == in_doubt(other)
+                && first.group() == other.group()
             {
                 batch.extend(queue.remove(at));
             } else {
@@ -206,6 +233,12 @@ impl Driver {
             }
         }
         batch
+    }
+
+    /// Least deliveries to have at hand: enough for every slot twice, and for the call that fills a slot once several share
+    /// it.
+    pub(super) fn least_prefetch(&self, most: usize) -> usize {
+        (2 * self.rules.concurrency as usize * self.sink.group_size()).clamp(16, most)
     }
 
     /// Most deliveries to claim at once while so many calls can be made at once, `prefetch` being asked for. A reserved
@@ -216,6 +249,9 @@ impl Driver {
 
     /// Takes no more due deliveries than there are calls left for, the urgent ones first. Returns the lanes where more
     /// was due, and when there will be more calls.
+    ///
+    /// Where calls are short and several deliveries can share one, there are as many for each call as that: those whose
+    /// steps do not fit together after all are given back. Not of corrections, each of which begins with a step of its own.
     async fn claim_within_budget(
         &self,
         limit: usize,
@@ -234,11 +270,16 @@ impl Driver {
             reach(Boundary::CallsReserved);
         }
         let mut held = Vec::new();
-        for ((due, mut calls), opens_in) in due.into_iter().zip(reserved.calls).zip(reserved.opens_in) {
-            if !calls.is_empty() {
+        for ((due, calls), opens_in) in due.into_iter().zip(reserved.calls).zip(reserved.opens_in) {
+            let each = match Class::of(due.priority) {
+                Class::Correction => 1,
+                _ => self.sink.group_size(),
+            };
+            let most = (calls.len() * each).min(due.deliveries as usize).min(limit as usize - held.len());
+            if most > 0 {
                 let lane = std::slice::from_ref(&due.lane);
-                let claimed = self.claim_of(calls.len(), lane, due.priority..=due.priority).await?;
-                held.extend(claimed.into_iter().map(|claimed| Held { call: calls.pop(), ..claimed }));
+                let claimed = self.claim_of(most, lane, due.priority..=due.priority).await?;
+                held.extend(paid(claimed, calls));
             }
             if let Some(opens_in) = opens_in {
                 let least = out_of_calls.entry(due.lane).or_insert(opens_in);
@@ -250,8 +291,13 @@ impl Driver {
 
     /// Lets the budget learn from an answer.
     pub(super) async fn note_limits(&self, held: &Held, answer: &Answer) {
-        let Some(call) = &held.call else { return };
-        if let Err(error) = call.answered(&answer.limits, answer.calls_beside).await {
+        self.note_told(held, &answer.limits, answer.calls_beside).await;
+    }
+
+    /// Lets it learn from what answers told that were no single delivery's, and count calls beside those that were spent.
+    pub(super) async fn note_told(&self, held: &Held, limits: &[LearnedLimit], calls_beside: u32) {
+        let Fare::Call(call) = &held.fare else { return };
+        if let Err(error) = call.answered(limits, calls_beside).await {
             report("limits not noted", &self.name, &error, Duration::ZERO, 1);
         }
     }
@@ -285,8 +331,18 @@ impl Driver {
         if !claimed.is_empty() {
             reach(Boundary::DeliveriesClaimed);
         }
-        Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false, call: None }).collect())
+        Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false, fare: Fare::Free }).collect())
     }
+}
+
+/// With calls for as many as there are, so far apart that of those who go together one has one.
+fn paid(claimed: Vec<Held>, mut calls: Vec<Call>) -> impl Iterator<Item = Held> {
+    let (n, n_calls) = (claimed.len(), calls.len().min(claimed.len()));
+    claimed.into_iter().enumerate().map(move |(at, held)| {
+        let is_next = at == 0 || at * n_calls / n > (at - 1) * n_calls / n;
+        let call = if is_next { calls.pop() } else { None };
+        Held { fare: call.map_or(Fare::Shared, Fare::Call), ..held }
+    })
 }
 
 pub(super) fn report(what: &'static str, sink: &SinkName, error: &StoreError, wait: Duration, failures: u32) {

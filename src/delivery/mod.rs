@@ -10,6 +10,8 @@
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.
 //!
+//! Where a sink gathers orders into documents of many, [`summaries`] closes them and tells orders what became of theirs.
+//!
 //! [`preview`] says what would be done, and does nothing. [`verify`] asks a destination what stands there.
 //!
 //! What this cannot promise: a process that is stopped between its last deadline check and the write to the socket can
@@ -28,6 +30,7 @@ pub mod preview;
 pub mod reading;
 pub mod rules;
 pub mod settle;
+pub mod summaries;
 pub mod throughput;
 pub mod turns;
 pub mod verify;

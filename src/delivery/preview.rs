@@ -73,7 +73,8 @@ impl Driver {
         limit: u32,
     ) -> Result<Vec<Preview>, StoreError> {
         let peek = Peek { sink: &self.name, after: self.rules.after.as_ref(), source, order_ids, limit };
-        let found = deliveries::peek(&self.pool, &peek, self.clock.offset_ms()).await?;
+        let mut found = deliveries::peek(&self.pool, &peek, self.clock.offset_ms()).await?;
+        self.read_summaries(found.iter_mut().map(|(_, claimed)| claimed)).await?;
         let mut actions: Vec<Action> = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();
         if actions.iter().any(|action| matches!(action, Action::Read)) && self.prepared(self.clock.wall()).await.is_ok()
         {
@@ -101,6 +102,9 @@ impl Driver {
             let step = serde_json::from_value::<PendingStep>(pending.step.clone()).map(|pending| pending.step.name);
             return Action::LookUp { step: step.unwrap_or_else(|_| "step".to_owned()) };
         }
+        if let Some(plan) = self.plan_summarised(claimed, self.clock.wall()) {
+            return self.of_plan(plan, claimed);
+        }
         let Some(snapshot) = &claimed.snapshot else { return Action::Nothing { notice: None } };
         self.of_plan(self.plan(claimed, snapshot, self.clock.wall()), claimed)
     }
@@ -108,7 +112,7 @@ impl Driver {
     fn of_plan(&self, plan: Plan, claimed: &Claimed) -> Action {
         match plan {
             Plan::Send(step) => Action::Send(step),
-            Plan::Settled(receipt) => Action::Nothing { notice: receipt.notice },
+            Plan::Settled(receipt) | Plan::Stands { receipt, .. } => Action::Nothing { notice: receipt.notice },
             Plan::Skip { reason, .. } => Action::Skip { reason: reason.to_string() },
             Plan::Wait { wait, waiting_for, .. } => {
                 Action::Wait { waiting_for: waiting_for.to_string(), seconds: wait.as_secs() }

@@ -78,16 +78,17 @@ impl Driver {
             let lost = batch.len() - moved.len();
             warn!(sink.name = %self.name, deliveries = lost, "lease lost before the outcome was settled");
         }
-        self.wake_dependents(moved).await;
+        self.wake(moved).await;
         Ok(())
     }
 
     /// In a transaction of its own, after the commit: locks of two sinks never wait for each other. What is missed here
     /// looks again by itself.
-    async fn wake_dependents(&self, moved: Vec<(OrderKey, State)>) {
+    async fn wake(&self, moved: Vec<(OrderKey, State)>) {
         // A newer version may be wanted already, and what was applied counts all the same.
         let applied = moved.into_iter().filter(|(_, state)| matches!(state, State::Applied | State::Pending));
         let orders: Vec<OrderKey> = applied.map(|(order, _)| order).collect();
+        self.wake_parts(&orders).await;
         if self.dependents.is_empty() || orders.is_empty() {
             return;
         }

@@ -17,6 +17,7 @@
 
 use std::{fmt, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{OrderKey, SinkName, Version};
@@ -92,6 +93,8 @@ codes! {
         Confirmation = "confirmation",
         /// Settings here or at the destination that a person has to mend.
         Configuration = "configuration",
+        /// The document of many orders that this one is a part of: its closing, then that it stands.
+        Summary = "summary",
     }
 }
 
@@ -139,6 +142,27 @@ pub const FORMER_IDS: &str = "former_ids";
 
 /// Key in a receipt: documents that corrections would have taken, had nothing been changed in place. Counted as it grows.
 pub const CORRECTIONS_AVOIDED: &str = "corrections_avoided";
+
+/// Key in a receipt: the document of many orders that this one is a part of, a [`Gathered`].
+pub const SUMMARY: &str = "summary";
+
+/// So long after a document's time is over it is closed, or nothing more is added to it.
+pub const CLOSES_WITHIN: Duration = Duration::from_mins(1);
+
+/// An order's part in a document of many orders. While it stands in the receipt, nothing of the order went out but with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathered {
+    /// Of the document, whose own delivery has it in place of an order's id. No order's id looks so.
+    pub id: String,
+    /// Nothing is added after this.
+    pub closes_at: DateTime<Utc>,
+    /// The version that is a part of it.
+    pub version: Version,
+    /// The document was closed with this part in it, which may stand at the destination since, and never changes.
+    pub closed: bool,
+    /// What of the document is this order's. Only its sink can read it.
+    pub part: serde_json::Value,
+}
 
 /// One delivery's identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -204,7 +228,8 @@ pub struct PendingStep {
     pub group: Option<GroupPlace>,
 }
 
-/// A step's place in a call that carried several. A group is never repeated as one: each member is looked up.
+/// A step's place in a call that carried several. Where steps may be repeated, the call is, and only whole: by who holds all
+/// of its members, in their places. Else each member is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPlace {
     pub id: String,
@@ -221,6 +246,8 @@ pub enum Plan {
     /// The destination already holds what this version says, or as much of it as it ever can (then with a notice): it
     /// counts as applied, without a call.
     Settled(Receipt),
+    /// An earlier version is known to stand by now: it counts as applied, without a call, and what is wanted is planned next.
+    Stands { version: Version, receipt: Receipt },
     /// Nothing is owed.
     Skip { reason: SkipReason, alert: Option<Alert> },
     /// Not yet: look again after the wait.

@@ -101,7 +101,8 @@ pub struct Wanted {
 }
 
 /// What a person may want to know of an order that is posted all the same; the weightiest first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Remark {
     /// It does not add up by so many minor units, and nothing says why.
     Unexplained(i64),
@@ -380,6 +381,19 @@ fn cut_back(wanted: &mut Vec<Wanted>, limit: i64, remarks: &mut Vec<Remark>) {
     wanted.retain(|payment| payment.amount_minor != 0);
 }
 
+/// `total` as quantities times unit amounts: one of them where the quantity divides it, else two whose units differ by one
+/// minor unit. A quantity below 1 counts as 1.
+pub fn split(total: i64, quantity: i64) -> Vec<(i64, i64)> {
+    let quantity = quantity.max(1);
+    let magnitude = total.unsigned_abs();
+    let (unit, rest) = ((magnitude / quantity.unsigned_abs()) as i64, (magnitude % quantity.unsigned_abs()) as i64);
+    let sign = total.signum();
+    if rest == 0 {
+        return vec![(quantity, sign * unit)];
+    }
+    vec![(quantity - rest, sign * unit), (rest, sign * (unit + 1))]
+}
+
 /// As names are compared: composed, trimmed, inner spaces collapsed, case folded.
 pub fn normalised(name: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
@@ -390,7 +404,19 @@ pub fn normalised(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn a_line_that_does_not_divide_becomes_two_that_add_up() {
+        assert_eq!(split(2190, 2), [(2, 1095)]);
+        assert_eq!(split(1000, 3), [(2, 333), (1, 334)]);
+        assert_eq!(split(-1000, 3), [(2, -333), (1, -334)]);
+        assert_eq!(split(1, 3), [(2, 0), (1, 1)]);
+        assert_eq!(split(0, 4), [(4, 0)]);
+        assert_eq!(split(290, 0), [(1, 290)]);
+    }
 
     #[test]
     fn names_are_one_however_they_are_typed() {
@@ -398,5 +424,16 @@ mod tests {
         // The same letter composed and not, and a full-width one.
         assert_eq!(normalised("Cre\u{300}me"), normalised("Cr\u{e8}me"));
         assert_eq!(normalised("\u{ff2e}aan"), "naan");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_split_adds_up(total in any::<i32>(), quantity in 1..500_i64) {
+            let parts = split(i64::from(total), quantity);
+
+            prop_assert_eq!(parts.iter().map(|(quantity, unit)| quantity * unit).sum::<i64>(), i64::from(total));
+            prop_assert_eq!(parts.iter().map(|(quantity, _)| quantity).sum::<i64>(), quantity);
+            prop_assert!(parts.iter().all(|(quantity, _)| *quantity > 0));
+        }
     }
 }

@@ -60,6 +60,8 @@ pub enum By {
     Day,
     Vendor,
     Order,
+    /// Nothing else: the totals are the rows.
+    Currency,
 }
 
 /// A period that ends before it begins.
@@ -243,7 +245,7 @@ pub async fn books(
         match request.by {
             By::Day => books.rows.add(Some(request.day_of(&statement)), &statement),
             By::Vendor => books.rows.add(None, &statement),
-            By::Order => {}
+            By::Order | By::Currency => {}
         }
         done += 1;
         let mut goes_on = visit(&statement);

@@ -13,6 +13,13 @@ pub fn short_hash(parts: &[&[u8]]) -> u64 {
     u64::from_le_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"))
 }
 
+/// A UUID that always is the same for the same thing.
+pub fn id_for(of: &str, which: &str) -> String {
+    let (high, low) = (short_hash(&[of.as_bytes(), which.as_bytes()]), short_hash(&[which.as_bytes(), of.as_bytes()]));
+    let id = (u128::from(high) << 64) | u128::from(low);
+    uuid::Builder::from_random_bytes(id.to_be_bytes()).into_uuid().to_string()
+}
+
 /// What two JSON documents have in common when they differ only in spelling, order of properties and the named
 /// top-level properties. `None` when the text cannot be read as a document.
 pub fn content_hash(json: &[u8], leave_out: &[&str]) -> Option<u64> {

@@ -4,7 +4,8 @@
 //! clients, so that both cannot be wrong the same way; of our own code only the clock is used. What a real server
 //! would refuse, they refuse. [`world`] makes up orders, [`ledger`] judges what a destination was told, [`faults`]
 //! scripts or rolls misbehaviour, [`journal`] remembers, [`limits`] throttles, [`server`] cuts connections, [`shell`] runs
-//! them all alike, [`conduct`] is what every ledger notes, [`token`] is the OAuth endpoint of those that have one.
+//! them all alike, [`conduct`] is what every ledger notes, [`amount`] and [`family`] what foreign books have in common,
+//! [`token`] is the OAuth endpoint of those that have one.
 //!
 //! # A new simulator
 //!
@@ -14,26 +15,33 @@
 //! 4. `impl ApiSim`: `start`, which ends with [`Sim::serve`](shell::Sim), and what tests may ask or change of it alone.
 //! 5. A [`token::TokenSim`], if it has one: its router goes into [`Setup::beside`](shell::Setup).
 //!
-//! [`run`] starts the order stream and a webhook receiver together, and what else is asked for of
-//! [`spoton`], [`godatafeed`] and [`xero`], for `simulate` and `demo`; tests start what they need, also a [`till`] that no real system is: the hardest
-//! destination we can think of.
+//! [`run`] starts the order stream and a webhook receiver together, and what else is asked for of [`spoton`],
+//! [`godatafeed`], [`xero`], [`lightspeed`] and [`unleashed`], for `simulate` and `demo`; tests start what they need, also a
+//! [`till`] that no real system is: the hardest destination we can think of.
 
+pub mod amount;
 pub mod conduct;
 pub mod digest;
+pub mod family;
 pub mod faults;
 pub mod godatafeed;
 pub mod journal;
+mod json;
 pub mod ledger;
+pub mod lightspeed;
 pub mod limits;
+mod payload;
 pub mod scoffable;
 pub mod server;
 pub mod shell;
+mod sign_in;
 pub mod spoton;
 #[cfg(test)]
 mod test_client;
 pub mod till;
 pub mod time;
 pub mod token;
+pub mod unleashed;
 pub mod webhook;
 pub mod world;
 pub mod xero;
@@ -45,8 +53,10 @@ use serde_json::{Value, json};
 use self::{
     faults::Chaos,
     godatafeed::{Feed, GoDataFeedOptions, GoDataFeedSim, Oddities},
+    lightspeed::{LightspeedOptions, LightspeedSim},
     scoffable::{Grant, Limits, Pace, ScoffableOptions, ScoffableSim},
     spoton::{Chain, SpotonOptions, SpotonSim},
+    unleashed::{UnleashedOptions, UnleashedSim},
     webhook::{WebhookOptions, WebhookSim, WebhookSimError},
     world::{Breakage, World, WorldOptions},
     xero::{XeroOptions, XeroSim},
@@ -72,6 +82,10 @@ pub struct SimulateOptions {
     pub godatafeed_listen: Option<SocketAddr>,
     /// None: Xero is not simulated.
     pub xero_listen: Option<SocketAddr>,
+    /// None: Lightspeed is not simulated.
+    pub lightspeed_listen: Option<SocketAddr>,
+    /// None: Unleashed is not simulated.
+    pub unleashed_listen: Option<SocketAddr>,
     pub orders: usize,
     pub seed: u64,
     pub chaos: Chaos,
@@ -93,6 +107,10 @@ pub struct SimulateOptions {
     pub godatafeed_feed: Feed,
     /// How Xero behaves; what else this struct names is taken from there.
     pub xero: XeroOptions,
+    /// How Lightspeed behaves; what else this struct names is taken from there.
+    pub lightspeed: LightspeedOptions,
+    /// How Unleashed behaves; what else this struct names is taken from there.
+    pub unleashed: UnleashedOptions,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
     /// How many versions to mix in that cannot be read.
@@ -112,6 +130,8 @@ impl Default for SimulateOptions {
             spoton_listen: None,
             godatafeed_listen: None,
             xero_listen: None,
+            lightspeed_listen: None,
+            unleashed_listen: None,
             orders: world.orders,
             seed: world.seed,
             chaos: Chaos::None,
@@ -126,6 +146,8 @@ impl Default for SimulateOptions {
             godatafeed: GoDataFeedOptions::default(),
             godatafeed_feed: Feed { delay: DEFAULT_IMPORT_DELAY, ..Feed::default() },
             xero: XeroOptions::default(),
+            lightspeed: LightspeedOptions::default(),
+            unleashed: UnleashedOptions::default(),
             payload_bytes: None,
             broken: 0,
             page_latency: Duration::ZERO,
@@ -158,6 +180,10 @@ pub enum SimulatorError {
     GoDataFeed(SocketAddr, #[source] std::io::Error),
     #[error("the simulated Xero cannot listen on {0}")]
     Xero(SocketAddr, #[source] std::io::Error),
+    #[error("the simulated Lightspeed cannot listen on {0}")]
+    Lightspeed(SocketAddr, #[source] std::io::Error),
+    #[error("the simulated Unleashed cannot listen on {0}")]
+    Unleashed(SocketAddr, #[source] std::io::Error),
 }
 
 /// The simulators at work on one world. Dropping it stops them at once.
@@ -169,6 +195,8 @@ pub struct Simulation {
     pub spoton: Option<SpotonSim>,
     pub godatafeed: Option<GoDataFeedSim>,
     pub xero: Option<XeroSim>,
+    pub lightspeed: Option<LightspeedSim>,
+    pub unleashed: Option<UnleashedSim>,
 }
 
 /// Makes up a world and starts the order stream, the webhook receiver, and whatever else is to be simulated.
@@ -247,7 +275,33 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
         }
         None => None,
     };
-    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed, xero })
+    let lightspeed = match options.lightspeed_listen {
+        Some(listen) => {
+            let started = LightspeedSim::start(LightspeedOptions {
+                listen,
+                chaos: options.chaos,
+                seed,
+                clock: options.clock.clone(),
+                ..options.lightspeed.clone()
+            });
+            Some(started.await.map_err(|error| SimulatorError::Lightspeed(listen, error))?)
+        }
+        None => None,
+    };
+    let unleashed = match options.unleashed_listen {
+        Some(listen) => {
+            let started = UnleashedSim::start(UnleashedOptions {
+                listen,
+                chaos: options.chaos,
+                seed,
+                clock: options.clock.clone(),
+                ..options.unleashed.clone()
+            });
+            Some(started.await.map_err(|error| SimulatorError::Unleashed(listen, error))?)
+        }
+        None => None,
+    };
+    Ok(Simulation { world, scoffable, webhook, spoton, godatafeed, xero, lightspeed, unleashed })
 }
 
 /// With the orders of the world; some of them are odd where there is chaos.
@@ -280,8 +334,18 @@ impl Simulation {
         let spoton = self.spoton.as_ref().map(SpotonSim::state);
         let godatafeed = self.godatafeed.as_ref().map(GoDataFeedSim::state);
         let xero = self.xero.as_ref().map(XeroSim::state);
+        let lightspeed = self.lightspeed.as_ref().map(LightspeedSim::state);
+        let unleashed = self.unleashed.as_ref().map(UnleashedSim::state);
         let (scoffable, webhook) = (self.scoffable.state(), self.webhook.state());
-        json!({"scoffable": scoffable, "webhook": webhook, "spoton": spoton, "godatafeed": godatafeed, "xero": xero})
+        json!({
+            "scoffable": scoffable,
+            "webhook": webhook,
+            "spoton": spoton,
+            "godatafeed": godatafeed,
+            "xero": xero,
+            "lightspeed": lightspeed,
+            "unleashed": unleashed,
+        })
     }
 
     /// Everything was published and read, so far as the stream can tell.
@@ -300,6 +364,12 @@ impl Simulation {
         }
         if let Some(xero) = self.xero {
             xero.stop().await;
+        }
+        if let Some(lightspeed) = self.lightspeed {
+            lightspeed.stop().await;
+        }
+        if let Some(unleashed) = self.unleashed {
+            unleashed.stop().await;
         }
     }
 }

@@ -210,3 +210,13 @@ async fn godatafeed_is_simulated_when_asked_for_with_the_orders_of_the_same_worl
     assert_eq!(state["n_violations"], 0);
     simulation.stop().await;
 }
+
+#[tokio::test]
+async fn lightspeed_is_simulated_where_it_is_asked_for() {
+    let lightspeed_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let simulation = run(SimulateOptions { lightspeed_listen, ..options(Chaos::None, 1) }).await.expect("free ports");
+
+    let state = simulation.state();
+    assert_eq!((&state["lightspeed"]["sales"], &state["xero"]), (&json!(0), &Value::Null));
+    simulation.stop().await;
+}

@@ -39,7 +39,7 @@ use crate::clock::Clock;
 const MAX_BODY: usize = 64 * 1024;
 /// Source: RFC 6749, "4.1.2": ten minutes at the most, and only once.
 const CODE_LIFE: Duration = Duration::from_mins(5);
-/// Source: OpenID Connect Core, "11. Offline Access": without it, a code gets no refresh token.
+/// Source: OpenID Connect Core, "11. Offline Access".
 const OFFLINE_ACCESS: &str = "offline_access";
 
 /// Where a client has to put its id and secret.
@@ -104,6 +104,8 @@ pub struct TokenOptions {
     /// A refresh token is dead that was not used for so long; none: it lives for ever.
     pub refresh_life: Option<Duration>,
     pub rotation: Rotation,
+    /// A code gets no refresh token without the scope `offline_access`; otherwise always.
+    pub asks_for_offline_access: bool,
     /// Whether an answer says which scopes were granted.
     pub tells_scope: bool,
     pub chaos: Chaos,
@@ -119,6 +121,7 @@ impl Default for TokenOptions {
             life: Duration::from_mins(30),
             refresh_life: None,
             rotation: Rotation::Strict,
+            asks_for_offline_access: true,
             tells_scope: false,
             chaos: Chaos::None,
             seed: 1,
@@ -531,7 +534,8 @@ impl Shared {
             }
             WishKind::Code { code, redirect } => {
                 let scopes = given.redeem(client, code, redirect, now)?;
-                let is_offline = scopes.iter().any(|scope| scope == OFFLINE_ACCESS);
+                let is_offline =
+                    !self.options.asks_for_offline_access || scopes.iter().any(|scope| scope == OFFLINE_ACCESS);
                 (is_offline.then(|| given.new_refresh_token(client, None, Some(scopes.clone()), now)), scopes)
             }
         };

@@ -24,11 +24,9 @@
 //! does, `cut_before()` and `cut_after()` likewise; `plainly().answered_when(&gate)` hangs after saving. What people do in
 //! Xero is done by [`XeroSim::by_hand`].
 
-mod amount;
 mod answers;
 mod body;
 mod books;
-mod family;
 mod json;
 pub mod ledger;
 mod organisation;
@@ -37,7 +35,6 @@ mod query;
 mod route;
 mod rules;
 mod serve;
-mod sign_in;
 mod throttle;
 
 use std::{
@@ -52,34 +49,34 @@ use axum::{Router, body::Bytes};
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use self::{
-    amount::{Cents, Fine},
     books::{
         Allocation, AmountTypes, Books, Contact, ContactStatus, Document, DocumentKind, Item, Journal, JournalLine,
         JournalStatus, Line, Note, Overwrite, Payment, Status, Totals, Tracking,
     },
-    family::{Member, Role},
     ledger::{Calls, Clearing, Doubled, Ledger, Violation},
     organisation::{Account, AccountKind, Organisation, TaxRate, TrackingCategory, TrackingOption},
     route::{Operation, Resource},
     rules::{DateStyle, KeyReuse, LinesWithoutIds, Manner, ProblemNames, Rules, ScopeRefusal},
     throttle::XeroLimits,
 };
-use self::{
-    perform::Remembered,
-    route::CONNECTIONS_PATH,
-    sign_in::{AUTHORISE_PATH, Connectable},
-    throttle::Throttle,
-};
+use self::{perform::Remembered, route::CONNECTIONS_PATH, throttle::Throttle};
 use super::{
+    amount, family,
     faults::{Chaos, Side},
     ledger::Mismatch,
     shell::{Destination, Setup, Sim},
+    sign_in::Connectable,
     time::SimTime,
     token::{Credentials, Grant, RegisteredClient, TokenOptions, TokenSim},
     world::World,
 };
+pub use super::{
+    amount::{Cents, Fine},
+    family::{Member, Role},
+};
 use crate::clock::Clock;
 
+const AUTHORISE_PATH: &str = "/identity/connect/authorize";
 const TOKEN_PATH: &str = "/connect/token";
 /// Source: xero_accounting.yaml, `securitySchemes`, and what a refresh token needs.
 const BROAD_SCOPES: [&str; 4] =
@@ -265,7 +262,7 @@ impl XeroSim {
             App::CustomConnection => Router::new(),
             App::CodeFlow { redirects } => {
                 let (client_id, redirects) = (options.client_id.clone(), redirects.clone());
-                Connectable { client_id, redirects, tokens: tokens.clone() }.router()
+                Connectable { path: AUTHORISE_PATH, client_id, redirects, tokens: tokens.clone() }.router()
             }
         };
         let setup = Setup {

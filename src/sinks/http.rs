@@ -166,13 +166,36 @@ fn refusal(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Optio
         return None;
     }
     let wait = retry_after(headers, now).max(resets_in(headers, now))?;
-    let problem = text(headers, "x-rate-limit-problem").unwrap_or_default().to_ascii_lowercase();
-    let window = match problem.as_str() {
-        "day" => Window::Day,
-        "concurrent" => return None, // no window is full: one call less at a time will do
-        _ => Window::Minute,         // `minute`, `appmin`, and what we do not know
+    let window = match Problem::of(headers) {
+        Problem::AtOnce => return None, // no window is full: one call less at a time will do
+        Problem::Day => Window::Day,
+        Problem::Other => Window::Minute,
     };
     Some(LearnedLimit { window, told: Told::Refused { wait } })
+}
+
+/// Which limit a 429 is about. Source: Xero developer documentation, "OAuth 2.0 API limits", for `X-Rate-Limit-Problem`.
+/// Assumed: its words, of which a part is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Too many calls in progress.
+    AtOnce,
+    Day,
+    /// A minute's, one that we do not know, or none was named.
+    Other,
+}
+
+impl Problem {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let problem = text(headers, "x-rate-limit-problem").unwrap_or_default().to_ascii_lowercase();
+        if problem.contains("concurrent") {
+            Self::AtOnce
+        } else if problem.contains("day") {
+            Self::Day
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// `RateLimit` with `RateLimit-Policy`, in its last form (`"name";r=1;t=2`) and in the one before (`remaining=1, reset=2`).

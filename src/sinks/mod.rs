@@ -7,12 +7,14 @@ pub mod catalogue;
 pub mod customers;
 pub mod godatafeed;
 pub mod http;
+pub mod lightspeed;
 pub mod links;
 pub mod oauth;
 pub mod products;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
 pub mod spoton;
+pub mod unleashed;
 pub mod webhook;
 pub mod xero;
 
@@ -25,8 +27,8 @@ use crate::{
     clock::Clock,
     config::{SinkCommon, SinkKind, SinkSettings},
     domain::{
-        delivery::{DeliveryKey, Outcome, Plan, Progress, Reason, Receipt, State, Step},
-        ids::{SinkName, Version},
+        delivery::{DeliveryKey, Gathered, Outcome, Plan, Progress, Reason, Receipt, State, Step},
+        ids::{OrderKey, SinkName, Version},
         limits::LearnedLimit,
         money::Breakdown,
         order::{Order, Status},
@@ -144,6 +146,32 @@ pub enum Finding {
     Failed(Answer),
 }
 
+/// Calls that were made for several orders at once, and what their answers told about limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Calls {
+    pub made: u32,
+    pub limits: Vec<LearnedLimit>,
+}
+
+/// What a look-up came to.
+#[derive(Debug, Clone)]
+pub struct LookedUp {
+    /// One for each doubt, in their order.
+    pub findings: Vec<Finding>,
+    pub calls: Calls,
+}
+
+impl LookedUp {
+    /// With so many calls, of which only those that failed told something about limits.
+    pub fn of(findings: Vec<Finding>, made: u32) -> Self {
+        let told = findings.iter().find_map(|finding| match finding {
+            Finding::Failed(answer) if !answer.limits.is_empty() => Some(answer.limits.clone()),
+            _ => None,
+        });
+        Self { findings, calls: Calls { made, limits: told.unwrap_or_default() } }
+    }
+}
+
 /// When a reading that nobody waits for may make its next request.
 pub trait Turns: Send + Sync {
     /// Waits for the next call; to be called right before each request. False: there is none in reasonable time, and nothing
@@ -170,20 +198,68 @@ pub fn untold(answer: &Answer) -> Seen {
     Seen::Untold(code.to_owned())
 }
 
+/// An order's part of a document that was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub order: OrderKey,
+    pub version: Version,
+    /// [`Gathered::part`]
+    pub part: serde_json::Value,
+}
+
+/// A document of many orders: a delivery of its own, with all that belongs to one.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// With the document's id in place of an order's.
+    pub key: &'a DeliveryKey,
+    pub version: Version,
+    pub receipt: Option<&'a serde_json::Value>,
+    /// What it was closed with: never more, never other than that.
+    pub parts: &'a [Part],
+    pub now: DateTime<Utc>,
+}
+
+/// An order that is a part of a closed document.
+#[derive(Debug)]
+pub struct InSummary<'a> {
+    pub receipt: Option<&'a serde_json::Value>,
+    pub gathered: &'a Gathered,
+    /// The document.
+    pub document: Counterpart<'a>,
+}
+
+/// Of a sink that gathers orders into documents of many: a plan notes a [`Gathered`] under [`SUMMARY`] in the receipt and
+/// waits for it. When its time is over, the document is closed with all who wait, and becomes a delivery.
+///
+/// [`SUMMARY`]: crate::domain::delivery::SUMMARY
+pub trait Summaries {
+    /// Plans the document. Pure.
+    fn plan_summary(&self, summary: &Summary<'_>) -> Plan;
+
+    /// What became of an order's part: [`Plan::Stands`], or a wait. Nothing else is planned for the order before. Pure.
+    fn plan_part(&self, part: &InSummary<'_>) -> Plan;
+}
+
 /// One destination.
 pub trait Sink: Send + Sync + 'static {
     /// Its `kind` in the configuration.
     fn kind(&self) -> &'static str;
 
     /// Brings up to date what many orders share, as a listing or a price table; called when a plan is
-    /// [`Plan::Unread`], often by several deliveries at once, of which one is enough to read. Returns how many calls it
-    /// took. Anything but an answer in time fails the deliveries that lack it with this outcome, and no others.
-    fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
-        Box::pin(std::future::ready(Ok(0)))
+    /// [`Plan::Unread`], often by several deliveries at once, of which one is enough to read. Returns which calls it took.
+    /// Anything but an answer in time fails the deliveries that lack it with this outcome, and no others; all calls count as
+    /// [`Answer::calls_beside`] then.
+    fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
+        Box::pin(std::future::ready(Ok(Calls::default())))
     }
 
     /// Decides what to do for one version. Pure: the same view leads to the same plan, bytes included.
     fn plan(&self, view: &View<'_>) -> Plan;
+
+    /// None: each order goes by itself.
+    fn summaries(&self) -> Option<&dyn Summaries> {
+        None
+    }
 
     /// Sends one step. `now` only labels the request (signature time).
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer>;
@@ -198,12 +274,12 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(std::future::ready(GroupAnswer::RefusedWhole))
     }
 
-    /// Asks the destination what became of steps whose answers were lost: one finding for each, in their order. A sink
-    /// whose steps are all safe to repeat is never asked.
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    /// Asks the destination what became of steps whose answers were lost. A sink whose steps are all safe to repeat is never
+    /// asked.
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         let hint = "this destination cannot be asked what became of it: look there yourself";
         let findings = doubts.iter().map(|_| Finding::Ambiguous { hint: hint.to_owned() }).collect();
-        Box::pin(std::future::ready(findings))
+        Box::pin(std::future::ready(LookedUp::of(findings, 0)))
     }
 
     /// How long after an effect a look-up certainly sees it. None: it may never, so not seeing it proves nothing.
@@ -306,6 +382,12 @@ pub fn build(
         }
         SinkKind::Xero(books) => {
             Arc::new(xero::Xero::build(name, books, common.request_timeout, client, clock, services)?)
+        }
+        SinkKind::Unleashed(stock) => {
+            Arc::new(unleashed::Unleashed::build(name, stock, common.request_timeout, client, services)?)
+        }
+        SinkKind::Lightspeed(shop) => {
+            Arc::new(lightspeed::Lightspeed::build(name, shop, common.request_timeout, client, clock, services))
         }
         #[cfg(feature = "failpoints")]
         SinkKind::Scripted(till) => Arc::new(scripted::Scripted::build(till, common.request_timeout, client)?),

@@ -25,6 +25,7 @@ pub mod retention;
 pub mod sinks;
 pub mod sources;
 pub mod status;
+pub mod summaries;
 
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]

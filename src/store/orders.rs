@@ -188,7 +188,9 @@ async fn sources_of(
         FROM sources s
         WHERE ($2::text IS NULL OR s.name = $2)
           AND (EXISTS (SELECT FROM orders o WHERE o.source = s.name AND o.order_id = $1)
-               OR EXISTS (SELECT FROM quarantine q WHERE q.source = s.name AND q.order_id = $1))
+               OR EXISTS (SELECT FROM quarantine q WHERE q.source = s.name AND q.order_id = $1)
+               -- A document of many orders has a story, too.
+               OR EXISTS (SELECT FROM summaries m WHERE m.source = s.name AND m.id = $1))
         ORDER BY s.name
         "#,
         order_id,

@@ -20,7 +20,7 @@ use scoffable_sync::{
     },
     ops::health,
     simulator::faults,
-    sinks::{self, Sink},
+    sinks::{self, GroupAnswer, Sink},
     store::status,
 };
 use sqlx::PgPool;
@@ -327,6 +327,46 @@ async fn several_orders_in_one_call_cost_one_call() {
     assert_eq!(make(&budget(&app), Class::New, 9).await, 6 - sink.calls().len());
 }
 
+/// Cause: one call was reserved for each order, so that the last calls of a day carried one order each.
+#[tokio::test]
+async fn the_last_calls_carry_as_many_orders_as_fit_into_them() {
+    let mut app = limited("per_minute", "2").start().await;
+    let mut sink = Puppet::new(Repeat::Safe);
+    sink.group_size = 3;
+    let sink = Arc::new(sink);
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
+    store_orders(&mut app, "A", 12).await;
+
+    app.dispatch().await;
+
+    assert_eq!(sink.calls().len(), 2);
+    assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE state = 'applied'").await, 6);
+    assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts = 0").await, 6);
+}
+
+#[tokio::test]
+async fn of_orders_that_cannot_share_a_call_after_all_those_without_one_wait_unharmed() {
+    let mut app = limited("per_minute", "2").start().await;
+    let mut sink = Puppet::new(Repeat::Never);
+    sink.group_size = 3;
+    let sink = Arc::new(sink);
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
+    sink.answers_group(GroupAnswer::RefusedWhole);
+    store_orders(&mut app, "A", 3).await;
+
+    app.dispatch().await;
+
+    let calls = sink.calls();
+    assert!(calls.len() <= 4, "{calls:?}");
+    let waiting = "SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts = 0 AND pending_step IS NULL";
+    assert_eq!(app.number(waiting).await, 3 - (calls.len() as i64 - 1));
+    for _ in 0..3 {
+        app.advance(MINUTE);
+        app.dispatch().await;
+    }
+    assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE state = 'applied'").await, 3);
+}
+
 #[tokio::test]
 async fn a_look_up_is_a_call() {
     let mut app = limited("per_minute", "2").start().await;
@@ -342,6 +382,27 @@ async fn a_look_up_is_a_call() {
     assert_eq!(app.delivery("A-1").await.state, "applied");
     assert_eq!(sink.calls().len(), 2);
     assert_eq!(make(&budget(&app), Class::New, 9).await, 0);
+}
+
+/// Cause: only the first was counted, and nothing was learnt from answers that went well.
+#[tokio::test]
+async fn a_look_up_is_as_many_calls_as_it_took_and_what_they_tell_of_limits_counts() {
+    let mut app = limited("per_minute", "20").with("sinks.hook.limits.per_day", "1000").start().await;
+    let sink = Arc::new(Puppet::new(Repeat::Never));
+    sink.answers(Outcome::Unknown { reason: Reason::Timeout });
+    drive(&mut app, Arc::clone(&sink) as Arc<dyn Sink>);
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    let told = Told::Left { limit: None, remaining: Some(2), resets_in: None };
+    let limits = vec![LearnedLimit { window: Window::Day, told }];
+    sink.look_up_costs(sinks::Calls { made: 7, limits });
+
+    app.advance(Duration::from_secs(11));
+    app.dispatch().await;
+    app.dispatch().await;
+
+    assert_eq!(app.delivery("A-1").await.state, "applied");
+    assert_eq!(app.number("SELECT used FROM call_budgets WHERE \"window\" = 'minute'").await, 8);
+    assert_eq!(make(&budget(&app), Class::New, 9).await, 2, "of the day no more is left");
 }
 
 #[tokio::test]

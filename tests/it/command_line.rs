@@ -9,7 +9,11 @@ use rustix::process::{Signal, test_kill_process};
 use scoffable_sync::{
     cli::simulate,
     config::{self, LoadOptions},
-    simulator::webhook::WebhookOptions,
+    simulator::{
+        spoton::Chain,
+        webhook::WebhookOptions,
+        world::{World, WorldOptions},
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -306,6 +310,34 @@ fn the_simulators_file_fits_what_simulate_offers() {
     let path = WebhookOptions::default().path;
     assert!(text.contains(&format!("url = \"http://{}{path}\"", simulate::RECEIVER)));
     assert!(text.contains(&format!("signing_secret = \"{}\"", simulate::SIGNING_SECRET)));
+    for address in [simulate::SPOTON, simulate::GODATAFEED, simulate::XERO] {
+        assert!(text.contains(&format!("base_url = \"http://{address}")), "{address}");
+    }
+    let secrets = [
+        ("client_id", simulate::SPOTON_CLIENT_ID),
+        ("client_secret", simulate::SPOTON_CLIENT_SECRET),
+        ("token", simulate::GODATAFEED_TOKEN),
+        ("client_id", simulate::XERO_CLIENT_ID),
+        ("client_secret", simulate::XERO_CLIENT_SECRET),
+    ];
+    for (key, value) in secrets {
+        assert!(text.contains(&format!("{key} = \"{value}\"")), "{key} {value}");
+    }
+}
+
+/// Every vendor of the simulated world has its location in the file, whatever the world.
+#[test]
+fn the_simulators_file_maps_every_simulated_vendor() {
+    let world = World::generate(WorldOptions { orders: 30, seed: 7, ..WorldOptions::default() });
+    let file = include_str!("../../config/simulator.toml").parse::<toml::Table>().unwrap();
+    let mapped = &file["sinks"]["pos"]["vendors"];
+
+    for (id, vendor) in Chain::of(&world).vendors {
+        let there = |key: &str| mapped[&id][key].as_str();
+        assert_eq!(there("location_id"), Some(vendor.location_id.as_str()), "{id}");
+        assert_eq!(there("menu_id"), Some(vendor.menu_id.as_str()), "{id}");
+        assert_eq!(there("fallback_item_id"), Some(vendor.fallback_item_id.as_str()), "{id}");
+    }
 }
 
 /// A demo that ends by itself, in a folder of its own.
@@ -392,25 +424,38 @@ async fn a_demo_refuses_an_address_that_is_taken() {
     assert!(finished.stderr.contains(&address) && finished.stderr.contains("--listen"), "{}", finished.stderr);
 }
 
+/// Simulated systems that a test does not ask, on any free port.
+const ELSEWHERE: [&str; 4] = ["--lightspeed", "127.0.0.1:0", "--unleashed", "127.0.0.1:0"];
+
 #[tokio::test]
-async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
-    let [stream, receiver, spoton, godatafeed] =
-        [unused_port(), unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
-    let simulate = ["simulate", "--orders", "20", "--pace", "0s", "--stream", &stream, "--receiver", &receiver];
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/simulator.toml");
-    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--config", file];
-    let mut simulators = scoffable_sync(simulate.into_iter().chain(others)).start();
+async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_destination() {
+    let [stream, receiver, spoton, godatafeed, xero] = std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
+    // As shipped, but for the calls that Xero takes in a minute, which would take minutes.
+    let shipped = include_str!("../../config/simulator.toml");
+    let copy = ConfigFile::holding(&shipped.replace("\nper_minute = 60\n", "\nper_minute = \"unlimited\"\n"));
+    let file = copy.path();
+    let simulate = ["simulate", "--orders", "20", "--pace", "1s", "--stream", &stream, "--receiver", &receiver];
+    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--xero", &xero, "--config", &file];
+    let mut simulators = scoffable_sync(simulate.into_iter().chain(others).chain(ELSEWHERE)).start();
     simulators.says("Ctrl-C").await;
     let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
     assert!(line.contains(&format!("http://{spoton}/oauth2/v1/token")), "{line}");
     let database = fresh_database().await;
+    let with_the_file = |command: &str| {
+        scoffable_sync([command, "--config", &file])
+            .with("database.url", database.url.expose_secret())
+            .with("http.listen", "off")
+            .with("sources.main.base_url", &format!("http://{stream}"))
+            .with("sinks.hook.url", &format!("http://{receiver}/hook"))
+            .with("sinks.pos.base_url", &format!("http://{spoton}"))
+            .with("sinks.pos.token_url", &format!("http://{spoton}/oauth2/v1/token"))
+            .with("sinks.feed.base_url", &format!("http://{godatafeed}"))
+            .with("sinks.books.base_url", &format!("http://{xero}/api.xro/2.0"))
+            .with("sinks.books.token_url", &format!("http://{xero}/connect/token"))
+            .with("sinks.books.limits.per_minute", "unlimited")
+    };
 
-    let daemon = scoffable_sync(["run", "--config", file])
-        .with("database.url", database.url.expose_secret())
-        .with("http.listen", "off")
-        .with("sources.main.base_url", &format!("http://{stream}"))
-        .with("sinks.hook.url", &format!("http://{receiver}/hook"))
-        .start();
+    let daemon = with_the_file("run").start();
 
     let pool = database.pool().await;
     until("all is delivered", async || {
@@ -418,11 +463,19 @@ async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
         sqlx::query_scalar::<_, Option<bool>>(sql).fetch_one(&pool).await.unwrap() == Some(true)
     })
     .await;
+    let applied = "SELECT sink FROM deliveries WHERE state = 'applied' GROUP BY sink ORDER BY sink";
+    let sinks: Vec<String> = sqlx::query_scalar(applied).fetch_all(&pool).await.unwrap();
+    assert_eq!(sinks, ["books", "feed", "hook", "pos"]);
     let client = scoffable_sync::http::client_builder().timeout(Duration::from_secs(10)).build().unwrap();
-    let state = client.get(format!("http://{receiver}/_sim/state")).send().await.unwrap();
-    let state: Value = state.json().await.unwrap();
-    assert!(state["applied_versions"].as_i64().unwrap() > 0, "{state:#}");
-    assert_eq!(state["n_violations"], 0, "{state:#}");
+    for simulated in [&receiver, &spoton, &godatafeed, &xero] {
+        let state = client.get(format!("http://{simulated}/_sim/state")).send().await.unwrap();
+        let state: Value = state.json().await.unwrap();
+        assert_eq!(state["n_violations"], 0, "{simulated}: {state:#}");
+    }
+    let reconciled = with_the_file("reconcile").finish().await.expect_code(0);
+    for sink in ["books (xero)", "pos (spoton)"] {
+        assert!(reconciled.stdout.contains(sink), "{}", reconciled.stdout);
+    }
     for process in [daemon, simulators] {
         process.signal(Signal::TERM);
         process.finished().await.expect_code(0);
@@ -431,15 +484,15 @@ async fn run_with_the_simulators_file_delivers_what_simulate_offers() {
 
 #[tokio::test]
 async fn simulators_behave_as_their_file_says_and_a_mistake_in_it_is_named() {
-    let [stream, receiver, spoton, godatafeed] =
-        [unused_port(), unused_port(), unused_port(), unused_port()].map(|port| format!("127.0.0.1:{port}"));
+    let [stream, receiver, spoton, godatafeed] = std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
     let wrong = ConfigFile::holding("[simulator.spoton]\nlags = \"1s\"\n");
     let file = ConfigFile::holding("[simulator.godatafeed]\napi = \"v2\"\nlists = [\"server_error\"]\n");
 
     let refused = wrong.command(&["simulate"]).finish().await.expect_code(2);
     assert!(refused.stderr.contains("simulator.spoton.lags") && refused.stderr.contains("`lag`"), "{}", refused.stderr);
     let addresses = ["--stream", &stream, "--receiver", &receiver, "--spoton", &spoton, "--godatafeed", &godatafeed];
-    let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses].concat()).start();
+    let addresses = [&addresses[..], &["--xero", "127.0.0.1:0"]].concat();
+    let mut simulators = file.command(&[&["simulate", "--pace", "0s"][..], &addresses, &ELSEWHERE].concat()).start();
     simulators.says("Ctrl-C").await;
 
     let client = scoffable_sync::http::client_builder().no_proxy().build().unwrap();

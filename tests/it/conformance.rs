@@ -1,8 +1,8 @@
 //! What every sink has to stand, whatever its destination: the rules are written once, for any [`Subject`].
 //!
 //! To put a sink under them, write a [`Subject`] for its simulator beside [`webhook`] and [`till`], and name the groups
-//! that fit it below: [`any`] fits every sink; [`safe`] one whose requests may all be repeated, [`once`] one with
-//! requests that must not; of the latter, [`provable`] one whose look-ups can prove that nothing stands, [`unprovable`]
+//! that fit it below: [`any`] fits every sink; [`safe`] one whose requests may all be repeated, [`keyed`] one whose requests
+//! may be for a while, [`once`] one with requests that must not; of the latter, [`provable`] one whose look-ups can prove that nothing stands, [`unprovable`]
 //! one whose cannot; [`needy`] one that cannot send every order. Of [`any`], `of_making` is for a sink whose requests make
 //! what stands, and make it anew when it was taken back; `of_walking` for one that may take every version. Of [`provable`],
 //! `of_making_provably` is for the former, `of_tireless` for one that sends again as often as it takes.
@@ -10,6 +10,7 @@
 mod any;
 mod godatafeed;
 mod groups;
+mod keyed;
 mod needy;
 mod once;
 mod provable;
@@ -19,10 +20,11 @@ mod subject;
 mod till;
 mod unprovable;
 mod webhook;
+mod xero;
 
 use groups::{
-    of_any, of_making, of_making_provably, of_needy, of_once, of_provable, of_safe, of_tireless, of_unprovable,
-    of_walking,
+    of_any, of_keyed, of_making, of_making_provably, of_needy, of_once, of_provable, of_safe, of_tireless,
+    of_unprovable, of_walking,
 };
 
 mod a_webhook {
@@ -115,5 +117,31 @@ mod a_feed_with_a_key {
         a_new_order_is_brought_by_the_requests_it_takes_and_each_once,
         unaccepted_credentials_block_the_sink_until_they_are_accepted_again,
         nothing_that_is_echoed_is_kept_or_logged,
+    );
+}
+
+/// It takes no version that is outdated already. A dry run reads what every order needs, as a new process does.
+mod a_ledger {
+    use super::{groups::tests, of_any, of_keyed, of_needy, xero::Ledger};
+
+    of_any!(Ledger);
+    of_keyed!(Ledger);
+    of_needy!(Ledger);
+    tests!(any, Ledger:
+        an_order_cancelled_before_it_was_sent_is_never_sent,
+        every_fault_at_every_request_of_an_order_accepted_again_ends_right,
+        a_restart_between_any_two_steps_repeats_none,
+        before_another_sink_it_wakes_that_one,
+        before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
+    );
+    tests!(once, Ledger:
+        a_server_error_that_names_a_time_is_a_doubt_and_no_repeat,
+        a_doubt_that_is_given_back_stays_one,
+        an_older_version_that_is_found_leaves_the_newer_one_owed,
+    );
+    tests!(provable, Ledger:
+        many_doubts_at_once_each_come_to_their_own_end,
+        a_late_refusal_does_not_settle_the_step_that_was_sent_again_since,
+        two_processes_share_doubts_and_repeat_nothing_that_stands,
     );
 }

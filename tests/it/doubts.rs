@@ -332,7 +332,11 @@ fn sorted(call: Call) -> Call {
             keys.sort();
             Call::Group(keys)
         }
-        other => other,
+        Call::LookUp(mut keys) => {
+            keys.sort();
+            Call::LookUp(keys)
+        }
+        Call::Send(key) => Call::Send(key),
     }
 }
 
@@ -384,19 +388,88 @@ async fn a_group_without_an_answer_is_never_repeated_and_each_member_looked_up()
     }
 }
 
-/// The destination knows the key of the whole call, and none of a member alone: repeated, it would be a second effect.
-#[tokio::test]
-async fn of_a_group_no_member_is_repeated_within_the_window_of_its_own_key() {
-    let (mut app, puppet) = three_in_a_group(Repeat::Within(Duration::from_mins(5))).await;
+const WINDOW: Duration = Duration::from_mins(5);
+const KEYS: [&str; 3] = ["A-1-1", "A-2-1", "A-3-1"];
+
+/// Three deliveries whose one call got no answer.
+async fn a_lost_group() -> (TestApp, Arc<Puppet>) {
+    let (mut app, puppet) = three_in_a_group(Repeat::Within(WINDOW)).await;
     puppet.answers_group(GroupAnswer::Whole(LOST.into()));
+    app.dispatch().await;
+    (app, puppet)
+}
+
+/// The destination knows the key of the whole call, and none of a member alone. Cause: each member was looked up, and waited
+/// for the proof that nothing stands, although the call could be repeated.
+#[tokio::test]
+async fn a_group_is_repeated_whole_and_as_it_was_while_its_key_is_trusted() {
+    let (mut app, puppet) = a_lost_group().await;
+    puppet.answers_group(GroupAnswer::Whole(LOST.into()));
+
+    for _ in 0..2 {
+        app.advance(Duration::from_mins(1));
+        app.dispatch().await;
+    }
+
+    let calls = puppet.calls();
+    assert_eq!((calls.len(), sorted(calls[0].clone())), (3, group(&KEYS)), "{calls:?}");
+    assert!(calls.iter().all(|call| *call == calls[0]), "in the same order: {calls:?}");
+    let open = app.number("SELECT count(*) FROM sink_lanes WHERE breaker <> 'closed'").await;
+    assert_eq!(open, 0, "two calls failed, not six");
+    assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE state = 'applied'").await, 3);
+}
+
+#[tokio::test]
+async fn a_group_whose_key_is_not_trusted_any_more_is_looked_up() {
+    let (mut app, puppet) = a_lost_group().await;
+
+    app.advance(WINDOW);
+    app.dispatch().await;
+
+    let calls: Vec<Call> = puppet.calls().into_iter().map(sorted).collect();
+    assert_eq!(calls, [group(&KEYS), look_up(&KEYS)]);
+}
+
+#[tokio::test]
+async fn of_a_group_that_is_not_whole_any_more_each_member_is_looked_up() {
+    let (mut app, puppet) = a_lost_group().await;
+    app.run("UPDATE deliveries SET next_attempt_at = next_attempt_at + interval '1 hour' WHERE order_id = 'A-2'").await;
+
+    app.advance(Duration::from_secs(10));
+    app.dispatch().await;
+
+    let calls: Vec<Call> = puppet.calls().into_iter().map(sorted).collect();
+    assert_eq!(calls, [group(&KEYS), look_up(&["A-1-1", "A-3-1"])]);
+}
+
+#[tokio::test]
+async fn a_group_whose_repeat_is_refused_as_a_whole_is_looked_up() {
+    let (mut app, puppet) = a_lost_group().await;
+    puppet.answers_group(GroupAnswer::RefusedWhole);
+
+    app.advance(Duration::from_secs(10));
+    app.dispatch().await;
+
+    let calls: Vec<Call> = puppet.calls().into_iter().map(sorted).collect();
+    assert_eq!(calls, [group(&KEYS), group(&KEYS), look_up(&KEYS)]);
+}
+
+/// What went alone after its group was refused is known by its own key, and is never put together with the others again.
+#[tokio::test]
+async fn a_member_that_went_alone_is_repeated_alone() {
+    let (mut app, puppet) = three_in_a_group(Repeat::Within(WINDOW)).await;
+    puppet.answers_group(GroupAnswer::RefusedWhole);
+    for _ in KEYS {
+        puppet.answers(LOST);
+    }
     app.dispatch().await;
 
     app.advance(Duration::from_secs(10));
     app.dispatch().await;
 
-    let keys = ["A-1-1", "A-2-1", "A-3-1"];
-    let calls: Vec<Call> = puppet.calls().into_iter().map(sorted).collect();
-    assert_eq!(calls, [group(&keys), look_up(&keys)]);
+    let calls = puppet.calls();
+    let alone = |key: &&str| calls[1..].iter().filter(|call| **call == send(key)).count();
+    assert_eq!((calls.len(), KEYS.iter().map(alone).collect::<Vec<_>>()), (7, vec![2, 2, 2]), "{calls:?}");
 }
 
 #[tokio::test]

@@ -89,6 +89,8 @@ impl Scene {
             spoton: None,
             godatafeed: None,
             xero: None,
+            lightspeed: None,
+            unleashed: None,
             world: Arc::new(world),
         };
         Self {

@@ -19,7 +19,7 @@ use scoffable_sync::{
         spoton::{Operation, RepeatedCancel},
         webhook::Received,
     },
-    sinks::{Answer, Doubt, Finding, Sink, View},
+    sinks::{Answer, Doubt, Finding, LookedUp, Sink, View},
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -216,10 +216,10 @@ impl Sink for Breaking {
         Box::pin(async { panic!("the adapter breaks after the effect") })
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         let there = |step: &Step| Receipt { external_id: Some(format!("there-{}", step.key)), ..Receipt::default() };
         let findings = doubts.iter().map(|doubt| Finding::Stands(there(doubt.step))).collect();
-        Box::pin(std::future::ready(findings))
+        Box::pin(std::future::ready(LookedUp::of(findings, 1)))
     }
 }
 

@@ -20,7 +20,7 @@ use scoffable_sync::{
         ids::Version,
         order::Status,
     },
-    sinks::{Answer, Doubt, Finding, Sink, View},
+    sinks::{Answer, Doubt, Finding, LookedUp, Sink, View},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -179,14 +179,14 @@ impl Sink for Model {
         })
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         let books = self.books();
         let find = |doubt: &Doubt<'_>| {
             let account = books.accounts.get(doubt.key.order.order_id.as_str());
             let known = account.is_some_and(|account| account.keys.contains(&doubt.step.key));
             if known { Finding::Stands(Receipt::default()) } else { Finding::NotFound }
         };
-        Box::pin(std::future::ready(doubts.iter().map(find).collect()))
+        Box::pin(std::future::ready(LookedUp::of(doubts.iter().map(find).collect(), 1)))
     }
 
     fn visible_after(&self) -> Option<Duration> {

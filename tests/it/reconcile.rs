@@ -378,6 +378,15 @@ async fn rows_are_by_day_of_the_time_zone_by_vendor_or_by_order() {
     assert_eq!(rows("--by vendor --vendor vendor-a").await, [(Value::Null, json!("vendor-a"), json!(2))]);
     assert_eq!(rows("--by order").await.len(), 3);
 
+    let (_, text) = reconcile(&app, "till --by currency").await;
+    let total = "  currency  orders  source  declared  posted  pending  excluded  difference\n  GBP       3       37.50   0.00      \
+                 37.50   0.00     0.00      0.00\n\ntill: nothing is unexplained\n";
+    assert!(text.ends_with(total), "{text}");
+    let (_, csv) = reconcile(&app, "--by currency --format csv").await;
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("sink,currency,orders,source_minor,"), "{csv}");
+    assert!(lines[1].starts_with("till,GBP,3,3750,"), "{csv}");
+
     let (_, csv) = reconcile(&app, "--by order --format csv").await;
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 4);

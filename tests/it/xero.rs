@@ -1,7 +1,9 @@
 //! The sink for a Xero organisation, against a Xero in the test's hand: what is sent, and what each answer is taken for.
 
+mod calls;
 mod connect;
 mod contacts;
+mod daily;
 mod organisation;
 mod send;
 mod simulated;
@@ -148,6 +150,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64) -> Document {
         item_code: None,
         quantity: 1,
         gross_minor: sign * gross_minor,
+        tracking: Vec::new(),
     };
     Document {
         kind,
@@ -166,6 +169,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64) -> Document {
         updated_at: None,
         touched: false,
         edited: false,
+        shared: None,
     }
 }
 

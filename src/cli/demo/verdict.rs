@@ -5,6 +5,8 @@ use std::{
     fmt::{Debug, Write as _},
 };
 
+use clap::ValueEnum as _;
+
 use super::{DemoArgs, LISTED, Seen, say};
 use crate::{
     cli::{FINE, NOT_WELL},
@@ -56,7 +58,8 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         well &= !of_sink.iter().any(|exception| needs_a_person_without_need(exception, args.chaos, books.forgives));
     }
     well &= seen.money_is_explained;
-    let _ = write!(text, "\nreconcile --by vendor\n{}", seen.money); // writing to a String cannot fail
+    let by = args.by.to_possible_value().map(|by| by.get_name().to_owned()).unwrap_or_default();
+    let _ = write!(text, "\nreconcile --by {by}\n{}", seen.money); // writing to a String cannot fail
     list_dead_letters(&mut text, &seen.exceptions);
     say(lifecycle, text.trim_end());
     if well { FINE } else { NOT_WELL }

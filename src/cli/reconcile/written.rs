@@ -48,6 +48,7 @@ impl<'a, W: Write> Report<'a, W> {
                 let first: &[&str] = match self.request.by {
                     By::Day => &["sink", "day", "vendor_id", "currency", "orders"],
                     By::Vendor => &["sink", "vendor_id", "currency", "orders"],
+                    By::Currency => &["sink", "currency", "orders"],
                     By::Order => &[
                         "sink",
                         "day",
@@ -65,7 +66,7 @@ impl<'a, W: Write> Report<'a, W> {
                 };
                 let parts = parts(&Parts::default()).map(|(name, _)| name.replace(' ', "_"));
                 let last: &[&str] = match self.request.by {
-                    By::Day | By::Vendor => &["differing_orders", "unverified_orders"],
+                    By::Day | By::Vendor | By::Currency => &["differing_orders", "unverified_orders"],
                     By::Order => &[
                         "pending_reason",
                         "excluded_reason",
@@ -173,12 +174,14 @@ impl<'a, W: Write> Report<'a, W> {
 
     fn rows_csv(&mut self, books: &Books) -> io::Result<()> {
         let sink = self.sink_name();
-        for (key, tally) in books.rows.iter() {
+        let by_currency = self.request.by == By::Currency;
+        for (key, tally) in rows(books, self.request.by) {
             let of = |is_one: fn(&Statement) -> bool| {
                 let day = |open: &Statement| key.day.is_none_or(|day| self.request.day_of(open) == day);
                 let vendor = |open: &Statement| open.vendor_id.as_ref().map(ToString::to_string);
                 let of_row = |open: &&Statement| {
-                    is_one(open) && day(open) && vendor(open) == key.vendor_id && open.currency == key.currency
+                    let of_vendor = by_currency || vendor(open) == key.vendor_id;
+                    is_one(open) && day(open) && of_vendor && open.currency == key.currency
                 };
                 let orders = books.totals.open.iter().filter(of_row).map(|open| open.order.to_string());
                 orders.collect::<Vec<_>>().join(" ")
@@ -186,7 +189,8 @@ impl<'a, W: Write> Report<'a, W> {
             let differing = of(|open| open.verdict != Verdict::Unverified);
             let unverified = of(|open| open.verdict == Verdict::Unverified);
             let day = key.day.map(|day| day.to_string());
-            let first = [Some(sink.clone()), day, Some(text(key.vendor_id.as_ref())), Some(named(key.currency))];
+            let vendor = (!by_currency).then(|| text(key.vendor_id.as_ref()));
+            let first = [Some(sink.clone()), day, vendor, Some(named(key.currency))];
             let first = first.into_iter().flatten().chain([tally.orders.to_string()]);
             let numbers = amounts(&tally.amounts).into_iter().chain(parts(&tally.parts).map(|(_, minor)| minor));
             let numbers = numbers.map(|minor| minor.to_string());
@@ -231,14 +235,22 @@ impl<'a, W: Write> Report<'a, W> {
     }
 
     fn end_table(&mut self, books: &Books) -> io::Result<()> {
-        if self.request.by != By::Order {
-            let day = if self.request.by == By::Day { Some("day") } else { None };
-            let headings: Vec<&str> = day.into_iter().chain(["vendor", "currency", "orders"]).chain(AMOUNTS).collect();
-            let rows: Vec<Vec<String>> = books.rows.iter().map(|(key, tally)| row_cells(key, tally)).collect();
-            table::write(self.out, &headings, &rows)?;
+        let first: Option<&[&str]> = match self.request.by {
+            By::Day => Some(&["day", "vendor"]),
+            By::Vendor => Some(&["vendor"]),
+            By::Currency => Some(&[]),
+            By::Order => None,
+        };
+        if let Some(first) = first {
+            let headings = first.iter().copied().chain(["currency", "orders"]).chain(AMOUNTS);
+            let rows = rows(books, self.request.by).into_iter();
+            let rows: Vec<Vec<String>> = rows.map(|(key, tally)| row_cells(&key, &tally, self.request.by)).collect();
+            table::write(self.out, &headings.collect::<Vec<_>>(), &rows)?;
         }
-        for total in books.totals.by_currency() {
-            self.total(total)?;
+        if self.request.by != By::Currency {
+            for total in books.totals.by_currency() {
+                self.total(total)?;
+            }
         }
         if !books.totals.open.is_empty() {
             writeln!(self.out, "\n  not explained ({})", books.totals.open.len())?;
@@ -333,10 +345,20 @@ fn parts(parts: &Parts) -> impl Iterator<Item = (&'static str, i128)> + use<> {
     .into_iter()
 }
 
-fn row_cells(key: &RowKey, tally: &Tally) -> Vec<String> {
-    let first = [text(key.vendor_id.as_ref()), named(key.currency), tally.orders.to_string()];
-    let amounts = amounts(&tally.amounts).map(|minor| shown(minor, key.currency));
-    key.day.map(|day| day.to_string()).into_iter().chain(first).chain(amounts).collect()
+/// By currency alone, the totals are the rows.
+fn rows(books: &Books, by: By) -> Vec<(RowKey, Tally)> {
+    if by != By::Currency {
+        return books.rows.iter().map(|(key, tally)| (key.clone(), *tally)).collect();
+    }
+    let row = |total: &Total| (RowKey { day: None, vendor_id: None, currency: total.currency }, total.tally);
+    books.totals.by_currency().map(row).collect()
+}
+
+fn row_cells(key: &RowKey, tally: &Tally, by: By) -> Vec<String> {
+    let vendor = (by != By::Currency).then(|| text(key.vendor_id.as_ref()));
+    let first = key.day.map(|day| day.to_string()).into_iter().chain(vendor);
+    let last = [named(key.currency), tally.orders.to_string()].into_iter();
+    first.chain(last).chain(amounts(&tally.amounts).map(|minor| shown(minor, key.currency))).collect()
 }
 
 /// What a person should know of an order, in a few words.

@@ -38,11 +38,13 @@ fn in_full() -> toml::Table {
     }
 }
 
-fn tables() -> [(&'static str, Vec<String>); 3] {
+fn tables() -> [(&'static str, Vec<String>); 5] {
     [
         ("spoton", known_keys::<RawSpotonBehaviour>()),
         ("godatafeed", known_keys::<RawGodatafeedBehaviour>()),
         ("xero", known_keys::<RawXeroBehaviour>()),
+        ("lightspeed", known_keys::<RawLightspeedBehaviour>()),
+        ("unleashed", known_keys::<RawUnleashedBehaviour>()),
     ]
 }
 
@@ -65,7 +67,17 @@ fn shown(settings: &SimulatorSettings) -> String {
         (&xero.app, &xero.scopes, xero.token_life, xero.limits, &xero.rules, &xero.manner, xero.latency),
         (&organisation.currencies, organisation.period_lock, organisation.year_lock, &xero.contacts, &xero.prefix),
     );
-    format!("{spoton:#?}{godatafeed:#?}{xero:#?}")
+    let lightspeed = &settings.lightspeed.options;
+    let lightspeed = (
+        (&lightspeed.redirects, &lightspeed.scopes, lightspeed.token_life, lightspeed.limits, &lightspeed.rules),
+        (&lightspeed.manner, &lightspeed.shop, &lightspeed.products, &lightspeed.prefix, lightspeed.latency),
+    );
+    let unleashed = &settings.unleashed.options;
+    let unleashed = (
+        (&unleashed.rules, unleashed.limits, &unleashed.settings, &unleashed.warehouses, &unleashed.customers),
+        (&unleashed.products, &unleashed.prefix, unleashed.latency),
+    );
+    format!("{spoton:#?}{godatafeed:#?}{xero:#?}{lightspeed:#?}{unleashed:#?}")
 }
 
 #[test]
@@ -126,6 +138,15 @@ fn every_value_that_is_offered_reaches_its_switch() {
     assert_eq!(full.xero.invoices, [Fate::Hang, Fate::ServerErrorAfterTheEffect, Fate::Throttled]);
     assert_eq!(full.xero.credit_notes, [Fate::CutAfterTheEffect]);
     assert_eq!(full.xero.payments, [Fate::ServerError]);
+    assert_eq!((full.lightspeed.options.redirects.len(), full.lightspeed.options.products.len()), (1, 2));
+    assert_eq!(full.lightspeed.sales, [Fate::Hang, Fate::ServerErrorAfterTheEffect, Fate::Throttled]);
+    assert_eq!(full.lightspeed.changes, [Fate::CutAfterTheEffect]);
+    assert_eq!(full.lightspeed.returns, [Fate::Hang]);
+    assert_eq!(full.lightspeed.products, [Fate::ServerError]);
+    assert_eq!(full.lightspeed.customers, [Fate::NotJson]);
+    assert_eq!(full.unleashed.sales_orders, [Fate::Hang, Fate::ServerErrorAfterTheEffect, Fate::Throttled]);
+    assert_eq!(full.unleashed.completions, [Fate::CutAfterTheEffect]);
+    assert_eq!(full.unleashed.credit_notes, [Fate::ServerError]);
 }
 
 #[test]
@@ -206,6 +227,65 @@ fn what_is_set_otherwise_is_otherwise() {
         ("xero", "dates = \"iso\""),
         ("xero", "scope_refusal = \"forbidden\""),
         ("xero", "latency = \"1s\""),
+        ("lightspeed", "redirects = [\"http://127.0.0.1/back\"]"),
+        ("lightspeed", "scopes = [\"sales:read\"]"),
+        ("lightspeed", "token_life = \"1m\""),
+        ("lightspeed", "per_register = \"unlimited\""),
+        ("lightspeed", "calls_beside = 0"),
+        ("lightspeed", "retry_after = \"garbage\""),
+        ("lightspeed", "currency = \"EUR\""),
+        ("lightspeed", "catalogue = [\"Ramen\"]"),
+        ("lightspeed", "prefix = \"S-\""),
+        ("lightspeed", "takes_negative_prices = false"),
+        ("lightspeed", "takes_negative_totals = false"),
+        ("lightspeed", "takes_zero_totals = false"),
+        ("lightspeed", "reposted = \"doubles\""),
+        ("lightspeed", "closes_short = true"),
+        ("lightspeed", "closes_over = true"),
+        ("lightspeed", "takes_closed_registers = false"),
+        ("lightspeed", "voids_after_closing = false"),
+        ("lightspeed", "money = \"numbers\""),
+        ("lightspeed", "places = 2"),
+        ("lightspeed", "unique_invoice_numbers = false"),
+        ("lightspeed", "unique_skus = false"),
+        ("lightspeed", "return_rules = false"),
+        ("lightspeed", "takes_over_returns = true"),
+        ("lightspeed", "returns_touch = false"),
+        ("lightspeed", "left_out = \"kept\""),
+        ("lightspeed", "strict_postcodes = false"),
+        ("lightspeed", "tracks_new_products = false"),
+        ("lightspeed", "max_page_size = 100"),
+        ("lightspeed", "write_answer = \"id\""),
+        ("lightspeed", "return_answer = \"semantic\""),
+        ("lightspeed", "errors = \"nested\""),
+        ("lightspeed", "latency = \"1s\""),
+        ("unleashed", "per_month = 125000"),
+        ("unleashed", "per_minute = 60"),
+        ("unleashed", "blocked = \"forbidden\""),
+        ("unleashed", "tells_retry_after = true"),
+        ("unleashed", "signed_query = \"decoded\""),
+        ("unleashed", "wrong_signature = \"unauthorized\""),
+        ("unleashed", "client_type_required = false"),
+        ("unleashed", "currencies = [\"EUR\", \"GBP\"]"),
+        ("unleashed", "warehouses = [\"CELLAR\"]"),
+        ("unleashed", "customers = [\"Walk-in\"]"),
+        ("unleashed", "products = [\"NAAN\"]"),
+        ("unleashed", "prefix = \"S-\""),
+        ("unleashed", "second_post = \"answered\""),
+        ("unleashed", "frees_guids = true"),
+        ("unleashed", "frees_numbers = true"),
+        ("unleashed", "max_number = 50"),
+        ("unleashed", "required_fields = \"few\""),
+        ("unleashed", "takes_negative_prices = true"),
+        ("unleashed", "takes_zero_totals = false"),
+        ("unleashed", "mixed_tax = \"flattened\""),
+        ("unleashed", "line_totals_rule = true"),
+        ("unleashed", "put_removes_lines = false"),
+        ("unleashed", "without_stock = \"backordered\""),
+        ("unleashed", "keeps_credit_guids = false"),
+        ("unleashed", "free_credit_returns_stock = true"),
+        ("unleashed", "tells_ids = false"),
+        ("unleashed", "latency = \"1s\""),
     ];
     let mut tried = BTreeSet::new();
     for (table, line) in others {
@@ -213,7 +293,14 @@ fn what_is_set_otherwise_is_otherwise() {
         assert_ne!(shown(&settings), usual, "{line}");
         tried.insert((table, line.split(' ').next().unwrap_or_default().to_owned()));
     }
-    let of_fates = ["submits", "cancels", "reports", "writes", "lists", "invoices", "credit_notes", "payments"];
+    let fates: [(&str, &[&str]); 5] = [
+        ("spoton", &["submits", "cancels", "reports"]),
+        ("godatafeed", &["writes", "lists"]),
+        ("xero", &["invoices", "credit_notes", "payments"]),
+        ("lightspeed", &["sales", "changes", "returns", "products", "customers"]),
+        ("unleashed", &["sales_orders", "completions", "credit_notes"]),
+    ];
+    let is_fate = |table: &str, key: &str| fates.iter().any(|(of, keys)| *of == table && keys.contains(&key));
     let all = tables().into_iter().flat_map(|(table, keys)| keys.into_iter().map(move |key| (table, key)));
-    assert_eq!(tried, all.filter(|(_, key)| !of_fates.contains(&key.as_str())).collect());
+    assert_eq!(tried, all.filter(|(table, key)| !is_fate(table, key)).collect());
 }

@@ -192,7 +192,7 @@ proptest! {
             let class = Class::ALL[class];
             let granted = rows.take(noon(), class, calls);
             let left = i64::from(max) - used(rows.counter(Window::Hour));
-            prop_assert!(granted == 0 || left >= i64::from(max) * class.floor_percent() / 100);
+            prop_assert!(granted == 0 || left >= i64::from(max) * class.floor_percent(Window::Hour) / 100);
         }
     }
 }
@@ -289,8 +289,32 @@ fn a_tenth_of_a_month_is_left_to_orders() {
     for class in Class::ALL.into_iter().rev() {
         rows.take(noon(), class, 1000);
         let left = 1000 - used(rows.counter(Window::Month));
-        assert!(class.floor_percent() == 0 || left >= 100, "{class:?} leaves {left}");
+        assert!(class.floor_percent(Window::Month) == 0 || left >= 100, "{class:?} leaves {left}");
     }
+}
+
+#[test]
+fn the_last_tenth_of_a_day_is_new_orders_alone() {
+    for class in Class::ALL {
+        let mut rows = Rows::of(&[limit(Window::Day, 1000)]);
+        rows.take(noon(), class, 1000);
+        let left = 1000 - used(rows.counter(Window::Day));
+
+        assert!(if class == Class::New { left == 0 } else { left >= 100 }, "{class:?} leaves {left}");
+        assert_eq!(i64::from(rows.take(noon(), Class::New, 1000)), left);
+    }
+    let mut rows = Rows::of(&[limit(Window::Minute, 10), limit(Window::Hour, 10)]);
+    assert_eq!(rows.take(noon(), Class::Correction, 10), 10, "a shorter window comes back soon");
+}
+
+#[test]
+fn what_the_other_side_says_is_left_of_a_day_is_new_orders_alone_once_it_is_a_tenth() {
+    let mut rows = Rows::of(&[limit(Window::Day, 1000)]);
+    let told = Told::Left { limit: None, remaining: Some(101), resets_in: None };
+    learn(&mut rows, noon(), LearnedLimit { window: Window::Day, told });
+
+    assert_eq!(rows.take(noon(), Class::Correction, 9), 1);
+    assert_eq!(rows.take(noon(), Class::New, 999), 100);
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl View<'_> {
             .with("LineItems", lines)
             .with("SubTotal", totals.sub_total)
             .with("TotalTax", totals.total_tax)
-            .with("Total", totals.total)
+            .with("Total", totals.total + self.manner.misstates_totals_by)
             .with("UpdatedDateUTC", self.instant(document.updated_at))
             .with("UpdatedDateUTCString", document.updated_at.to_rfc3339_opts(SecondsFormat::Secs, true))
             .with("CurrencyCode", &document.currency)

@@ -37,7 +37,7 @@ use super::{
     organisation::Organisation,
     rules::Rules,
 };
-use crate::simulator::digest::short_hash;
+pub(super) use crate::simulator::digest::id_for;
 
 /// Why an element of a write is refused: one message for each thing that is wrong.
 pub(super) type Invalid = Vec<String>;
@@ -178,13 +178,6 @@ impl Books {
     fn today(&self, now: DateTime<Utc>) -> NaiveDate {
         now.with_timezone(&self.organisation.time_zone).date_naive()
     }
-}
-
-/// A UUID that always is the same for the same thing.
-pub(super) fn id_for(of: &str, which: &str) -> String {
-    let (high, low) = (short_hash(&[of.as_bytes(), which.as_bytes()]), short_hash(&[which.as_bytes(), of.as_bytes()]));
-    let id = (u128::from(high) << 64) | u128::from(low);
-    uuid::Builder::from_random_bytes(id.to_be_bytes()).into_uuid().to_string()
 }
 
 /// Puts a thing in the place it had, or behind all others; returns where it stands.

@@ -1,50 +1,10 @@
-//! JSON that keeps every digit of an amount, and the XML a client gets that does not ask for JSON.
+//! The XML a client gets that does not ask for JSON.
 
 use std::fmt::Write;
 
-use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-/// A JSON object that is being written, in the order of its members.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Object(String);
-
-/// A finished piece of JSON.
-pub(super) type Json = Box<RawValue>;
-
-impl Object {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    #[must_use]
-    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
-        let separator = if self.0.is_empty() { "" } else { "," };
-        let value = serde_json::to_string(&value).expect("what is answered can be written as JSON");
-        // Writing to a text does not fail.
-        let _ = write!(self.0, "{separator}\"{name}\":{value}");
-        self
-    }
-
-    /// Nothing where there is no value.
-    #[must_use]
-    pub fn with_some(self, name: &str, value: Option<impl Serialize>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
-    pub fn json(self) -> Json {
-        RawValue::from_string(format!("{{{}}}", self.0)).expect("names and values make an object")
-    }
-}
-
-/// The object with one member more.
-pub(super) fn extended(object: &Json, name: &str, value: &str) -> Json {
-    let members = object.get().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
-    Object(members.to_owned()).with(name, value).json()
-}
+pub(super) use crate::simulator::json::{Json, Object, extended};
 
 /// The same in XML. Observed (dev.to, "Xero API Integration Guide (2026)"): that is the format without an `Accept`.
 pub(super) fn to_xml(json: &str) -> String {
@@ -90,18 +50,12 @@ fn write_xml(value: &Value, into: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::xero::Cents;
 
     #[test]
-    fn an_amount_keeps_its_places_and_what_is_missing_is_left_out() {
-        let inner = Object::new().with("Total", Cents(1800)).json();
-        let text = Object::new().with("Invoices", [inner]).with_some("page", None::<u32>).json();
-
-        assert_eq!(text.get(), r#"{"Invoices":[{"Total":18.00}]}"#);
+    fn every_element_of_a_list_is_named_in_the_singular() {
         assert_eq!(
-            to_xml(text.get()),
-            "<Response><Invoices><Invoice><Total>18.0</Total></Invoice></Invoices></Response>"
+            to_xml(r#"{"Invoices":[{"Total":18.00,"Reference":"a & b"}]}"#),
+            "<Response><Invoices><Invoice><Reference>a &amp; b</Reference><Total>18.0</Total></Invoice></Invoices></Response>"
         );
-        assert_eq!(Object::new().json().get(), "{}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::amount::Cents;
+
 /// What comes of an idempotency key that was used for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyReuse {
@@ -82,6 +84,8 @@ pub struct Manner {
     pub problems: ProblemNames,
     /// Seconds to wait when too much is in progress; none: no `Retry-After` with that.
     pub concurrency_retry_after: Option<u64>,
+    /// The total of a document is told as so much more than its lines come to: as if Xero reckoned otherwise.
+    pub misstates_totals_by: Cents,
 }
 
 impl Default for Manner {
@@ -91,6 +95,7 @@ impl Default for Manner {
             scope_refusal: ScopeRefusal::Unauthorized,
             problems: ProblemNames::default(),
             concurrency_retry_after: None,
+            misstates_totals_by: Cents::ZERO,
         }
     }
 }

@@ -137,6 +137,10 @@ impl Simulator for Xero {
         route.operation
     }
 
+    fn is_write(operation: Operation) -> bool {
+        operation.is_write()
+    }
+
     fn check(&self, route: Route, incoming: &Incoming) -> Result<(Job, Received), Answer> {
         let in_progress = InProgress::enter(&self.in_progress);
         let asker = Asker { operation: Some(route.operation), format: self.format(incoming) };

@@ -30,7 +30,7 @@ use self::{
     listing::{Listing, Shared},
     plan::Held,
 };
-use super::{Answer, Doubt, Finding, Sink, View};
+use super::{Answer, Calls, Doubt, Finding, LookedUp, Sink, View};
 use crate::{
     clock::Clock,
     domain::{
@@ -78,9 +78,13 @@ impl Sink for Godatafeed {
         KIND
     }
 
-    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
         let interval = self.settings.poll_interval;
-        Box::pin(self.new_orders.bring_up_to_date(interval, now, async move || self.client.list(now).await))
+        Box::pin(async move {
+            let made =
+                self.new_orders.bring_up_to_date(interval, now, async move || self.client.list(now).await).await?;
+            Ok(Calls { made, limits: Vec::new() })
+        })
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
@@ -92,17 +96,14 @@ impl Sink for Godatafeed {
     }
 
     /// Only acknowledgements are looked up: one that is not new any more was acknowledged.
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         Box::pin(async move {
             match self.client.list(now).await {
-                (_, Ok(listing)) => {
+                (calls, Ok(listing)) => {
                     let listing = self.new_orders.keep(listing);
-                    doubts.iter().map(|doubt| found(doubt, &listing)).collect()
+                    LookedUp::of(doubts.iter().map(|doubt| found(doubt, &listing)).collect(), calls)
                 }
-                (calls, Err(answer)) => {
-                    let failed = Finding::Failed(Answer { calls_beside: calls.saturating_sub(1), ..answer });
-                    vec![failed; doubts.len()]
-                }
+                (calls, Err(answer)) => LookedUp::of(vec![Finding::Failed(answer); doubts.len()], calls),
             }
         })
     }

@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 
-use super::{Answer, BuildError, Doubt, Finding, Sink, View};
+use super::{Answer, BuildError, Doubt, LookedUp, Sink, View};
 use crate::domain::delivery::{Plan, Step};
 
 /// A till.
@@ -55,8 +55,11 @@ impl Sink for Scripted {
         Box::pin(self.client.send(step, now))
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
-        Box::pin(futures::future::join_all(doubts.iter().map(move |doubt| self.client.look_up(doubt.step, now))))
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
+        Box::pin(async move {
+            let asked = doubts.iter().map(|doubt| self.client.look_up(doubt.step, now));
+            LookedUp::of(futures::future::join_all(asked).await, doubts.len() as u32)
+        })
     }
 
     fn visible_after(&self) -> Option<Duration> {

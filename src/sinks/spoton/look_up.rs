@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::delivery::{Outcome, Reason, Receipt},
-    sinks::{Doubt, Finding},
+    sinks::{Doubt, Finding, LookedUp},
 };
 
 /// How far clocks may differ where the time is all that tells orders apart.
@@ -42,8 +42,8 @@ struct Sought<'a> {
 }
 
 impl LookUp<'_> {
-    /// One finding for each doubt, in their order.
-    pub async fn all(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {
+    pub async fn all(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> LookedUp {
+        let mut made = 0;
         let mut findings: Vec<Finding> = doubts.iter().map(|_| unusable()).collect();
         let mut by_location = BTreeMap::<String, Vec<Sought<'_>>>::new();
         for (at, doubt) in doubts.iter().enumerate() {
@@ -55,15 +55,21 @@ impl LookUp<'_> {
         for (location_id, sought) in by_location {
             let oldest = sought.iter().map(|sought| sought.submitted_at(now)).min().unwrap_or(now);
             match self.client.orders(&location_id, oldest, now).await {
-                Ok((records, _)) => {
+                Ok((records, calls)) => {
+                    made += calls;
                     for one in &sought {
                         findings[one.at] = self.judge(one, &records, now);
                     }
                 }
-                Err(failed) => sought.iter().for_each(|one| findings[one.at] = Finding::Failed(failed.clone())),
+                Err(failed) => {
+                    made += 1;
+                    for one in &sought {
+                        findings[one.at] = Finding::Failed(failed.clone());
+                    }
+                }
             }
         }
-        findings
+        LookedUp::of(findings, made)
     }
 
     fn judge(&self, sought: &Sought<'_>, records: &[Value], now: DateTime<Utc>) -> Finding {

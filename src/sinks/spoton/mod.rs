@@ -32,7 +32,7 @@ use futures::future::BoxFuture;
 
 use self::{client::Client, config::SpotonSettings};
 use super::{
-    Answer, Doubt, Finding, Sink, Turns, View,
+    Answer, Doubt, LookedUp, Sink, Turns, View,
     oauth::{ClientAuth, ClientCredentials, TokenEndpoint, Tokens},
 };
 use crate::{
@@ -113,7 +113,7 @@ impl Sink for Spoton {
         Box::pin(self.client.send(step, now))
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         let look_up = look_up::LookUp {
             client: &self.client,
             source_name: &self.settings.source_name,

@@ -26,8 +26,8 @@ use crate::{
         limits::LearnedLimit,
     },
     sinks::{
-        Answer,
-        http::{Read, excerpt, failed, learned_limits, read_up_to, refused},
+        Answer, Calls,
+        http::{Problem, Read, excerpt, failed, learned_limits, read_up_to, refused},
         oauth::Tokens,
     },
 };
@@ -38,6 +38,8 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const PAGE_SIZE: &str = "100";
 /// Most pages of one listing that are read.
 const MOST_PAGES: u32 = 20;
+/// Where the notes of a document are. Source: Xero Accounting API, `Invoices/{InvoiceID}/History`.
+pub const HISTORY: &str = "History";
 /// After a refusal for too many calls at once, which names no time. Assumed: Xero developer FAQ, limits, says that five
 /// calls may be in progress and not for how long a sixth has to wait.
 const AT_ONCE_PAUSE: std::ops::RangeInclusive<u64> = 2_000..=5_000;
@@ -112,26 +114,27 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
-/// One task's requests, one after the other, and how many they were.
+/// One task's requests, one after the other, how many they were, and what the last answer told about limits.
 #[derive(Debug)]
 pub struct Asking<'c> {
     api: &'c Api,
     now: DateTime<Utc>,
-    calls: u32,
+    calls: Calls,
 }
 
 impl<'c> Asking<'c> {
     /// `now` only labels what is learnt of limits.
     pub fn new(api: &'c Api, now: DateTime<Utc>) -> Self {
-        Self { api, now, calls: 0 }
+        Self { api, now, calls: Calls::default() }
     }
 
     pub fn now(&self) -> DateTime<Utc> {
         self.now
     }
 
-    pub fn calls(&self) -> u32 {
-        self.calls
+    /// Those so far.
+    pub fn calls(&self) -> Calls {
+        self.calls.clone()
     }
 
     /// What the token in use is good for, where its answer said so.
@@ -139,12 +142,23 @@ impl<'c> Asking<'c> {
         self.api.tokens.scope()
     }
 
-    /// The calls beyond the one that is counted for every task.
+    /// With the calls beyond the one that is counted for every task, and what they told.
     pub fn counted(&self, answer: Answer) -> Answer {
-        Answer { calls_beside: self.calls.saturating_sub(1), ..answer }
+        let Calls { made, limits } = self.calls();
+        Answer { calls_beside: made.saturating_sub(1), limits, ..answer }
     }
 
-    /// Reads what is at a path. A record that is not there is none.
+    /// Asks once. What an answer tells about limits is truer than what was told before, whatever else it says.
+    async fn ask(&mut self, method: Method, url: Url, content: Content<'_>) -> Result<Heard, Answer> {
+        self.calls.made += 1;
+        let heard = self.api.ask(method, url, content, self.now).await?;
+        if !heard.limits.is_empty() {
+            self.calls.limits.clone_from(&heard.limits);
+        }
+        Ok(heard)
+    }
+
+    /// Reads what is at a path. A record that is not there is none; a list is always there, if only an empty one.
     pub async fn read(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<Listing>, Answer> {
         self.read_what(path, query, Content::None).await
     }
@@ -175,15 +189,13 @@ impl<'c> Asking<'c> {
         query: &[(&str, &str)],
         content: Content<'_>,
     ) -> Result<Option<Since>, Answer> {
-        self.calls += 1;
-        let api = self.api;
-        let heard = api.ask(Method::GET, api.url(path, query), content, self.now).await?;
+        let heard = self.ask(Method::GET, self.api.url(path, query), content).await?;
         match heard.answer.status.as_u16() {
             200..=299 => match heard.listing() {
                 Some(listing) => Ok(Some(Since { listing, date: date(&heard.answer.headers), limits: heard.limits })),
                 None => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
             },
-            404 => Ok(None),
+            404 if path.len() > 1 => Ok(None),
             _ => Err(refusal(heard, self.now)),
         }
     }
@@ -222,12 +234,11 @@ impl<'c> Asking<'c> {
     /// Sends a request that writes. An answer of success, or a refusal by content (400, 404), is one; all else is told at
     /// once.
     pub async fn write(&mut self, write: Write<'_>) -> Result<Heard, Answer> {
-        self.calls += 1;
-        let api = self.api;
-        // Elements are judged one by one: a bad one refuses no other. Single records do not know the parameter.
+        // Elements are judged one by one: a bad one refuses no other. Single records and notes do not know the parameter.
         let one_by_one = [("summarizeErrors", "false")];
-        let url = api.url(write.path, if write.method == Method::PUT { &one_by_one } else { &[] });
-        let heard = api.ask(write.method, url, Content::Body(write.body, write.key), self.now).await?;
+        let has_elements = write.method == Method::PUT && write.path.last() != Some(&HISTORY);
+        let url = self.api.url(write.path, if has_elements { &one_by_one } else { &[] });
+        let heard = self.ask(write.method, url, Content::Body(write.body, write.key)).await?;
         match heard.answer.status.as_u16() {
             200..=299 | 400 | 404 => Ok(heard),
             _ => Err(refusal(heard, self.now)),
@@ -281,7 +292,7 @@ fn refusal(heard: Heard, now: DateTime<Utc>) -> Answer {
     let outcome = match (status.as_u16(), asked) {
         // Source: Xero's 401 for what a scope or the app's plan does not include, as an integrator reports it.
         (401, _) if said(body).contains("authorizationunsuccessful") => Outcome::Blocked { reason: Reason::Forbidden },
-        (429, Some(Outcome::Throttled { not_before: None })) => {
+        (429, Some(Outcome::Throttled { not_before: None })) if Problem::of(headers) == Problem::AtOnce => {
             let pause = rand::rng().random_range(AT_ONCE_PAUSE);
             Outcome::Throttled { not_before: Some(Duration::from_millis(pause)) }
         }

@@ -55,7 +55,8 @@ pub struct Around<'a> {
     pub settings: &'a XeroSettings,
     pub currency: Currency,
     pub reference: &'a str,
-    pub order_id: &'a str,
+    /// None: it is of many orders.
+    pub order_id: Option<&'a str>,
     pub tax_of: TaxOf<'a>,
 }
 
@@ -79,7 +80,7 @@ pub fn document(document: &Document, around: Around<'_>) -> Exact {
         line_amount_types: "Inclusive",
         currency_code: around.currency,
         line_items: line_items(&document.lines, document.sign(), around.currency, &document.tracking, around.tax_of),
-        url: url.map(|template| template.replace("{order_id}", around.order_id)),
+        url: url.zip(around.order_id).map(|(template, id)| template.replace("{order_id}", id)),
         branding_theme_id: around.settings.branding_theme_id.as_deref(),
     })
 }
@@ -180,6 +181,21 @@ pub fn allocations(to: &[(&str, Money)], date: NaiveDate) -> Exact {
     let one = to.iter().copied();
     let allocations = one.map(|(id, amount)| Allocation { invoice: InvoiceRef { id }, amount: Amount(amount), date });
     Exact::of(&Body { allocations: allocations.collect() })
+}
+
+/// The body that writes one note.
+pub fn note(details: &str) -> Exact {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Record<'a> {
+        details: &'a str,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body<'a> {
+        history_records: [Record<'a>; 1],
+    }
+    Exact::of(&Body { history_records: [Record { details }] })
 }
 
 /// An item that is sold and not stocked.

@@ -20,6 +20,7 @@ pub mod name {
     pub const VOID: &str = "void";
     pub const READ: &str = "read";
     pub const REMOVE_PAYMENTS: &str = "remove_payments";
+    pub const NOTE: &str = "note";
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub enum Call {
     Read(Read),
     /// `POST /Payments/{id}` for each.
     RemovePayments(RemovePayments),
+    /// `PUT /Invoices/{id}/History`, one note for people.
+    Note(Note),
 }
 
 impl Call {
@@ -60,6 +63,7 @@ impl Call {
             Self::Void(_) => name::VOID,
             Self::Read(_) => name::READ,
             Self::RemovePayments(_) => name::REMOVE_PAYMENTS,
+            Self::Note(_) => name::NOTE,
         }
     }
 
@@ -229,4 +233,14 @@ pub struct RemovePayments {
 pub struct Removal {
     pub id: String,
     pub reference: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    pub invoice: On,
+    /// What it says, by which it is looked up.
+    pub details: String,
+    /// The whole body: `{"HistoryRecords": […]}`.
+    pub body: Exact,
 }

@@ -28,7 +28,7 @@ use crate::{
         reconciliation::{Holding, Seen},
     },
     sinks::{
-        Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Turns,
+        Answer, BuildError, Calls, Doubt, GroupAnswer, LookedUp, Services, Turns,
         links::{How, LinkKey, LinkKind, LinkStore},
         oauth::{ClientAuth, ClientCredentials, Rotating, TokenEndpoint, Tokens},
     },
@@ -103,8 +103,8 @@ impl Client {
         self.shared.hold_back(now)
     }
 
-    /// Reads it, unless that was done a moment ago. Returns the number of calls.
-    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
+    /// Reads it, unless that was done a moment ago. Returns the calls that it took.
+    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
         self.shared.bring_up_to_date(&self.api, &self.settings, now).await
     }
 
@@ -160,7 +160,7 @@ impl Client {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> Vec<Finding> {
+    pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> LookedUp {
         look_up::all(&mut Asking::new(&self.api, now), doubts, self.timeout).await
     }
 

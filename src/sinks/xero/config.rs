@@ -6,6 +6,7 @@ mod tracking;
 
 use std::{collections::BTreeMap, fmt};
 
+use chrono::NaiveTime;
 use chrono_tz::Tz;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
@@ -25,7 +26,7 @@ use crate::{
     config::{
         CatalogueSettings, SinkCommon, Versions,
         catalogue::RawCatalogue,
-        field::{Field, Named, Parse, Table, Wrong, brief, choice},
+        field::{Field, Named, Parse, Table, Wrong, choice},
         problems::Section,
         secret::{RawSecret, Secret},
         url::{HttpUrl, check_transport},
@@ -44,6 +45,10 @@ const CONNECTIONS_URL: &str = "https://api.xero.com/connections";
 const MOST_AT_ONCE: u32 = 5;
 /// Contacts on a page. Source: Xero Accounting API, parameter `page`: 100 unless told otherwise.
 const PAGE_SIZE: u32 = 100;
+/// How times of a day are written.
+const TIME: &str = "%H:%M";
+/// Orders of the last minutes of a day are stable by then, with the usual `stable_for`.
+const SUMMARY_AT: NaiveTime = NaiveTime::from_hms_opt(4, 0, 0).expect("a time of the day");
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -72,8 +77,10 @@ pub struct RawXero {
     scopes: Field<Scopes>,
     /// The app's plan: `"standard"` or `"starter"`, which has fewer calls a day.
     tier: Field<Tier>,
-    /// Only `"per_order"`.
+    /// `"per_order"`, or `"daily_summary"`: the orders of a day as one document.
     mode: Field<Mode>,
+    /// With `"daily_summary"`, when a day is closed: at this time of the next one, as `"04:00"`.
+    summary_at: Field<String>,
     /// Time zone of the organisation, as `"Europe/London"`: a document has the day of its order there.
     time_zone: Field<String>,
     /// As what documents are posted: `"authorised"`, `"submitted"` or `"draft"`.
@@ -114,6 +121,8 @@ pub struct RawXero {
     correction: Field<Correction>,
     /// Permits credit notes for documents that a person has edited.
     correct_edited: Field<bool>,
+    /// Writes a note into the history of an order's invoice for each version that is posted. A call each.
+    history_notes: Field<bool>,
     /// Minor units by which amounts may miss the total and still count as rounding.
     #[schemars(range(min = 0, max = 100))]
     rounding_tolerance: Field<u32>,
@@ -211,38 +220,15 @@ pub enum Unexplained {
 }
 choice!(Unexplained { Suspense = "suspense", Hold = "hold" });
 
-/// How orders become documents: one by one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// How orders become documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// One by one.
     PerOrder,
+    /// Those of a business day together.
+    DailySummary,
 }
-
-impl Parse for Mode {
-    fn parse(value: Value) -> Result<Self, Wrong> {
-        match value.as_str() {
-            Some("per_order") => Ok(Self::PerOrder),
-            Some("daily_summary") => Err(Wrong::new(
-                "\"daily_summary\" cannot be had yet: a sink plans each order by itself, and a day's summary needs all of \
-                 them",
-                "leave the key out: each order is a document",
-            )),
-            _ => Err(Wrong::new(format!("{} is not known here", brief(&value)), "use \"per_order\"")),
-        }
-    }
-}
-
-impl JsonSchema for Mode {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "XeroMode".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "const": "per_order" })
-    }
-}
+choice!(Mode { PerOrder = "per_order", DailySummary = "daily_summary" });
 
 /// What a token is asked for.
 ///
@@ -335,6 +321,9 @@ pub struct XeroSettings {
     pub scopes: Scopes,
     pub tier: Tier,
     pub mode: Mode,
+    /// Of the day after the one that is closed, in the organisation's zone.
+    #[serde(serialize_with = "as_time")]
+    pub summary_at: NaiveTime,
     #[serde(serialize_with = "as_zone")]
     pub time_zone: Tz,
     pub document_status: DocumentStatus,
@@ -354,6 +343,7 @@ pub struct XeroSettings {
     pub locked_first_post: LockedFirstPost,
     pub correction: Correction,
     pub correct_edited: bool,
+    pub history_notes: bool,
     /// Minor units.
     pub rounding_tolerance: u32,
     pub goodwill: Goodwill,
@@ -371,6 +361,11 @@ pub struct XeroSettings {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
 fn as_zone<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(zone.name())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
+fn as_time<S: Serializer>(time: &NaiveTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&time.format(TIME))
 }
 
 impl RawXero {
@@ -432,6 +427,14 @@ impl RawXero {
                 }
                 zone
             });
+        let mode = section.take("mode", self.mode).unwrap_or(Mode::PerOrder);
+        let summary_at = section.take("summary_at", self.summary_at).and_then(|text| {
+            let time = NaiveTime::parse_from_str(&text, TIME).ok();
+            if time.is_none() {
+                section.problem("summary_at", format!("{text:?} is no time of a day"), "write it as \"04:00\"");
+            }
+            time
+        });
         let goodwill = section.take("goodwill", self.goodwill).unwrap_or(Goodwill::Flag);
         let unexplained = section.take("unexplained", self.unexplained).unwrap_or(Unexplained::Suspense);
         let accounts = section.table("accounts", self.accounts, |raw: RawAccounts, section| {
@@ -461,6 +464,13 @@ impl RawXero {
             self.customer_links,
             section,
         );
+        if mode == Mode::DailySummary && contacts.mode == ContactMode::PerCustomer {
+            section.problem(
+                "contacts",
+                "\"per_customer\" does not go with mode = \"daily_summary\": a day's document bears one name",
+                "leave it out: the house contact is used",
+            );
+        }
         let items = contacts::validate_items(self.items, self.item_codes, self.item_fields, section);
         Some(XeroSettings {
             base_url,
@@ -473,7 +483,8 @@ impl RawXero {
             refresh_token,
             scopes: section.take("scopes", self.scopes).unwrap_or(Scopes::Granular2026),
             tier: section.take("tier", self.tier).unwrap_or(Tier::Standard),
-            mode: section.take("mode", self.mode).unwrap_or(Mode::PerOrder),
+            mode,
+            summary_at: summary_at.unwrap_or(SUMMARY_AT),
             document_status: section
                 .take("document_status", self.document_status)
                 .unwrap_or(DocumentStatus::Authorised),
@@ -488,6 +499,7 @@ impl RawXero {
                 .unwrap_or(LockedFirstPost::Hold),
             correction: section.take("correction", self.correction).unwrap_or(Correction::Delta),
             correct_edited: section.take("correct_edited", self.correct_edited).unwrap_or(false),
+            history_notes: section.take("history_notes", self.history_notes).unwrap_or(false),
             rounding_tolerance: section.number("rounding_tolerance", self.rounding_tolerance, 0..=100).unwrap_or(2),
             goodwill,
             unexplained,

@@ -6,7 +6,7 @@
 //! | draft, submitted | yes | deleted | no need |
 //! | authorised, nothing paid or credited | yes | voided | where neither is enough |
 //! | authorised, something paid or credited; paid | no | no | yes |
-//! | dated on or before a lock date; edited by a person | no | no | yes |
+//! | dated on or before a lock date; edited by a person; shared with other orders | no | no | yes |
 //! | voided, deleted | counts for nothing | | |
 //!
 //! Others are: one credit note for what has to go and one invoice for what was missing. An order of which nothing stands any
@@ -78,7 +78,8 @@ pub fn is_editable(document: &Document, locked_until: Option<NaiveDate>) -> bool
         Standing::Authorised => document.applied_minor == 0,
         Standing::Paid | Standing::Voided | Standing::Deleted => false,
     };
-    is_open && document.id.is_some() && !document.edited && locked_until.is_none_or(|lock| document.date > lock)
+    let is_ours = document.id.is_some() && !document.edited && document.shared.is_none();
+    is_open && is_ours && locked_until.is_none_or(|lock| document.date > lock)
 }
 
 /// The cheapest correction. `editable` says of each document whether it may be changed; those that do not stand count for
@@ -106,12 +107,25 @@ pub fn correct(documents: &[Document], editable: &[bool], target: &[Line], other
     let standing = documents.iter().filter(|document| document.stands());
     let all: Vec<&Line> = standing.flat_map(|document| &document.lines).collect();
     let corrects = !documents.is_empty() && !best.moves.is_empty();
-    let otherwise_made = if corrects { rest(target, &all).signs() } else { 0 };
+    let otherwise_made = if corrects { new(&all, target, otherwise).len() } else { 0 };
     let avoided = otherwise_made.saturating_sub(best.cost().0) as u32;
     Correction { avoided, ..best }
 }
 
-/// The ways to reach the target that change exactly these documents.
+/// What would be done if our payments were gone, where that saves a document. `unpaid` says of each document whether it could be
+/// changed then.
+pub fn without_payments(
+    documents: &[Document],
+    unpaid: &[bool],
+    target: &[Line],
+    correction: &Correction,
+) -> Option<Correction> {
+    let without = correct(documents, unpaid, target, Otherwise::Delta);
+    (without.cost().0 < correction.cost().0).then_some(without)
+}
+
+/// The ways to reach the target that change exactly these documents: at most two of them say something else, the others are
+/// taken back, and new ones make up for what is missing then.
 fn ways(
     documents: &[Document],
     changed: &[usize],
@@ -119,50 +133,49 @@ fn ways(
     target: &[Line],
     otherwise: Otherwise,
 ) -> Vec<Vec<Move>> {
-    let rest = rest(target, fixed);
-    let void_all_but = |kept: &[usize]| -> Vec<Move> {
-        changed.iter().filter(|at| !kept.contains(at)).map(|at| Move::Void { at: *at }).collect()
+    let with = |updates: &[(usize, &Rest)]| -> Vec<Move> {
+        let is_kept = |at: usize| updates.iter().any(|(kept, _)| *kept == at);
+        let voids = changed.iter().filter(|at| !is_kept(**at)).map(|at| Move::Void { at: *at });
+        let kept = updates.iter().map(|(at, rest)| Move::Update { at: *at, lines: rest.0.clone() });
+        let then_standing = fixed.iter().copied().chain(updates.iter().flat_map(|(_, rest)| &rest.0));
+        voids.chain(kept).chain(new(&then_standing.collect::<Vec<_>>(), target, otherwise)).collect()
     };
+    let rest = rest(target, fixed);
     if rest.0.is_empty() {
-        return vec![void_all_but(&[])];
-    }
-    let mut ways = Vec::new();
-    let with = |kept: &[usize], more: Vec<Move>| [void_all_but(kept), more].concat();
-    for &at in changed {
-        if takes(&documents[at], &rest) {
-            ways.push(with(&[at], vec![Move::Update { at, lines: rest.0.clone() }]));
-        }
+        return vec![with(&[])];
     }
     let (added, removed) = rest.by_sign();
+    let back = self::rest(&[], fixed);
+    let mut ways = Vec::new();
+    for says in [&rest, &added, &removed, &back] {
+        let taking = changed.iter().filter(|at| !says.0.is_empty() && takes(&documents[**at], says));
+        ways.extend(taking.map(|at| with(&[(*at, says)])));
+    }
     if !added.0.is_empty() && !removed.0.is_empty() {
         let of = |kind| changed.iter().copied().filter(move |at| documents[*at].kind == kind);
         for invoice in of(DocumentKind::Invoice) {
-            let update = Move::Update { at: invoice, lines: added.0.clone() };
-            for note in of(DocumentKind::CreditNote) {
-                let other = Move::Update { at: note, lines: removed.0.clone() };
-                ways.push(with(&[invoice, note], vec![update.clone(), other]));
-            }
-            if otherwise == Otherwise::Delta {
-                ways.push(with(&[invoice], vec![update, post(Role::Part, removed.0.clone())]));
-            }
-        }
-        if otherwise == Otherwise::Delta {
-            for note in of(DocumentKind::CreditNote) {
-                let update = Move::Update { at: note, lines: removed.0.clone() };
-                ways.push(with(&[note], vec![update, post(Role::Part, added.0.clone())]));
-            }
+            ways.extend(of(DocumentKind::CreditNote).map(|note| with(&[(invoice, &added), (note, &removed)])));
         }
     }
-    let nothing_stands = self::rest(&[], fixed).0.is_empty();
-    let new = if nothing_stands || target.is_empty() && rest.total() != 0 {
-        vec![post(Role::Whole, rest.0.clone())]
-    } else if otherwise == Otherwise::ReverseAndReplace && !target.is_empty() && total(fixed) > 0 {
-        vec![post(Role::Whole, self::rest(&[], fixed).0), post(Role::Whole, target.to_vec())]
-    } else {
-        [removed, added].into_iter().filter(|part| !part.0.is_empty()).map(|part| post(Role::Part, part.0)).collect()
-    };
-    ways.push(with(&[], new));
+    ways.push(with(&[]));
     ways
+}
+
+/// The documents that lead from what stands to the target.
+fn new(standing: &[&Line], target: &[Line], otherwise: Otherwise) -> Vec<Move> {
+    let missing = rest(target, standing);
+    if missing.0.is_empty() {
+        return Vec::new();
+    }
+    let back = rest(&[], standing);
+    if back.0.is_empty() || target.is_empty() && missing.total() != 0 {
+        return vec![post(Role::Whole, missing.0)];
+    }
+    if otherwise == Otherwise::ReverseAndReplace && !target.is_empty() && back.total() < 0 {
+        return vec![post(Role::Whole, back.0), post(Role::Whole, target.to_vec())];
+    }
+    let (added, removed) = missing.by_sign();
+    [removed, added].into_iter().filter(|part| !part.0.is_empty()).map(|part| post(Role::Part, part.0)).collect()
 }
 
 /// Whether a document may say just that.
@@ -178,10 +191,6 @@ fn post(role: Role, lines: Vec<Line>) -> Move {
     let sum: i64 = lines.iter().map(|line| line.gross_minor).sum();
     let kind = if sum < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice };
     Move::Post { kind, role, lines }
-}
-
-fn total(lines: &[&Line]) -> i64 {
-    lines.iter().map(|line| line.gross_minor).sum()
 }
 
 /// Lines that are missing, at most one for each thing unless nothing is taken off.

@@ -4,7 +4,10 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::receipt::{Line, TrackingOption};
-use crate::domain::money::{Currency, Money};
+use crate::domain::{
+    money::{Currency, Money},
+    sale::split,
+};
 
 /// Source: Xero Accounting API, LineItem: `Description` has at least one character. Assumed: and at most so many.
 const LONGEST_DESCRIPTION: usize = 4000;
@@ -57,6 +60,7 @@ pub fn line_items<'a>(
 ) -> Vec<LineItem<'a>> {
     let mut items = Vec::new();
     for line in lines {
+        let tracking = if line.tracking.is_empty() { tracking } else { &line.tracking };
         for (quantity, unit) in split(sign * line.gross_minor, line.quantity) {
             let tax = tax_of(line, quantity * unit).map(|minor| Amount(Money::new(minor, currency)));
             items.push(LineItem {
@@ -72,19 +76,6 @@ pub fn line_items<'a>(
         }
     }
     items
-}
-
-/// `total` as quantities times unit amounts: one of them where the quantity divides it, else two whose units differ by one
-/// minor unit. A quantity below 1 counts as 1.
-pub fn split(total: i64, quantity: i64) -> Vec<(i64, i64)> {
-    let quantity = quantity.max(1);
-    let magnitude = total.unsigned_abs();
-    let (unit, rest) = ((magnitude / quantity.unsigned_abs()) as i64, (magnitude % quantity.unsigned_abs()) as i64);
-    let sign = total.signum();
-    if rest == 0 {
-        return vec![(quantity, sign * unit)];
-    }
-    vec![(quantity - rest, sign * unit), (rest, sign * (unit + 1))]
 }
 
 /// The tax inside an amount that includes it, at a rate in per cent as decimal text; halves are rounded away from zero.
@@ -104,19 +95,7 @@ pub fn tax_inside(gross: i64, rate: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn a_line_that_does_not_divide_becomes_two_that_add_up() {
-        assert_eq!(split(2190, 2), [(2, 1095)]);
-        assert_eq!(split(1000, 3), [(2, 333), (1, 334)]);
-        assert_eq!(split(-1000, 3), [(2, -333), (1, -334)]);
-        assert_eq!(split(1, 3), [(2, 0), (1, 1)]);
-        assert_eq!(split(0, 4), [(4, 0)]);
-        assert_eq!(split(290, 0), [(1, 290)]);
-    }
 
     #[test]
     fn the_tax_inside_is_rounded_half_away_from_zero() {
@@ -138,16 +117,5 @@ mod tests {
         assert_eq!(amount("GBP", -1), "-0.01");
         assert_eq!(amount("GBP", 9_007_199_254_740_993), "90071992547409.93");
         assert_eq!(amount("JPY", 1500), "1500");
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_split_adds_up(total in any::<i32>(), quantity in 1..500_i64) {
-            let parts = split(i64::from(total), quantity);
-
-            prop_assert_eq!(parts.iter().map(|(quantity, unit)| quantity * unit).sum::<i64>(), i64::from(total));
-            prop_assert_eq!(parts.iter().map(|(quantity, _)| quantity).sum::<i64>(), quantity);
-            prop_assert!(parts.iter().all(|(quantity, _)| *quantity > 0));
-        }
     }
 }

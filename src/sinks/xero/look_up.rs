@@ -1,11 +1,10 @@
 //! What became of steps whose answers were lost: as few readings as there can be for all of them.
 //!
-//! Documents are asked for by number, many at once; payments by their reference, on the documents that they were for.
+//! Documents are asked for by number or id, many at once; payments by their reference, on the documents that they were for.
 //! What stands and says what ours says is ours; what says something else is never touched, and a person looks. Of a call that
 //! had its effect in part, the rest was refused.
 //!
-//! Source: Xero Accounting API description 16.1.0, `InvoiceNumbers` and `IDs` of `Invoices`. Source: XeroAPI/Xero-Java,
-//! pull request 331: about fifty ids fit into an address.
+//! Source: Xero Accounting API description 16.1.0, `InvoiceNumbers` and `IDs` of `Invoices`, `where` of `CreditNotes`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,20 +14,20 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    api::Asking,
-    call::{Allocate, Call, Pay, Payments, Post, Removal, Update, Void, name},
+    api::{Asking, HISTORY},
+    call::{Allocate, Call, Note, On, Pay, Payments, Post, Removal, Update, Void, name},
     receipt::{DocumentKind, Held, Standing},
-    records::{DELETED, PAYMENTS, adopted, answered, by_reference, find, is_as_asked, resource, seen},
+    records::{
+        DELETED, IN_ONE_ADDRESS, PAYMENTS, adopted, answered, by_reference, credit_notes_of_late, is_as_asked,
+        numbered, resource, seen,
+    },
     send::lost_refusal,
     wire::{Document, Payment},
 };
 use crate::{
     domain::delivery::{Outcome, Reason, Sent},
-    sinks::{Answer, Doubt, Finding},
+    sinks::{Answer, Doubt, Finding, LookedUp},
 };
-
-/// Numbers or ids in one address.
-pub const IN_ONE_ADDRESS: usize = 40;
 
 /// One step in doubt.
 struct Sought {
@@ -40,12 +39,13 @@ struct Sought {
 #[derive(Default)]
 struct Seen {
     invoices: Vec<Document>,
+    credit_notes: Vec<Document>,
     /// What could not be asked for.
     failed: Option<Answer>,
 }
 
-/// One finding for each doubt, in their order.
-pub async fn all(asking: &mut Asking<'_>, doubts: &[Doubt<'_>], timeout: Duration) -> Vec<Finding> {
+/// Looks all of them up.
+pub async fn all(asking: &mut Asking<'_>, doubts: &[Doubt<'_>], timeout: Duration) -> LookedUp {
     let sought: Vec<Option<Sought>> = doubts
         .iter()
         .map(|doubt| {
@@ -61,7 +61,7 @@ pub async fn all(asking: &mut Asking<'_>, doubts: &[Doubt<'_>], timeout: Duratio
             _ => None,
         })
         .collect();
-    let ids: BTreeSet<&str> = sought
+    let made: Vec<&On> = sought
         .iter()
         .flatten()
         .flat_map(|sought| match &sought.call {
@@ -69,12 +69,19 @@ pub async fn all(asking: &mut Asking<'_>, doubts: &[Doubt<'_>], timeout: Duratio
             Call::Update(Update { document, .. }) | Call::Void(Void { document, .. }) => vec![document],
             _ => Vec::new(),
         })
-        .filter(|on| on.kind == DocumentKind::Invoice)
-        .map(|on| on.id.as_str())
         .collect();
+    let of = |kind: DocumentKind| made.iter().filter(move |on| on.kind == kind);
+    let ids: BTreeSet<&str> = of(DocumentKind::Invoice).map(|on| on.id.as_str()).collect();
+    let lost_credit_notes = sought.iter().flatten().filter_map(|sought| match &sought.call {
+        Call::CreditNote(post) => Some(post.number.as_str()),
+        _ => None,
+    });
+    let credit_notes: BTreeSet<&str> =
+        of(DocumentKind::CreditNote).map(|on| on.number.as_str()).chain(lost_credit_notes).collect();
     let mut read = Seen::default();
     read.take(asking, "InvoiceNumbers", &numbers).await;
     read.take(asking, "IDs", &ids).await;
+    read.take_credit_notes(asking, &credit_notes).await;
     // The rest takes a call for each. What there is no time for is looked up next time.
     let ends = Instant::now() + timeout / 2;
     let mut findings = Vec::new();
@@ -85,7 +92,7 @@ pub async fn all(asking: &mut Asking<'_>, doubts: &[Doubt<'_>], timeout: Duratio
             Some(sought) => one(asking, sought, &read).await.unwrap_or_else(failed),
         });
     }
-    findings
+    LookedUp { findings, calls: asking.calls() }
 }
 
 impl Seen {
@@ -103,8 +110,29 @@ impl Seen {
         }
     }
 
-    fn invoice(&self, is_it: impl Fn(&Document) -> bool) -> Result<Option<&Document>, &Answer> {
-        match (self.invoices.iter().find(|document| is_it(document)), &self.failed) {
+    async fn take_credit_notes(&mut self, asking: &mut Asking<'_>, numbers: &BTreeSet<&str>) {
+        let numbers: Vec<&str> = numbers.iter().copied().collect();
+        if self.failed.is_some() || numbers.is_empty() {
+            return;
+        }
+        let found = match numbered(asking, &numbers).await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => credit_notes_of_late(asking).await,
+            Err(answer) => Err(answer),
+        };
+        match found {
+            Ok(found) => self.credit_notes = found,
+            Err(answer) => self.failed = Some(answer),
+        }
+    }
+
+    /// An error: whether it is there could not be asked.
+    fn find(&self, kind: DocumentKind, is_it: impl Fn(&Document) -> bool) -> Result<Option<&Document>, &Answer> {
+        let all = match kind {
+            DocumentKind::Invoice => &self.invoices,
+            DocumentKind::CreditNote => &self.credit_notes,
+        };
+        match (all.iter().find(|document| is_it(document)), &self.failed) {
             (Some(document), _) => Ok(Some(document)),
             (None, Some(answer)) => Err(answer),
             (None, None) => Ok(None),
@@ -115,14 +143,8 @@ impl Seen {
 async fn one(asking: &mut Asking<'_>, sought: Sought, read: &Seen) -> Result<Finding, Answer> {
     let Sought { call, held } = sought;
     Ok(match &call {
-        Call::Invoice(post) => {
-            let kind = DocumentKind::Invoice;
-            posted(held, kind, post, read.invoice(|there| there.is(kind, &post.number)).map_err(Answer::clone)?)
-        }
-        Call::CreditNote(post) => {
-            let there = find(asking, DocumentKind::CreditNote, &post.number).await?;
-            posted(held, DocumentKind::CreditNote, post, there.as_ref())
-        }
+        Call::Invoice(post) => lost_document(held, DocumentKind::Invoice, post, read),
+        Call::CreditNote(post) => lost_document(held, DocumentKind::CreditNote, post, read),
         Call::Payments(payments) => paid(asking, held, payments, read).await?,
         Call::Allocate(allocate) => allocated(asking, &held, allocate).await?,
         Call::Update(update) => {
@@ -134,13 +156,18 @@ async fn one(asking: &mut Asking<'_>, sought: Sought, read: &Seen) -> Result<Fin
             voided(held, void, there.as_ref())
         }
         Call::RemovePayments(removals) => removed(asking, &held, &removals.payments).await?,
+        Call::Note(note) => noted(asking, &held, note).await?,
         // They look before they make, and are repeated.
         Call::Contact(_) | Call::Items(_) | Call::Read(_) => Finding::NotFound,
     })
 }
 
-fn posted(held: Held, kind: DocumentKind, post: &Post, there: Option<&Document>) -> Finding {
-    let Some(there) = there else { return Finding::NotFound };
+fn lost_document(held: Held, kind: DocumentKind, post: &Post, read: &Seen) -> Finding {
+    let there = match read.find(kind, |there| there.is(kind, &post.number)) {
+        Ok(Some(there)) => there,
+        Ok(None) => return Finding::NotFound,
+        Err(answer) => return failed(answer.clone()),
+    };
     match adopted(held, kind, post, there) {
         Some(receipt) => Finding::Stands(receipt),
         None => Finding::Ambiguous {
@@ -252,6 +279,13 @@ async fn removed(asking: &mut Asking<'_>, held: &Held, removals: &[Removal]) -> 
     Ok(Finding::Stands(held.known()))
 }
 
+async fn noted(asking: &mut Asking<'_>, held: &Held, note: &Note) -> Result<Finding, Answer> {
+    let path = [resource(note.invoice.kind), note.invoice.id.as_str(), HISTORY];
+    let listing = asking.read(&path, &[]).await?.unwrap_or_default();
+    let is_there = listing.history_records.iter().any(|there| there.details.as_deref() == Some(&note.details));
+    Ok(if is_there { Finding::Stands(held.known()) } else { Finding::NotFound })
+}
+
 /// A document by its id, out of what was read for all where it is there.
 async fn document(
     asking: &mut Asking<'_>,
@@ -259,12 +293,16 @@ async fn document(
     id: &str,
     read: &Seen,
 ) -> Result<Option<Document>, Answer> {
-    let is_it = |there: &Document| there.id(kind).is_some_and(|there| there.eq_ignore_ascii_case(id));
-    if kind == DocumentKind::Invoice {
-        return Ok(read.invoice(is_it).map_err(Answer::clone)?.cloned());
+    let is_it = |there: &Document| there.has_id(kind, id);
+    match (kind, read.find(kind, is_it).map_err(Answer::clone)?) {
+        (_, Some(found)) => Ok(Some(found.clone())),
+        (DocumentKind::Invoice, None) => Ok(None),
+        // Changed too long ago for what is read where filters are refused.
+        (DocumentKind::CreditNote, None) => {
+            let listing = asking.read(&[resource(kind), id], &[]).await?.unwrap_or_default();
+            Ok(listing.credit_notes.into_iter().find(is_it))
+        }
     }
-    let listing = asking.read(&[resource(kind), id], &[]).await?.unwrap_or_default();
-    Ok(listing.credit_notes.into_iter().find(is_it))
 }
 
 fn failed(answer: Answer) -> Finding {

@@ -1,4 +1,5 @@
-//! `xero`: keeps a merchant's books: each order an invoice, paid as the customer paid, and corrected when it changes.
+//! `xero`: keeps a merchant's books: each order an invoice, or those of a day one ([`summary`]), paid as the customer paid, and
+//! corrected when it changes.
 //!
 //! What is wanted of an order ([`target`]) is held against what stands for it ([`receipt`]); the fewest documents make up
 //! for the difference ([`correct`]), one step at a time ([`plan`]). All of that is pure and counts in minor units. A step is
@@ -29,6 +30,7 @@ mod records;
 mod refusal;
 pub mod send;
 mod settle;
+mod summary;
 pub mod target;
 #[cfg(test)]
 mod testing;
@@ -41,7 +43,10 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::XeroSettings, plan::Books};
-use super::{Answer, BuildError, Doubt, Finding, GroupAnswer, Services, Sink, Turns, View, catalogue::Catalogue};
+use super::{
+    Answer, BuildError, Calls, Doubt, GroupAnswer, InSummary, LookedUp, Services, Sink, Summaries, Summary, Turns,
+    View, catalogue::Catalogue,
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -75,20 +80,42 @@ impl Xero {
     }
 }
 
+impl Xero {
+    /// Plans with what is known of the organisation, which is read first where that is not enough.
+    fn planned(&self, now: DateTime<Utc>, plan: impl FnOnce(Books<'_>) -> Plan) -> Plan {
+        let Some(facts) = self.client.facts(now) else { return Plan::Unread };
+        let plan = plan(Books { settings: &self.settings, facts: &facts });
+        let is_held = matches!(plan, Plan::Wait { waiting_for: WaitingFor::Configuration, .. });
+        if is_held && self.client.may_be_mended(now) { Plan::Unread } else { plan }
+    }
+}
+
+impl Summaries for Xero {
+    fn plan_summary(&self, summary: &Summary<'_>) -> Plan {
+        self.planned(summary.now, |books| plan::plan_summary(books, summary))
+    }
+
+    fn plan_part(&self, part: &InSummary<'_>) -> Plan {
+        summary::plan_part(part)
+    }
+}
+
 impl Sink for Xero {
     fn kind(&self) -> &'static str {
         "xero"
     }
 
-    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+    fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
         Box::pin(self.client.prepare(now))
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
-        let Some(facts) = self.client.facts(view.now) else { return Plan::Unread };
-        let plan = plan::plan(Books { settings: &self.settings, facts: &facts }, view);
-        let is_held = matches!(plan, Plan::Wait { waiting_for: WaitingFor::Configuration, .. });
-        if is_held && self.client.may_be_mended(view.now) { Plan::Unread } else { plan }
+        self.planned(view.now, |books| plan::plan(books, view))
+    }
+
+    /// Also in the other mode: what was gathered before it was changed is posted so.
+    fn summaries(&self) -> Option<&dyn Summaries> {
+        Some(self)
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {
@@ -104,12 +131,12 @@ impl Sink for Xero {
         Box::pin(self.client.send_group(steps, now))
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], now: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         Box::pin(self.client.look_up(doubts, now))
     }
 
     fn verifies(&self) -> Option<usize> {
-        Some(look_up::IN_ONE_ADDRESS)
+        Some(records::IN_ONE_ADDRESS)
     }
 
     fn verify<'a>(&'a self, held: &'a [Holding], turns: &'a dyn Turns, now: DateTime<Utc>) -> BoxFuture<'a, Vec<Seen>> {

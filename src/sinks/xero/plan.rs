@@ -3,37 +3,43 @@
 //! 1. Who the documents are for: the house contact, or the customer's.
 //! 2. Lines: what stands is held against what should ([`correct`](super::correct)). Before a document is corrected it is read, so that what
 //!    a person changed there is never overwritten.
-//! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)).
-//! 4. Then the version is settled, with a notice where a person should know something.
+//! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)). What then is with the wrong
+//!    tender is paid anew, where settings permit ([`rewrite`]).
+//! 4. With `history_notes`, a note about it in the history of the order's first invoice.
+//! 5. Then the version is settled, with a notice where a person should know something.
 //!
 //! One step at a time: between two of them all of it is decided anew, from what was confirmed. What Xero refused is tried
 //! again after [`HOLD`], and so is what waits for a person to mend settings.
 
 mod documents;
-mod money;
+pub(super) mod money;
+mod rewrite;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
 use super::{
     body,
-    call::{self, Call, On, Read, Removal, RemovePayments, name},
-    config::{self, ContactMode, Contacts, LockedFirstPost, XeroSettings},
+    call::{self, Call, Note, On, Read, name},
+    config::{self, ContactMode, Contacts, LockedFirstPost, Mode, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
     fit,
     organisation::{Facts, hindrance},
-    receipt::{Document, DocumentKind, Held, Refusal, Role, Standing},
+    receipt::{Document, DocumentKind, Held, Refusal, Role},
     send::cause,
+    summary,
     target::{Remark, Sale, Target, target},
 };
 use crate::{
     domain::{
-        delivery::{About, Alert, Plan, Receipt, Repeat, SkipReason, Step, WaitingFor},
+        delivery::{About, Alert, DeliveryKey, Plan, Receipt, Repeat, SkipReason, Step, WaitingFor},
+        ids::Version,
+        money::Money,
         order::Status,
     },
-    sinks::{View, customers::customer_of},
+    sinks::{Summary, View, customers::customer_of},
 };
 
 /// How long a person has to mend settings before it is looked at again.
@@ -59,13 +65,13 @@ pub fn plan(books: Books<'_>, view: &View<'_>) -> Plan {
     let Ok(held) = Held::of(view.receipt) else {
         return park("unreadable_receipt", "what stands at Xero is not known: report it", false);
     };
+    let Books { settings, facts } = books;
     let was_cancelled = view.order.status == Status::Cancelled;
     let target = match (was_cancelled, held.documents.first(), held.currency) {
         (true, None, _) => return Plan::skip(SkipReason::CancelledBeforeSent),
         (true, Some(first), Some(currency)) => Target::nothing(currency, first.date),
         (true, Some(_), None) => return park("unreadable_receipt", "its receipt names no currency: report it", false),
         (false, ..) => {
-            let Books { settings, facts } = books;
             let sale = Sale { order: view.order, money: view.money, payload: view.payload, settings, facts };
             match target(sale) {
                 Ok(target) => target,
@@ -73,26 +79,72 @@ pub fn plan(books: Books<'_>, view: &View<'_>) -> Plan {
             }
         }
     };
-    Planner { books, view, held, target }.next()
+    let is_daily = settings.mode == Mode::DailySummary;
+    if is_daily && held.documents.is_empty() {
+        return gathered(books, view, held, &target);
+    }
+    // What comes after the document of its day is dated on the day on which it came.
+    let came_at = view.now - TimeDelta::from_std(view.since.received).unwrap_or_default();
+    let came_on = came_at.with_timezone(&settings.time_zone).date_naive();
+    let dated = if is_daily { target.date.max(came_on) } else { target.date };
+    let View { key, version, payload, now, .. } = *view;
+    let subject = Subject { key, version, payload: Some(payload), is_cancelled: was_cancelled, now };
+    Planner { books, view: subject, held: Held { summary: None, ..held }, target, dated }.next()
 }
 
-fn park(reason: &'static str, hint: impl Into<String>, curable: bool) -> Plan {
+/// Plans the one step that is next for a day's document.
+pub fn plan_summary(books: Books<'_>, summary: &Summary<'_>) -> Plan {
+    let Ok(held) = Held::of(summary.receipt) else {
+        return park("unreadable_receipt", "what stands at Xero is not known: report it", false);
+    };
+    let (target, dated) = match summary::target_of(summary.parts, books.settings) {
+        Ok(target) => target,
+        Err(plan) => return *plan,
+    };
+    let Summary { key, version, now, .. } = *summary;
+    let subject = Subject { key, version, payload: None, is_cancelled: false, now };
+    Planner { books, view: subject, held, target, dated }.next()
+}
+
+/// What does not fit holds the order that needs it, and not all of its day.
+fn gathered(books: Books<'_>, view: &View<'_>, held: Held, target: &Target) -> Plan {
+    let Books { settings, facts } = books;
+    if let Some(misfit) = fit::misfit(target, settings, facts) {
+        return hold(HOLD, misfit.subject, misfit.detail);
+    }
+    summary::gather(held, target, view.version, settings, view.now)
+}
+
+pub(super) fn park(reason: &'static str, hint: impl Into<String>, curable: bool) -> Plan {
     Plan::Park { reason, hint: hint.into(), curable }
 }
 
 /// A wait that costs no attempt, with one alert for all orders that wait for the same.
-fn hold(wait: Duration, subject: String, detail: String) -> Plan {
+pub(super) fn hold(wait: Duration, subject: String, detail: String) -> Plan {
     let waiting_for = WaitingFor::Configuration;
     let alert = Alert { cause: waiting_for.as_str(), about: About::Shared(subject), detail };
     Plan::Wait { wait, waiting_for, alert: Some(alert) }
 }
 
+/// Whose documents are planned.
+#[derive(Debug, Clone, Copy)]
+struct Subject<'a> {
+    key: &'a DeliveryKey,
+    version: Version,
+    /// The order as received, JSON text. None: many orders.
+    payload: Option<&'a str>,
+    is_cancelled: bool,
+    now: DateTime<Utc>,
+}
+
 #[derive(Debug)]
 struct Planner<'a> {
     books: Books<'a>,
-    view: &'a View<'a>,
+    view: Subject<'a>,
     held: Held,
     target: Target,
+    /// What is made now is dated on this day, or on the first one that is open.
+    dated: NaiveDate,
 }
 
 impl Planner<'_> {
@@ -199,7 +251,7 @@ impl Planner<'_> {
         if let Some(misfit) = fit::misfit(&self.target, self.books.settings, self.books.facts) {
             return hold(HOLD, misfit.subject, misfit.detail);
         }
-        let is_locked = locked_until.is_some_and(|lock| self.target.date <= lock);
+        let is_locked = locked_until.is_some_and(|lock| self.dated <= lock);
         if is_first && is_locked && self.books.settings.locked_first_post == LockedFirstPost::Hold {
             let detail = format!(
                 "orders of a locked period wait (locked until {}): unlock it at Xero, or set `locked_first_post = \"redate\"`",
@@ -207,7 +259,7 @@ impl Planner<'_> {
             );
             return hold(HOLD, "locked period".to_owned(), detail);
         }
-        if self.held.standing().next().is_some() && !self.is_read() {
+        if self.held.own().next().is_some() && !self.is_read() {
             return self.read();
         }
         if let Some(edited) = self.held.documents.iter().find(|document| document.edited)
@@ -248,9 +300,9 @@ impl Planner<'_> {
         self.held.read.is_some_and(|read| read.version == self.view.version.0 && is_fresh(read.at))
     }
 
-    fn read(self) -> Plan {
+    fn read(&self) -> Plan {
         let version = self.view.version.0;
-        let documents: Vec<On> = self.held.standing().filter_map(on).collect();
+        let documents: Vec<On> = self.held.own().filter_map(on).collect();
         let held = self.held.clone();
         self.step(&Call::Read(Read { documents, version }), Repeat::Safe, "read", held)
     }
@@ -266,8 +318,8 @@ impl Planner<'_> {
             return Ok(contact.id.clone());
         }
         let customers = &settings.contacts.customers;
-        let per_customer = settings.contacts.mode == ContactMode::PerCustomer;
-        let customer = per_customer.then(|| customer_of(customers, self.view.payload)).flatten();
+        let payload = self.view.payload.filter(|_| settings.contacts.mode == ContactMode::PerCustomer);
+        let customer = payload.and_then(|payload| customer_of(customers, payload));
         let house = house_customer.as_ref().or(facts.house_contact.as_ref());
         let call = match (customer, house) {
             (None, Some(house)) => return Ok(house.clone()),
@@ -291,80 +343,56 @@ impl Planner<'_> {
         Some(self.step(&Call::Items(call::Items { items }), Repeat::Safe, "items", held))
     }
 
-    /// With `correction = "rewrite_payments"`: the step that removes our payments, where a document can be changed in place
-    /// without them and new documents were needed otherwise.
-    fn payments_to_rewrite(&self, correction: &Correction, locked_until: Option<NaiveDate>) -> Option<Plan> {
-        let (new, _) = correction.cost();
-        if new == 0
-            || self.held.documents.is_empty()
-            || self.books.settings.correction != config::Correction::RewritePayments
-        {
-            return None;
-        }
-        let editable: Vec<bool> =
-            self.held.documents.iter().map(|document| self.is_editable_unpaid(document, locked_until)).collect();
-        let without = correct(&self.held.documents, &editable, &self.target.lines, Otherwise::Delta);
-        if without.cost().0 >= new {
-            return None;
-        }
-        let changed = without.moves.iter().filter_map(|one| match one {
-            Move::Update { at, .. } | Move::Void { at } => Some(self.held.documents[*at].number.clone()),
-            Move::Post { .. } => None,
-        });
-        let changed: Vec<String> = changed.collect();
-        let mut held = self.held.clone();
-        let mut payments = Vec::new();
-        for payment in held.payments.iter_mut().filter(|one| !one.removed && changed.contains(&one.on)) {
-            let Some(id) = &payment.id else { continue };
-            payments.push(Removal { id: id.clone(), reference: payment.reference.clone() });
-            payment.removed = true;
-            if let Some(document) = held.documents.iter_mut().find(|document| document.number == payment.on) {
-                document.applied_minor -= payment.amount_minor;
-                document.touched = true;
-                document.status = Standing::Authorised;
-            }
-        }
-        if payments.is_empty() {
-            return None;
-        }
-        Some(self.step(&Call::RemovePayments(RemovePayments { payments }), KEYED, "remove", held))
-    }
-
-    /// Whether it could be changed if our payments were gone.
-    fn is_editable_unpaid(&self, document: &Document, locked_until: Option<NaiveDate>) -> bool {
-        let own = || self.held.payments.iter().filter(|one| !one.removed && one.on == document.number);
-        let ours: i64 = own().map(|payment| payment.amount_minor).sum();
-        let is_ours_alone = ours == document.applied_minor && own().all(|one| one.id.is_some() && !one.reconciled);
-        let status = if document.status == Standing::Paid { Standing::Authorised } else { document.status };
-        let unpaid = Document { applied_minor: 0, status, ..document.clone() };
-        (is_ours_alone || document.applied_minor == 0)
-            && is_editable(&unpaid, locked_until)
-            && !self.is_immutable(document)
-    }
-
     // ---- the end ---------------------------------------------------------------------------------------------------
 
     /// The version is brought, or as much of it as can be.
-    fn settled(self, notice: Option<(&'static str, Option<String>)>) -> Plan {
-        let told_of_pair = self.target.remarks.iter().find_map(|remark| {
-            let Remark::UnknownTender(pair) = remark else { return None };
-            Some(pair.clone())
-        });
+    fn settled(self, notice: Option<Notice>) -> Plan {
+        if let Some(plan) = self.note() {
+            return plan;
+        }
+        let (notice, alert) = told(notice, &self.target.remarks);
         let held = Held {
             refusals: Vec::new(),
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
+            taken_back: self.view.is_cancelled,
             ..self.held
         };
-        let alert = notice.as_ref().and_then(|(cause, detail)| {
-            let about = match (&told_of_pair, *cause) {
-                (Some(pair), "unknown_tender") => About::Shared(pair.clone()),
-                _ => About::Order,
-            };
-            Some(Alert { cause, about, detail: detail.clone()? })
-        });
-        let notice = notice.map(|(cause, _)| cause.to_owned());
         Plan::Settled(Receipt { notice, alert, ..held.known() })
+    }
+
+    /// The step that notes what this version changed; none: nothing did, it is noted already, or nobody wants it.
+    fn note(&self) -> Option<Plan> {
+        let version = self.view.version.0;
+        let changed: Vec<&Document> =
+            self.held.documents.iter().filter(|one| one.version == version && one.shared.is_none()).collect();
+        if !self.books.settings.history_notes || changed.is_empty() || self.held.noted == Some(version) {
+            return None;
+        }
+        let invoice = self.held.documents.iter().find(|one| one.kind == DocumentKind::Invoice).and_then(on)?;
+        let documents: Vec<String> = changed.iter().map(|document| self.in_words(document)).collect();
+        let details = format!(
+            "Scoffable {} v{}: {}; it comes to {}",
+            self.view.key.order.order_id,
+            self.view.version,
+            documents.join(", "),
+            Money::new(self.held.posted_minor(), self.target.currency)
+        );
+        let held = Held { noted: Some(version), ..self.held.clone() };
+        let body = body::note(&details);
+        Some(self.step(&Call::Note(Note { invoice, details, body }), KEYED, "note", held))
+    }
+
+    fn in_words(&self, document: &Document) -> String {
+        let kind = match document.kind {
+            DocumentKind::Invoice => "invoice",
+            DocumentKind::CreditNote => "credit note",
+        };
+        if !document.stands() {
+            return format!("{kind} {} taken back", document.number);
+        }
+        let gross = Money::new(document.gross_minor, self.target.currency);
+        format!("{kind} {} of {gross}", document.number)
     }
 
     /// A step, with the receipt as it is once it is confirmed. `what` and the version tell its key from those of others.
@@ -377,6 +405,7 @@ impl Planner<'_> {
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
             refusals: held.refusals.into_iter().filter(|refusal| refusal.step != call.name()).collect(),
+            taken_back: held.taken_back && !matches!(call, Call::Invoice(_) | Call::Update(_)),
             ..held
         };
         Plan::Send(Step {
@@ -389,6 +418,23 @@ impl Planner<'_> {
             receipt: Some(held.receipt()),
         })
     }
+}
+
+/// What stands beside a delivery that is as right as it can be, and what a person should know about it.
+pub type Notice = (&'static str, Option<String>);
+
+/// A notice as a receipt has it, with its alert.
+pub(super) fn told(notice: Option<Notice>, remarks: &[Remark]) -> (Option<String>, Option<Alert>) {
+    let Some((cause, detail)) = notice else { return (None, None) };
+    let pair = remarks.iter().find_map(|remark| match remark {
+        Remark::UnknownTender(pair) => Some(pair.clone()),
+        _ => None,
+    });
+    let about = match pair {
+        Some(pair) if cause == "unknown_tender" => About::Shared(pair),
+        _ => About::Order,
+    };
+    (Some(cause.to_owned()), detail.map(|detail| Alert { cause, about, detail }))
 }
 
 const KEYED: Repeat = Repeat::Within(KEY_TRUSTED_FOR);

@@ -3,7 +3,7 @@
 //! Each part that the configuration needs is read with the right that it needs, so that a missing scope is told by its name
 //! before the first order meets it. A right that is missing is a fact, not a failure; anything else that goes wrong
 //! interrupts the reading, which is not gone on with by everybody: until it may be, they are told what the one that tried
-//! was told. What was read by then is not read again, unless it is old.
+//! was told, and how long that still is, so that each waits once. What was read by then is not read again, unless it is old.
 
 use std::{
     collections::BTreeSet,
@@ -21,8 +21,8 @@ use super::{
     wire::Listing,
 };
 use crate::{
-    domain::delivery::{Outcome, Reason},
-    sinks::Answer,
+    domain::delivery::{Outcome, Reason, Sent},
+    sinks::{Answer, Calls},
 };
 
 /// Facts are used for so long. Lock dates move rarely, and a refusal by one has them read anew.
@@ -33,8 +33,10 @@ const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(5);
 const MENDED_AFTER: Duration = Duration::from_hours(1);
 /// A reading that was interrupted is begun anew after so long.
 const RESUMED_WITHIN: Duration = Duration::from_mins(10);
-/// After a failure no other reading is tried for so long, unless Xero names a longer time.
-const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// After a failure no other reading is tried for so long, unless Xero names a longer time; twice as long after each that
+/// brings nothing, up to [`LONGEST_PAUSE`].
+pub const AFTER_FAILURE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// What the orders of one sink share.
 #[derive(Debug, Default)]
@@ -54,6 +56,8 @@ struct State {
 struct Failed {
     at: DateTime<Utc>,
     pause: Duration,
+    /// How many failures in a row have brought nothing.
+    in_vain: u32,
     told: Answer,
 }
 
@@ -102,25 +106,27 @@ impl Shared {
         }
     }
 
-    /// Reads if it must. Returns the number of calls.
+    /// Reads if it must. Returns the calls that it took.
     pub async fn bring_up_to_date(
         &self,
         api: &Api,
         settings: &XeroSettings,
         now: DateTime<Utc>,
-    ) -> Result<u32, Answer> {
+    ) -> Result<Calls, Answer> {
         let mut flight = self.flight.lock().await;
         if self.facts(now).is_some() {
-            return Ok(0);
+            return Ok(Calls::default());
         }
         if let Some(failed) = &self.state().failed
-            && is_within(failed.at, failed.pause, now)
+            && let Some(left) = left(failed.at, failed.pause, now)
         {
-            return Err(Answer { calls_beside: 0, limits: Vec::new(), ..failed.told.clone() });
+            let told = Answer { calls_beside: 0, limits: Vec::new(), ..failed.told.clone() };
+            return Err(not_before(told, left));
         }
         let mut asking = Asking::new(api, now);
         let reading = flight.take().filter(|reading| is_within(reading.began, RESUMED_WITHIN, now));
         let reading = flight.insert(reading.unwrap_or_else(|| Reading::begun(now)));
+        let known_before = reading.parts.len();
         match needed(reading, &mut asking, settings).await {
             Ok(facts) => {
                 *flight = None;
@@ -128,17 +134,48 @@ impl Shared {
                 Ok(asking.calls())
             }
             Err(told) => {
-                let pause = asked_for(&told).unwrap_or_default().max(AFTER_FAILURE);
-                self.state().failed = Some(Failed { at: now, pause, told: told.clone() });
-                Err(Answer { calls_beside: asking.calls(), ..told })
+                let brought_something = reading.parts.len() > known_before;
+                let mut state = self.state();
+                let in_vain = state.failed.as_ref().map_or(0, |last| last.in_vain + 1);
+                let in_vain = if brought_something { 0 } else { in_vain };
+                let pause = asked_for(&told).unwrap_or_default().max(pause_after(in_vain));
+                state.failed = Some(Failed { at: now, pause, in_vain, told: told.clone() });
+                drop(state);
+                let Calls { made, limits } = asking.calls();
+                Err(not_before(Answer { calls_beside: made, limits, ..told }, pause))
             }
         }
     }
 }
 
-/// Not in the future: then a clock was set back.
+/// How long nothing is read after so many failures in a row before this one that brought nothing.
+fn pause_after(in_vain: u32) -> Duration {
+    AFTER_FAILURE.saturating_mul(1 << in_vain.min(16)).min(LONGEST_PAUSE)
+}
+
 fn is_within(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> bool {
-    (now - began).to_std().is_ok_and(|age| age < lasts)
+    left(began, lasts, now).is_some()
+}
+
+/// None: it is over, or began in the future, because a clock was set back.
+fn left(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> Option<Duration> {
+    let age = (now - began).to_std().ok()?;
+    lasts.checked_sub(age).filter(|left| !left.is_zero())
+}
+
+/// The same answer, not to be asked for again any sooner. What only a person ends is looked at by the breaker's probe.
+fn not_before(answer: Answer, wait: Duration) -> Answer {
+    let not_before = Some(wait);
+    let outcome = match answer.outcome {
+        Outcome::Throttled { .. } => Outcome::Throttled { not_before },
+        Outcome::Retry { reason, sent, .. } => Outcome::Retry { reason, sent, not_before },
+        // No order was sent by it, and none refused.
+        Outcome::Unknown { reason } | Outcome::Reject { reason } => {
+            Outcome::Retry { reason, sent: Sent::No, not_before }
+        }
+        other @ (Outcome::Delivered(_) | Outcome::Blocked { .. }) => other,
+    };
+    Answer { outcome, ..answer }
 }
 
 fn asked_for(answer: &Answer) -> Option<Duration> {

@@ -7,10 +7,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{Kind, Tender};
+use super::{
+    call::name,
+    config::{Kind, Tender},
+};
 use crate::{
     domain::{
-        delivery::{CORRECTIONS_AVOIDED, Receipt, STANDS},
+        delivery::{CORRECTIONS_AVOIDED, Gathered, Receipt, STANDS},
         money::Currency,
     },
     sinks::customers::Named,
@@ -38,8 +41,17 @@ pub struct Held {
     pub read: Option<ReadMark>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
+    /// The day's document that the order is a part of, until it stands among `documents`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Gathered>,
+    /// The version of which a note was written last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noted: Option<i64>,
     /// How often payments were sent: a part of their references.
     pub rounds: u32,
+    /// All of it was taken back, as a cancelled order: by credit notes, so that its documents stand.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
     /// What the documents say beside the order's total, in minor units: what the platform pays on top.
     pub declared_minor: i64,
     /// Documents that corrections would have taken, had none been changed in place or passed over.
@@ -115,7 +127,7 @@ pub struct Document {
     /// Of all lines, both categories at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracking: Vec<TrackingOption>,
-    /// What it has to come to in minor units; never negative.
+    /// What it has to come to in minor units; never negative, unless it is shared.
     pub gross_minor: i64,
     /// What Xero says that it comes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +143,16 @@ pub struct Document {
     /// A person has changed it there, as the last reading showed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
+    /// Other orders are in it, too: lines and amounts here are this order's alone, and it is never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
+}
+
+/// A document of many orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// What all of it comes to in minor units; never negative.
+    pub total_minor: i64,
 }
 
 impl Document {
@@ -192,6 +214,9 @@ pub struct Line {
     /// 1 or more.
     pub quantity: i64,
     pub gross_minor: i64,
+    /// Of this line alone; empty: that of its document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracking: Vec<TrackingOption>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,9 +237,12 @@ pub struct Payment {
     pub amount_minor: i64,
     /// Number of the document.
     pub on: String,
+    /// None: an earlier version of this program wrote it, and it has its document's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<NaiveDate>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// Reconciled with a bank statement, as the last reading showed: never removed.
+    /// Reconciled with a bank statement, as Xero has told once: never removed from then on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reconciled: bool,
 }
@@ -282,7 +310,7 @@ impl Held {
 
     pub fn receipt(&self) -> Value {
         let mut receipt = serde_json::to_value(self).expect("plain data");
-        receipt[STANDS] = self.documents.iter().any(Document::stands).into();
+        receipt[STANDS] = (!self.taken_back && self.documents.iter().any(Document::stands)).into();
         receipt[CORRECTIONS_AVOIDED] = self.corrections_avoided.into();
         if self.currency.is_some() {
             receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": self.declared_minor });
@@ -309,6 +337,11 @@ impl Held {
     pub fn named_items(&self) -> Vec<(String, String)> {
         let lines = self.standing().filter(|document| document.id.is_some()).flat_map(|document| &document.lines);
         lines.filter_map(|line| Some((line.key.clone(), line.item_code.clone()?))).collect()
+    }
+
+    /// Those of them that are the order's alone.
+    pub fn own(&self) -> impl Iterator<Item = &Document> {
+        self.standing().filter(|document| document.shared.is_none())
     }
 
     pub fn document(&self, number: &str) -> Option<&Document> {
@@ -350,7 +383,40 @@ impl Held {
             }
         }
         self.documents.retain(|document| document.id.is_some() || document.number != refusal.about);
+        if refusal.step == name::ITEMS {
+            self.items.retain(|code| *code != refusal.about);
+        }
         self.refusals.push(refusal);
+    }
+
+    /// One of our payments is removed: what it paid is open again.
+    pub fn remove(&mut self, reference: &str) {
+        self.turn(reference, true);
+    }
+
+    /// A payment that was to be removed stays.
+    pub fn keep(&mut self, reference: &str) {
+        self.turn(reference, false);
+    }
+
+    /// A payment that was to be removed stays for good: a bank statement confirms it.
+    pub fn keep_reconciled(&mut self, reference: &str) {
+        self.keep(reference);
+        for payment in self.payments.iter_mut().filter(|payment| payment.reference == reference) {
+            payment.reconciled = true;
+        }
+    }
+
+    fn turn(&mut self, reference: &str, removed: bool) {
+        let is_it = |payment: &&mut Payment| payment.reference == reference && payment.removed != removed;
+        let Some(payment) = self.payments.iter_mut().find(is_it) else { return };
+        payment.removed = removed;
+        let (on, amount) = (payment.on.clone(), payment.amount_minor);
+        let Some(document) = self.document_mut(&on) else { return };
+        document.applied_minor += if removed { -amount } else { amount };
+        document.touched = true;
+        let is_paid = document.applied_minor == document.gross_minor;
+        document.status = if is_paid { Standing::Paid } else { Standing::Authorised };
     }
 
     /// Notes that the documents were read for a version.
@@ -363,7 +429,8 @@ impl Held {
         for payment in &mut self.payments {
             let there = seen.payments.iter().find(|there| Some(&there.id) == payment.id.as_ref());
             if let Some(there) = there {
-                payment.reconciled = there.reconciled;
+                // Payments that a document lists do not tell it: once told, it is remembered.
+                payment.reconciled |= there.reconciled;
                 payment.removed |= there.deleted;
             }
         }

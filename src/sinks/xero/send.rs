@@ -13,12 +13,12 @@ use reqwest::Method;
 use sha2::{Digest, Sha256};
 
 use super::{
-    api::{Asking, Heard, Write},
-    call::{Allocate, Call, Contact, Exact, Items, On, Payments, Post, Read, RemovePayments, Update, Void},
+    api::{Asking, HISTORY, Heard, Write},
+    call::{Allocate, Call, Contact, Exact, Items, Note, On, Payments, Post, Read, RemovePayments, Update, Void},
     contacts::Finder,
     reading::Shared,
     receipt::{self, DocumentKind, Held, Refusal, Standing},
-    records::{DELETED, PAYMENTS, adopted, answered, by_number, by_reference, find, resource, seen},
+    records::{DELETED, PAYMENTS, adopted, answered, by_number, by_reference, find, reread, resource, seen},
     refusal::Why,
     wire::{self, Document, Listing},
 };
@@ -27,7 +27,7 @@ use crate::{
         delivery::{Outcome, Reason, Receipt, Step},
         money::Currency,
     },
-    sinks::{Answer, GroupAnswer, Told, http::excerpt},
+    sinks::{Answer, Calls, GroupAnswer, Told, http::excerpt},
 };
 
 /// Largest body of a call that carries several documents. Assumed: no limit is documented; this is less than servers refuse.
@@ -43,8 +43,6 @@ pub mod cause {
     pub const MAPPING: &str = "mapping";
     /// What it is about is not there.
     pub const NOT_FOUND: &str = "not_found";
-    /// A payment is reconciled with a bank statement, and is never removed.
-    pub const RECONCILED: &str = "reconciled";
     /// Its call had its effect without it; why was in an answer that was lost.
     pub const LOST: &str = "lost";
     /// Any other.
@@ -91,6 +89,7 @@ impl Sender<'_> {
             Call::Void(void) => self.void(asking, void, held, &step.key).await,
             Call::Read(read) => self.read(asking, read, held).await,
             Call::RemovePayments(removals) => self.remove(asking, removals, held, &step.key).await,
+            Call::Note(note) => write_note(asking, note, &held, &step.key).await,
         };
         asking.counted(answer.unwrap_or_else(|answer| answer))
     }
@@ -129,15 +128,16 @@ impl Sender<'_> {
             Err(answer) => return GroupAnswer::Whole(asking.counted(answer)),
         };
         let Some(listing) = heard.listing() else {
-            return GroupAnswer::Whole(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer }));
+            let unreadable = heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer });
+            return GroupAnswer::Whole(asking.counted(unreadable));
         };
         let mut answers = self.each(asking, members, listing).await;
         for answer in &mut answers {
             answer.http_status = Some(heard.answer.status.as_u16());
         }
         if let Some(first) = answers.first_mut() {
-            first.limits.clone_from(&heard.limits);
-            first.calls_beside = asking.calls().saturating_sub(1);
+            let Calls { made, limits } = asking.calls();
+            (first.calls_beside, first.limits) = (made.saturating_sub(1), limits);
         }
         GroupAnswer::Each(answers)
     }
@@ -392,14 +392,13 @@ impl Sender<'_> {
 
     async fn read(&self, asking: &mut Asking<'_>, read: &Read, mut held: Held) -> Result<Answer, Answer> {
         let Some(currency) = held.currency else { return Err(unreadable()) };
+        let all = reread(asking, &read.documents).await?;
         for on in &read.documents {
-            let listing = asking.read(&[resource(on.kind), &on.id], &[]).await?;
-            let there = listing.and_then(|listing| listing.invoices.into_iter().chain(listing.credit_notes).next());
-            let Some(there) = there else {
+            let Some(there) = all.iter().find(|there| there.has_id(on.kind, &on.id)) else {
                 // Nothing is ever removed there for good: another organisation answers.
                 return Ok(Outcome::Reject { reason: Reason::NotFound }.into());
             };
-            let Some(seen) = seen(&there, on, currency, &held) else { return Err(unreadable()) };
+            let Some(seen) = seen(there, on, currency, &held) else { return Err(unreadable()) };
             held.seen(&on.number, &seen);
         }
         held.was_read(read.version, asking.now());
@@ -413,20 +412,33 @@ impl Sender<'_> {
         mut held: Held,
         key: &str,
     ) -> Result<Answer, Answer> {
+        // All are looked at before one is removed: without those that stay, the others may serve nothing.
+        let mut stand = Vec::new();
+        let mut some_stay = false;
         for removal in &removals.payments {
+            let listing = asking.read(&[PAYMENTS, removal.id.as_str()], &[]).await?;
+            match listing.and_then(|listing| listing.payments.into_iter().next()) {
+                None => {
+                    self.keep(asking, &mut held, &removal.reference, Why::NotFound);
+                    some_stay = true;
+                }
+                // Also by us, where the answer was lost.
+                Some(there) if there.status.as_deref() == Some(DELETED) => {}
+                Some(there) if there.is_reconciled => {
+                    held.keep_reconciled(&removal.reference);
+                    some_stay = true;
+                }
+                Some(_) => stand.push(removal),
+            }
+        }
+        if some_stay {
+            for removal in stand {
+                held.keep(&removal.reference);
+            }
+            return Ok(delivered(held.known()));
+        }
+        for removal in stand {
             let path = [PAYMENTS, removal.id.as_str()];
-            let there = asking.read(&path, &[]).await?.and_then(|listing| listing.payments.into_iter().next());
-            let Some(there) = there else {
-                kept(asking, &mut held, &removal.reference, cause::NOT_FOUND);
-                continue;
-            };
-            if there.status.as_deref() == Some(DELETED) {
-                continue; // also by us, where the answer was lost
-            }
-            if there.is_reconciled {
-                kept(asking, &mut held, &removal.reference, cause::RECONCILED);
-                continue;
-            }
             let key = hex::encode(Sha256::digest(format!("{key}|{}", removal.id)));
             let body = format!(r#"{{"Status":"{DELETED}"}}"#);
             let heard = asking.write(Write { method: Method::POST, path: &path, body, key: &key }).await?;
@@ -438,10 +450,16 @@ impl Sender<'_> {
                 (None, _) => return Err(lost(heard)),
             };
             if let Some(why) = why {
-                kept(asking, &mut held, &removal.reference, cause_of(why));
+                self.keep(asking, &mut held, &removal.reference, why);
             }
         }
         Ok(delivered(held.known()))
+    }
+
+    /// A payment that was to be removed stays, because Xero does not remove it.
+    fn keep(&self, asking: &Asking<'_>, held: &mut Held, reference: &str, why: Why) {
+        held.keep(reference);
+        self.refuse(asking, held, super::call::name::REMOVE_PAYMENTS, reference, why);
     }
 
     /// Writes down that Xero did not take it; what the refusal contradicts is read anew.
@@ -454,20 +472,12 @@ impl Sender<'_> {
     }
 }
 
-/// A payment that was to be removed stays.
-fn kept(asking: &Asking<'_>, held: &mut Held, reference: &str, cause: &str) {
-    for payment in held.payments.iter_mut().filter(|payment| payment.reference == reference) {
-        payment.removed = false;
-        payment.reconciled |= cause == cause::RECONCILED;
-        for document in held.documents.iter_mut().filter(|document| document.number == payment.on) {
-            document.applied_minor += payment.amount_minor;
-            if document.applied_minor == document.gross_minor {
-                document.status = Standing::Paid;
-            }
-        }
-    }
-    let (step, about) = (super::call::name::REMOVE_PAYMENTS.to_owned(), reference.to_owned());
-    held.refuse(Refusal { step, about, cause: cause.to_owned(), at: asking.now() });
+/// Nothing hangs on a note: one that Xero does not take is not tried again, and holds up no order.
+async fn write_note(asking: &mut Asking<'_>, note: &Note, held: &Held, key: &str) -> Result<Answer, Answer> {
+    let path = [resource(note.invoice.kind), note.invoice.id.as_str(), HISTORY];
+    let body = note.body.get().to_owned();
+    let heard = asking.write(Write { method: Method::PUT, path: &path, body, key }).await?;
+    Ok(told_by(&heard, delivered(held.known())))
 }
 
 fn step_name(kind: DocumentKind) -> &'static str {
@@ -512,7 +522,7 @@ fn lost(heard: Heard) -> Answer {
 fn told_by(heard: &Heard, answer: Answer) -> Answer {
     let status = heard.answer.status;
     let excerpt = if status.is_success() { answer.excerpt } else { excerpt(&heard.answer.body) };
-    Answer { http_status: Some(status.as_u16()), excerpt, limits: heard.limits.clone(), ..answer }
+    Answer { http_status: Some(status.as_u16()), excerpt, ..answer }
 }
 
 /// The errors of one record, masked.

@@ -174,6 +174,7 @@ fn plain_line(
         item_code: None,
         quantity: 1,
         gross_minor,
+        tracking: Vec::new(),
     })
 }
 

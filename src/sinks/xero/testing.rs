@@ -113,6 +113,7 @@ pub fn line(kind: Kind, key: &str, gross_minor: i64) -> Line {
         item_code: None,
         quantity: 1,
         gross_minor,
+        tracking: Vec::new(),
     }
 }
 

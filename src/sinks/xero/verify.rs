@@ -5,13 +5,12 @@
 //!
 //! Source: Xero Accounting API description 16.1.0, `IDs` of `Invoices` and `CreditNotes/{CreditNoteID}`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     api::Asking,
-    look_up::IN_ONE_ADDRESS,
     receipt::{DocumentKind, Held, Standing},
-    records::resource,
+    records::{IN_ONE_ADDRESS, resource},
     wire::{Document, Listing},
 };
 use crate::{
@@ -19,11 +18,13 @@ use crate::{
         money::Currency,
         reconciliation::{Holding, Seen},
     },
-    sinks::{Answer, OUT_OF_CALLS, Turns, untold},
+    sinks::{OUT_OF_CALLS, Turns, untold},
 };
 
 /// A document's total or state cannot be read.
 const TOTAL_UNTOLD: &str = "total_untold";
+/// A document of many orders comes to something else than it was posted with.
+const SUMMARY_DIFFERS: &str = "summary_differs";
 const UNREADABLE_RECEIPT: &str = "unreadable_receipt";
 
 /// By id, in lower case.
@@ -34,7 +35,9 @@ pub async fn all(asking: &mut Asking<'_>, holdings: &[Holding], turns: &dyn Turn
     let held: Vec<Option<Held>> = holdings.iter().map(|holding| Held::of(Some(&holding.receipt)).ok()).collect();
     let ids_of = |kind: DocumentKind| -> Vec<&str> {
         let documents = held.iter().flatten().flat_map(Held::standing).filter(|document| document.kind == kind);
-        documents.filter_map(|document| document.id.as_deref()).collect()
+        // A document of many orders is read once.
+        let ids: BTreeSet<&str> = documents.filter_map(|document| document.id.as_deref()).collect();
+        ids.into_iter().collect()
     };
     let mut there = There::new();
     let mut reading = Reading { asking, turns, stopped: None };
@@ -74,14 +77,11 @@ impl Reading<'_, '_> {
             self.stopped = Some(Seen::Untold(OUT_OF_CALLS.to_owned()));
             return Listing::default();
         }
-        match self.asking.read(path, query).await {
-            Ok(listing) => {
-                self.turns.heard(&[], 0).await;
-                listing.unwrap_or_default()
-            }
+        let read = self.asking.read(path, query).await;
+        self.turns.heard(&self.asking.calls().limits, 0).await;
+        match read {
+            Ok(listing) => listing.unwrap_or_default(),
             Err(answer) => {
-                let Answer { limits, calls_beside, .. } = &answer;
-                self.turns.heard(limits, *calls_beside).await;
                 self.stopped = Some(untold(&answer));
                 Listing::default()
             }
@@ -101,6 +101,13 @@ fn worth(held: &Held, there: &There, stopped: Option<&Seen>) -> Seen {
         let Some(id) = &document.id else { continue };
         match (there.get(&id.to_ascii_lowercase()), stopped) {
             (Some(found), _) => match total(found, currency) {
+                // As long as all of it is what it was, so is this order's part.
+                Some(total) if document.shared.is_some_and(|shared| shared.total_minor == total) => {
+                    worth += document.sign() * document.gross_minor;
+                }
+                Some(total) if total != 0 && document.shared.is_some() => {
+                    return Seen::Untold(SUMMARY_DIFFERS.to_owned());
+                }
                 Some(total) => worth += document.sign() * total,
                 None => return Seen::Untold(TOTAL_UNTOLD.to_owned()),
             },
@@ -120,4 +127,51 @@ fn total(found: &Document, currency: Currency) -> Option<i64> {
         return Some(0);
     }
     found.total.as_ref()?.minor(currency)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::xero::{
+        config::Kind,
+        receipt::{Role, Shared},
+        testing::{CONTACT, day, gbp, line},
+    };
+
+    /// An order of 12.50 in a document of 34.00.
+    fn held() -> Held {
+        let document = super::super::receipt::Document {
+            kind: DocumentKind::Invoice,
+            role: Role::Whole,
+            number: "SCF-DAY-20251009-GBP".to_owned(),
+            id: Some("The-Day".to_owned()),
+            version: 1,
+            date: day("2025-10-09"),
+            contact_id: CONTACT.to_owned(),
+            status: Standing::Paid,
+            lines: vec![line(Kind::Sales, "naan", 1250)],
+            tracking: Vec::new(),
+            gross_minor: 1250,
+            told_minor: None,
+            applied_minor: 1250,
+            updated_at: None,
+            touched: false,
+            edited: false,
+            shared: Some(Shared { total_minor: 3400 }),
+        };
+        Held { documents: vec![document], currency: Some(gbp()), ..Held::default() }
+    }
+
+    fn there(status: &str, total: &str) -> There {
+        let shown = format!(r#"{{"InvoiceID": "the-day", "Status": "{status}", "Total": {total}}}"#);
+        by_id(DocumentKind::Invoice, vec![serde_json::from_str(&shown).unwrap()]).collect()
+    }
+
+    #[test]
+    fn a_part_of_a_document_is_worth_what_it_was_as_long_as_the_document_is() {
+        assert_eq!(worth(&held(), &there("PAID", "34.00"), None), Seen::Worth(1250));
+        assert_eq!(worth(&held(), &there("VOIDED", "34.00"), None), Seen::Worth(0));
+        assert_eq!(worth(&held(), &There::new(), None), Seen::Worth(0));
+        assert_eq!(worth(&held(), &there("PAID", "30.00"), None), Seen::Untold(SUMMARY_DIFFERS.to_owned()));
+    }
 }

@@ -195,6 +195,10 @@ impl Document {
         }
     }
 
+    pub fn has_id(&self, kind: DocumentKind, id: &str) -> bool {
+        self.id(kind).is_some_and(|own| own.eq_ignore_ascii_case(id))
+    }
+
     /// Whether it is the document of sales that has this number. Bills may bear any.
     pub fn is(&self, kind: DocumentKind, number: &str) -> bool {
         let (own, of_sales) = match kind {
@@ -418,6 +422,13 @@ pub struct Pagination {
     pub item_count: Option<u64>,
 }
 
+/// A note in the history of a document, or what Xero itself wrote there.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HistoryRecord {
+    pub details: Option<String>,
+}
+
 /// Every answer that lists something; what it does not list is empty.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -444,6 +455,8 @@ pub struct Listing {
     pub currencies: Vec<CurrencyName>,
     #[serde(deserialize_with = "list")]
     pub tracking_categories: Vec<TrackingCategory>,
+    #[serde(deserialize_with = "list")]
+    pub history_records: Vec<HistoryRecord>,
     #[serde(rename = "pagination")]
     pub pagination: Option<Pagination>,
 }

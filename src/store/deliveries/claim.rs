@@ -12,7 +12,7 @@ use crate::{
         delivery::{DeliveryKey, Progress, STANDS, State},
         ids::{OrderId, OrderKey, SinkName, SourceName, Version},
     },
-    store::{Result, StoreError, millis},
+    store::{Result, StoreError, millis, summaries::Summarised},
 };
 
 /// New orders, corrections and backfill.
@@ -63,6 +63,8 @@ pub struct Claimed {
     pub is_backfill: bool,
     /// Since when the sink has been active.
     pub active_since: DateTime<Utc>,
+    /// Read apart, and only for sinks that post documents of many orders.
+    pub summarised: Option<Summarised>,
 }
 
 impl Claimed {
@@ -462,6 +464,7 @@ impl Row {
             all_walked: self.all_walked,
             is_backfill: self.priority == BACKFILL,
             active_since: self.activated_at,
+            summarised: None,
             snapshot: self.version.zip(self.status).map(|(version, status)| Snapshot {
                 version: Version(version),
                 status,

@@ -44,8 +44,9 @@ pub async fn extend(db: impl PgExecutor<'_>, held: Lease<'_>, lease: Duration, o
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes down steps that are about to be sent, all of one sink, and prolongs their leases. Returns for each whether it
-/// may be sent; otherwise its lease was lost.
+/// Writes down steps that are about to be sent, all of one sink, and prolongs their leases. One that was to go with others
+/// and was refused with them is written anew before it goes alone. Returns for each whether it may be sent; otherwise its
+/// lease was lost.
 pub async fn write_intents(
     db: impl PgExecutor<'_>,
     sink: &SinkName,
@@ -65,7 +66,7 @@ pub async fn write_intents(
             SELECT i.n, i.step
             FROM unnest($2::text[], $3::text[], $4::uuid[], $5::jsonb[]) WITH ORDINALITY AS i (source, order_id, token, step, n)
             JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id AND d.lease_token = i.token
-            WHERE d.pending_step IS NULL
+            WHERE d.pending_step IS NULL OR d.pending_step ->> 'key' = i.step ->> 'key'
             ORDER BY d.sink, d.source, d.order_id
             FOR UPDATE OF d
         )

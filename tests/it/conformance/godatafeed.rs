@@ -21,6 +21,7 @@ const INSERTER: &str = "till_elsewhere";
 /// How old a list may be; an order is reported so much later than the one before, so that it is looked for anew.
 const POLL: Duration = Duration::from_secs(1);
 const YEAR: &str = "365d";
+const UNTOLD: Standing = Standing { total: 0, settled: 0 };
 
 /// Its orders are not shipped within any test.
 pub struct Feed(Arc<GoDataFeedSim>);
@@ -102,8 +103,8 @@ macro_rules! subject {
                 insert_elsewhere(app).await;
             }
 
-            fn wanted(_: i64) -> Standing {
-                Standing { total: 0, settled: 0 }
+            fn wanted(_: i64) -> Vec<Standing> {
+                vec![UNTOLD]
             }
 
             /// A list is no request of an order's: it is asked for by whoever is first.
@@ -145,7 +146,7 @@ macro_rules! subject {
                 let stands =
                     |order: &&Counterpart| matches!(order.state(), OrderState::Acknowledged | OrderState::Shipped);
                 let standing = ledger.counterparts_of(order_id).filter(stands);
-                standing.map(|_| Self::wanted(0)).collect()
+                standing.map(|_| UNTOLD).collect()
             }
 
             fn wrongs(&self) -> Vec<String> {

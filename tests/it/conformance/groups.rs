@@ -68,6 +68,19 @@ macro_rules! of_safe {
     };
 }
 
+macro_rules! of_keyed {
+    ($subject:ty) => {
+        crate::conformance::groups::tests!(keyed, $subject:
+            a_lost_answer_is_asked_for_again_with_the_same_key_and_bytes,
+            once_its_key_is_not_trusted_any_more_a_step_is_looked_up_and_not_repeated,
+            a_step_that_is_not_found_then_is_sent_again,
+            a_look_up_that_fails_is_made_again,
+            a_cancellation_during_a_doubt_is_owed_once_the_step_is_found,
+            a_cancellation_during_a_doubt_is_not_owed_for_what_is_absent,
+        );
+    };
+}
+
 macro_rules! of_once {
     ($subject:ty) => {
         crate::conformance::groups::tests!(once, $subject:
@@ -131,6 +144,6 @@ macro_rules! of_needy {
 }
 
 pub(crate) use {
-    of_any, of_making, of_making_provably, of_needy, of_once, of_provable, of_safe, of_tireless, of_unprovable,
-    of_walking, tests,
+    of_any, of_keyed, of_making, of_making_provably, of_needy, of_once, of_provable, of_safe, of_tireless,
+    of_unprovable, of_walking, tests,
 };

@@ -130,6 +130,7 @@ pub async fn a_late_answer_settles_the_doubt_about_its_own_sending<S: Subject>()
 pub async fn a_doubt_that_is_given_back_stays_one<S: Subject>() {
     let slowed_down = [status(429).retry_after(Duration::from_secs(90)), status(401)];
     for (n, fault) in [plainly()].into_iter().chain(slowed_down).enumerate() {
+        let repeated = if n == 2 && S::REFRESHES { Some(status(401)) } else { None };
         let setup = patient(Setup::default().without_hook()).with("sinks.subject.concurrency", "1");
         let mut case = Case::<S>::of(setup).await;
         case.new_order_meets("A-1", 0, cut_after()).await;
@@ -137,7 +138,7 @@ pub async fn a_doubt_that_is_given_back_stays_one<S: Subject>() {
         case.noted().await;
         case.app.advance(Duration::from_secs(11));
         let (gate, drain) = (CancellationToken::new(), CancellationToken::new());
-        case.there.answer_next(vec![fault.answered_when(&gate)]);
+        case.there.answer_next([fault.answered_when(&gate)].into_iter().chain(repeated).collect());
 
         // Of the two that are due the new order is older, so the doubt is in line behind it.
         let running = tokio::spawn(case.app.dispatchers.remove(0).run(drain.clone()));

@@ -45,8 +45,13 @@ pub trait Subject: Sized {
     async fn complete(_app: &TestApp) {}
 
     /// What should stand of an order that comes to so much.
-    fn wanted(total: i64) -> Standing {
-        Standing { total, settled: total }
+    fn wanted(total: i64) -> Vec<Standing> {
+        vec![Standing { total, settled: total }]
+    }
+
+    /// As what a planned step's body goes out; none: it only reads.
+    fn goes_out(planned: &str) -> Option<Vec<u8>> {
+        Some(planned.as_bytes().to_vec())
     }
 
     /// The next requests are treated like this, look-ups included.
@@ -171,7 +176,7 @@ impl<S: Subject> Case<S> {
 
     /// Exactly this stands, and it stands in the books as well.
     pub async fn assert_applied(&self, order_id: &str, total: i64) {
-        assert_eq!(self.there.stands(order_id), [S::wanted(total)], "{order_id}");
+        assert_eq!(self.there.stands(order_id), S::wanted(total), "{order_id}");
         self.assert_brought(order_id).await;
         self.assert_no_wrong();
     }

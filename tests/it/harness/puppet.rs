@@ -15,7 +15,7 @@ use scoffable_sync::{
         delivery::{Outcome, Plan, Receipt, Repeat, Step},
         ids::SinkName,
     },
-    sinks::{Answer, Doubt, Finding, GroupAnswer, Sink, View},
+    sinks::{Answer, Calls, Doubt, Finding, GroupAnswer, LookedUp, Sink, View},
 };
 use serde_json::json;
 
@@ -46,6 +46,7 @@ struct Said {
     answers: VecDeque<Outcome>,
     groups: VecDeque<GroupAnswer>,
     findings: VecDeque<Finding>,
+    look_up_costs: Option<Calls>,
     unprepared: VecDeque<Outcome>,
     lacks_a_read: bool,
     plans: VecDeque<Plan>,
@@ -88,6 +89,11 @@ impl Puppet {
         self.said().findings.push_back(finding);
     }
 
+    /// The next look-up takes these calls; otherwise one, which tells nothing.
+    pub fn look_up_costs(&self, calls: Calls) {
+        self.said().look_up_costs = Some(calls);
+    }
+
     /// For the next version, instead of a step.
     pub fn plans(&self, plan: Plan) {
         self.said().plans.push_back(plan);
@@ -114,13 +120,13 @@ impl Sink for Puppet {
         "puppet"
     }
 
-    fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<u32, Answer>> {
+    fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
         let mut said = self.said();
         let unprepared = said.unprepared.pop_front();
         said.lacks_a_read = unprepared.is_some();
         Box::pin(std::future::ready(match unprepared {
             Some(outcome) => Err(outcome.into()),
-            None => Ok(1),
+            None => Ok(Calls { made: 1, limits: Vec::new() }),
         }))
     }
 
@@ -170,14 +176,15 @@ impl Sink for Puppet {
         Box::pin(std::future::ready(answer))
     }
 
-    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, Vec<Finding>> {
+    fn look_up<'a>(&'a self, doubts: &'a [Doubt<'a>], _: DateTime<Utc>) -> BoxFuture<'a, LookedUp> {
         let mut said = self.said();
         said.calls.push(Call::LookUp(doubts.iter().map(|doubt| doubt.step.key.clone()).collect()));
         let found = |doubt: &Doubt<'_>, said: &mut Said| {
             said.findings.pop_front().unwrap_or_else(|| Finding::Stands(Self::of_key(&doubt.step.key)))
         };
         let findings = doubts.iter().map(|doubt| found(doubt, &mut said)).collect();
-        Box::pin(std::future::ready(findings))
+        let calls = std::mem::take(&mut said.look_up_costs).unwrap_or(Calls { made: 1, limits: Vec::new() });
+        Box::pin(std::future::ready(LookedUp { findings, calls }))
     }
 
     fn visible_after(&self) -> Option<Duration> {

@@ -25,6 +25,7 @@ fn payment(reference: &str, on: &str, amount_minor: i64) -> Payment {
         account: "611".to_owned(),
         amount_minor,
         on: on.to_owned(),
+        date: None,
         removed: false,
         reconciled: false,
     }
@@ -68,7 +69,7 @@ impl Case {
         let key = key("1");
         let doubts: Vec<Doubt<'_>> =
             steps.iter().map(|step| Doubt { key: &key, step, sent: Duration::from_mins(6) }).collect();
-        self.client.look_up(&doubts, self.app.clock.wall()).await
+        self.client.look_up(&doubts, self.app.clock.wall()).await.findings
     }
 }
 
@@ -399,30 +400,54 @@ async fn a_reading_brings_what_a_person_did_there() {
     assert_eq!(held.read.map(|read| read.version), Some(5));
 }
 
-#[tokio::test]
-async fn a_payment_is_removed_unless_it_is_reconciled() {
-    let case = Case::usual().await;
-    let path = |reference: &str| format!("/Payments/{}", id_of(reference));
-    let mut reconciled = paid("SCF-1-P2-1", "5.00");
-    reconciled["IsReconciled"] = json!(true);
-    case.xero.answers("GET", &path("SCF-1-P1-1"), ok(&json!({"Payments": [paid("SCF-1-P1-1", "18.29")]})));
-    case.xero.answers("POST", &path("SCF-1-P1-1"), ok(&json!({"Payments": [paid("SCF-1-P1-1", "18.29")]})));
-    case.xero.answers("GET", &path("SCF-1-P2-1"), ok(&json!({"Payments": [reconciled]})));
+/// An invoice of which these payments are to be removed, and what comes of it.
+async fn after_removal(case: &Case, payments: &[(&str, i64)]) -> Held {
     let mut held_then = holding(vec![posted(document(DocumentKind::Invoice, "SCF-1", 2329))]);
-    for (reference, amount_minor) in [("SCF-1-P1-1", 1829), ("SCF-1-P2-1", 500)] {
-        let mut payment = payment(reference, "SCF-1", amount_minor);
+    let mut removals = RemovePayments { payments: Vec::new() };
+    for (reference, amount_minor) in payments {
+        let mut payment = payment(reference, "SCF-1", *amount_minor);
         payment.id = Some(id_of(reference));
         payment.removed = true;
         held_then.payments.push(payment);
+        removals.payments.push(Removal { id: id_of(reference), reference: (*reference).to_owned() });
     }
-    let removal = |reference: &str| Removal { id: id_of(reference), reference: reference.to_owned() };
-    let removals = RemovePayments { payments: vec![removal("SCF-1-P1-1"), removal("SCF-1-P2-1")] };
+    held(&case.send(&step(&Call::RemovePayments(removals), &held_then)).await)
+}
 
-    let held = held(&case.send(&step(&Call::RemovePayments(removals), &held_then)).await);
+fn path_of_payment(reference: &str) -> String {
+    format!("/Payments/{}", id_of(reference))
+}
 
-    assert_eq!(held.payments.iter().map(|payment| payment.removed).collect::<Vec<_>>(), [true, false]);
-    assert_eq!(causes(&held), [cause::RECONCILED]);
-    assert_eq!(case.xero.asked()[1].json(), json!({"Status": "DELETED"}));
+#[tokio::test]
+async fn payments_are_removed_once_all_of_them_were_looked_at() {
+    let case = Case::usual().await;
+    let listed = |reference: &str| ok(&json!({"Payments": [paid(reference, "5.00")]}));
+    let mut removed_before = paid("SCF-1-P2-1", "5.00");
+    removed_before["Status"] = json!("DELETED");
+    case.xero.answers("GET", &path_of_payment("SCF-1-P1-1"), listed("SCF-1-P1-1"));
+    case.xero.answers("GET", &path_of_payment("SCF-1-P2-1"), ok(&json!({"Payments": [removed_before]})));
+    case.xero.answers("POST", &path_of_payment("SCF-1-P1-1"), listed("SCF-1-P1-1"));
+
+    let held = after_removal(&case, &[("SCF-1-P1-1", 500), ("SCF-1-P2-1", 500)]).await;
+
+    assert!(held.payments.iter().all(|payment| payment.removed) && causes(&held).is_empty());
+    assert_eq!(case.xero.asked().last().unwrap().json(), json!({"Status": "DELETED"}));
+}
+
+#[tokio::test]
+async fn one_reconciled_payment_keeps_them_all_and_is_remembered() {
+    let case = Case::usual().await;
+    let mut reconciled = paid("SCF-1-P2-1", "5.00");
+    reconciled["IsReconciled"] = json!(true);
+    case.xero.answers("GET", &path_of_payment("SCF-1-P1-1"), ok(&json!({"Payments": [paid("SCF-1-P1-1", "18.29")]})));
+    case.xero.answers("GET", &path_of_payment("SCF-1-P2-1"), ok(&json!({"Payments": [reconciled]})));
+
+    let held = after_removal(&case, &[("SCF-1-P1-1", 1829), ("SCF-1-P2-1", 500)]).await;
+
+    assert!(case.xero.asked().iter().all(|asked| asked.method == "GET"));
+    let marks: Vec<_> = held.payments.iter().map(|payment| (payment.removed, payment.reconciled)).collect();
+    assert_eq!((marks, causes(&held)), (vec![(false, false), (false, true)], vec![]));
+    assert_eq!(held.documents[0].applied_minor, 2329);
 }
 
 #[tokio::test]
@@ -548,6 +573,17 @@ async fn an_allocation_is_there_if_the_credit_note_has_it() {
 
     assert!(matches!(before[..], [Finding::NotFound]), "{before:?}");
     assert!(matches!(after[..], [Finding::Stands(_)]), "{after:?}");
+}
+
+/// Cause: it was taken for an empty list, so what stood there was taken for proven absent, and sent again.
+#[tokio::test]
+async fn a_list_that_is_not_there_says_nothing_of_what_it_would_list() {
+    let case = Case::usual().await;
+    case.xero.answers("GET", "/Invoices", reply(404, &json!({})));
+
+    let findings = case.look_up(&[invoice("SCF-1", 100)]).await;
+
+    assert!(matches!(&findings[..], [Finding::Failed(_)]), "{findings:?}");
 }
 
 #[tokio::test]

@@ -267,3 +267,23 @@ impl Books {
         Ok(notes.len() - 1)
     }
 }
+
+/// What a person does in Xero.
+impl Books {
+    /// An item that is sold, without a price.
+    pub fn add_item_by_hand(&mut self, code: &str, name: &str, now: DateTime<Utc>) {
+        let item = Item {
+            id: self.new_id("item"),
+            code: code.to_owned(),
+            name: Some(name.to_owned()),
+            description: None,
+            is_sold: true,
+            is_purchased: false,
+            unit_price: None,
+            account_code: None,
+            tax_type: None,
+            updated_at: self.touch(now),
+        };
+        self.items.push(item);
+    }
+}

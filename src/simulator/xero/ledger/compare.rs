@@ -25,9 +25,11 @@ use serde_json::Value;
 
 use super::Ledger;
 use crate::simulator::{
+    amount::Cents,
     ledger::Mismatch,
+    payload::{Tender, expected_minor, has_substitution, tenders},
     world::{OrderTruth, Readability, VersionTruth, World},
-    xero::{amount::Cents, books::DocumentKind},
+    xero::books::DocumentKind,
 };
 
 /// Which account has the money, by who collected it.
@@ -192,22 +194,6 @@ fn target(world: &World, truth: &VersionTruth, clearing: &Clearing) -> Option<Ta
     Some(Target { revenue: cents(revenue)?, payments })
 }
 
-struct Tender {
-    kind: String,
-    collector: String,
-    minor: i64,
-}
-
-fn tenders(payload: &Value) -> Vec<Tender> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let one = |tender: &Value| Tender {
-        kind: text(&tender["type"]),
-        collector: text(&tender["collectedBy"]),
-        minor: minor(&tender["payment"]),
-    };
-    payload["customerPayments"].as_array().into_iter().flatten().map(one).collect()
-}
-
 /// Tenders never add up to more than there is to pay. Source: the order in which the contract cuts them back.
 fn cut_back(tenders: &mut [Tender], to: i64) {
     let mut excess = tenders.iter().map(|tender| tender.minor).sum::<i64>() - to;
@@ -220,34 +206,6 @@ fn cut_back(tenders: &mut [Tender], to: i64) {
             excess -= cut;
         }
     }
-}
-
-/// What was supplied, and the fees.
-fn expected_minor(payload: &Value) -> i64 {
-    let lines = payload["items"].as_array().into_iter().flatten();
-    let supplied: i64 = lines.map(|line| unit_minor(line) * fulfilled(line)).sum();
-    supplied + minor(&payload["deliveryFee"]) + minor(&payload["serviceFee"])
-}
-
-fn unit_minor(line: &Value) -> i64 {
-    let categories = line["optionCategories"].as_array().into_iter().flatten();
-    let options = categories.flat_map(|category| category["selectedOptions"].as_array().into_iter().flatten());
-    minor(&line["price"]) + options.map(|option| minor(&option["optionPrice"])).sum::<i64>()
-}
-
-fn fulfilled(line: &Value) -> i64 {
-    line["quantityFulfilled"].as_i64().or_else(|| line["quantity"].as_i64()).unwrap_or_default()
-}
-
-fn has_substitution(payload: &Value) -> bool {
-    let mut lines = payload["items"].as_array().into_iter().flatten();
-    lines.any(|line| line["substitutionDetails"].is_object())
-}
-
-/// The amount, also where it is written with an empty fraction; 0 where there is none.
-fn minor(money: &Value) -> i64 {
-    let amount = &money["amount"];
-    amount.as_i64().or_else(|| amount.to_string().strip_suffix(".0")?.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

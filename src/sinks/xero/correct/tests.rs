@@ -25,6 +25,7 @@ fn document(kind: DocumentKind, role: Role, lines: Vec<Line>) -> Document {
         updated_at: None,
         touched: false,
         edited: false,
+        shared: None,
     }
 }
 
@@ -220,6 +221,16 @@ fn what_is_changed_in_place_counts_as_a_document_that_was_avoided() {
     assert_eq!(correct(&[], &[], &target, Otherwise::Delta).avoided, 0);
 }
 
+#[test]
+fn as_many_count_as_avoided_as_the_mode_would_have_taken() {
+    let posted = [invoice(&[("naan", 290), ("voucher", -100)])];
+
+    // What is cancelled is credited by one document, whatever signs its lines have.
+    assert_eq!(correct(&posted, &[true], &[], Otherwise::Delta).avoided, 1);
+    assert_eq!(correct(&posted, &[true], &goods(&[("naan", 290)]), Otherwise::Delta).avoided, 1);
+    assert_eq!(correct(&posted, &[true], &goods(&[("naan", 290)]), Otherwise::ReverseAndReplace).avoided, 2);
+}
+
 // ---- never more than needed -------------------------------------------------------------------------------------------
 
 const THINGS: [&str; 2] = ["a", "b"];
@@ -246,9 +257,12 @@ fn is_allowed(kind: DocumentKind, role: Role, says: Says) -> bool {
     says != [0, 0] && fits && (role == Role::Whole || has_one_sign)
 }
 
+/// Kind, role, what it says, and whether it may be changed.
+type Past = (DocumentKind, Role, Says, bool);
+
 /// The least cost of reaching the target, by trying everything: each document that may be changed is left, taken back or made
-/// to say anything; then up to two are made. New ones say a part, or all where nothing else is left standing or wanted.
-fn least_cost(documents: &[(DocumentKind, Role, Says, bool)], target: Says) -> Option<(usize, usize)> {
+/// to say anything; then up to two are made, by the rules of the mode ([`new_ones`]).
+fn least_cost(documents: &[Past], target: Says, otherwise: Otherwise) -> Option<(usize, usize)> {
     const FAR: i64 = 8;
 
     let range = -6..=6_i64;
@@ -275,20 +289,32 @@ fn least_cost(documents: &[(DocumentKind, Role, Says, bool)], target: Says) -> O
         }
         reached = next;
     }
-    let new = |sum: Says| {
-        let rest: Says = [target[0] - sum[0], target[1] - sum[1]];
-        let whole = sum == [0, 0] || target == [0, 0] && rest[0] + rest[1] != 0;
-        let is_one = |kind| is_allowed(kind, Role::Part, rest) || whole && is_allowed(kind, Role::Whole, rest);
-        match rest {
-            [0, 0] => 0,
-            _ if [DocumentKind::Invoice, DocumentKind::CreditNote].into_iter().any(is_one) => 1,
-            _ => 2,
-        }
+    let cost = |(sum, writes): (Says, usize)| {
+        let new = new_ones(sum, target, otherwise);
+        (new, writes + new)
     };
-    reached.into_iter().map(|(sum, writes)| (new(sum), writes + new(sum))).min()
+    reached.into_iter().map(cost).min()
 }
 
-fn history() -> impl Strategy<Value = Vec<(DocumentKind, Role, Says, bool)>> {
+/// How many documents lead from what stands to the target. One says all of it where nothing else is left standing or wanted; by
+/// differences, one says what has to go and one what is missing; reversing, one takes all back and one says all anew, if there
+/// is anything that a credit note could take back.
+fn new_ones(sum: Says, target: Says, otherwise: Otherwise) -> usize {
+    let rest: Says = [target[0] - sum[0], target[1] - sum[1]];
+    let is_one =
+        |role| [DocumentKind::Invoice, DocumentKind::CreditNote].into_iter().any(|kind| is_allowed(kind, role, rest));
+    let is_whole = sum == [0, 0] || target == [0, 0] && rest[0] + rest[1] != 0;
+    let reverses = otherwise == Otherwise::ReverseAndReplace && target != [0, 0] && sum[0] + sum[1] > 0;
+    match rest {
+        [0, 0] => 0,
+        _ if is_whole && is_one(Role::Whole) => 1,
+        _ if reverses => 2,
+        _ if is_one(Role::Part) => 1,
+        _ => 2,
+    }
+}
+
+fn history() -> impl Strategy<Value = Vec<Past>> {
     let says = (-2..=2_i64, -2..=2_i64).prop_map(|(a, b)| [a, b]);
     let document = (any::<bool>(), says, any::<bool>()).prop_filter_map("says nothing", |(whole, says, editable)| {
         let kind = if says[0] + says[1] < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice };
@@ -298,40 +324,84 @@ fn history() -> impl Strategy<Value = Vec<(DocumentKind, Role, Says, bool)>> {
     prop::collection::vec(document, 0..4)
 }
 
+fn documents_of(history: &[Past]) -> (Vec<Document>, Vec<bool>) {
+    let documents = history.iter().map(|(kind, role, says, _)| document(*kind, *role, lines_of(*says)));
+    (documents.collect(), history.iter().map(|(.., editable)| *editable).collect())
+}
+
+/// The moves are permitted, and lead there.
+fn check(history: &[Past], moves: &[Move], target: Says) -> Result<(), TestCaseError> {
+    let mut stand: Vec<Option<Says>> = history.iter().map(|(_, _, says, _)| Some(*says)).collect();
+    for one in moves {
+        match one {
+            Move::Update { at, lines } => {
+                prop_assert!(history[*at].3);
+                prop_assert!(is_allowed(history[*at].0, history[*at].1, says_of(lines)));
+                stand[*at] = Some(says_of(lines));
+            }
+            Move::Void { at } => {
+                prop_assert!(history[*at].3);
+                stand[*at] = None;
+            }
+            Move::Post { kind, role, lines } => {
+                prop_assert!(is_allowed(*kind, *role, says_of(lines)), "{:?}", one);
+                stand.push(Some(says_of(lines)));
+            }
+        }
+    }
+    let sum = stand.into_iter().flatten().fold([0, 0], |sum, says| [sum[0] + says[0], sum[1] + says[1]]);
+    prop_assert_eq!(sum, target);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_way_takes_fewer_documents_or_fewer_writes(history in history(), target in (-2..=2_i64, -2..=2_i64)) {
+    fn no_way_takes_fewer_documents_or_fewer_writes(
+        history in history(),
+        target in (-2..=2_i64, -2..=2_i64),
+        otherwise in prop::sample::select(vec![Otherwise::Delta, Otherwise::ReverseAndReplace]),
+    ) {
         let target = [target.0, target.1];
-        let documents: Vec<Document> =
-            history.iter().map(|(kind, role, says, _)| document(*kind, *role, lines_of(*says))).collect();
-        let editable: Vec<bool> = history.iter().map(|(.., editable)| *editable).collect();
+        let (documents, editable) = documents_of(&history);
 
+        let correction = correct(&documents, &editable, &lines_of(target), otherwise);
+
+        check(&history, &correction.moves, target)?;
+        prop_assert_eq!(Some(correction.cost()), least_cost(&history, target, otherwise));
+    }
+
+    #[test]
+    fn payments_are_removed_only_where_that_saves_a_document_and_then_the_most_that_can_be_saved(
+        history in history(),
+        ours in prop::collection::vec(any::<bool>(), 4),
+        target in (-2..=2_i64, -2..=2_i64),
+    ) {
+        let target = [target.0, target.1];
+        let (documents, editable) = documents_of(&history);
+        // Without our payments, these could be changed as well.
+        let freed: Vec<Past> = history.iter().zip(&ours).map(|(&(kind, role, says, editable), &ours)| {
+            (kind, role, says, editable || ours)
+        }).collect();
+        let unpaid: Vec<bool> = freed.iter().map(|(.., editable)| *editable).collect();
         let correction = correct(&documents, &editable, &lines_of(target), Otherwise::Delta);
 
-        // It leads there.
-        let mut stand: Vec<Option<Says>> = history.iter().map(|(_, _, says, _)| Some(*says)).collect();
-        for one in &correction.moves {
-            match one {
-                Move::Update { at, lines } => {
-                    prop_assert!(editable[*at]);
-                    prop_assert!(is_allowed(history[*at].0, history[*at].1, says_of(lines)));
-                    stand[*at] = Some(says_of(lines));
-                }
-                Move::Void { at } => {
-                    prop_assert!(editable[*at]);
-                    stand[*at] = None;
-                }
-                Move::Post { kind, role, lines } => {
-                    prop_assert!(is_allowed(*kind, *role, says_of(lines)), "{:?}", one);
-                    stand.push(Some(says_of(lines)));
-                }
-            }
-        }
-        let sum = stand.into_iter().flatten().fold([0, 0], |sum, says| [sum[0] + says[0], sum[1] + says[1]]);
-        prop_assert_eq!(sum, target);
-        // And nothing leads there for less.
-        prop_assert_eq!(Some(correction.cost()), least_cost(&history, target));
+        let without = without_payments(&documents, &unpaid, &lines_of(target), &correction);
+
+        let paid = least_cost(&history, target, Otherwise::Delta).unwrap().0;
+        let least = least_cost(&freed, target, Otherwise::Delta).unwrap().0;
+        prop_assert_eq!(without.is_some(), least < paid);
+        let Some(without) = without else { return Ok(()) };
+        check(&freed, &without.moves, target)?;
+        prop_assert_eq!(without.cost().0, least);
+        // Only what changes loses its payments, and then it can be changed.
+        let is_changed = |at: usize| without.moves.iter().any(|one| match one {
+            Move::Update { at: changed, .. } | Move::Void { at: changed } => *changed == at,
+            Move::Post { .. } => false,
+        });
+        let then: Vec<bool> = editable.iter().enumerate().map(|(at, editable)| *editable || is_changed(at)).collect();
+        let then = correct(&documents, &then, &lines_of(target), Otherwise::Delta);
+        prop_assert_eq!(then.cost().0, least);
     }
 }

@@ -39,7 +39,7 @@ impl Planner<'_> {
             number: number.clone(),
             id: None,
             version: self.view.version.0,
-            date: open_day(self.target.date, locked_until),
+            date: open_day(self.dated, locked_until),
             contact_id: contact_id.clone(),
             status,
             lines,
@@ -50,6 +50,7 @@ impl Planner<'_> {
             updated_at: None,
             touched: false,
             edited: false,
+            shared: None,
         };
         if document.tracking.is_empty() {
             // A cancelled order's target says nothing of it.
@@ -114,11 +115,15 @@ impl Planner<'_> {
             tax_inside(gross, &rate.rate)
         };
         let order_id = self.view.key.order.order_id.as_str();
+        let is_of_one_order = self.view.payload.is_some();
         let mut reference = format!("Scoffable {order_id} v{}", self.view.version);
-        if document.date != self.target.date {
+        if !is_of_one_order {
+            reference = format!("Scoffable orders of {}", self.target.date);
+        } else if document.date != self.target.date {
             reference = format!("{reference} of {}", self.target.date);
         }
         let currency = self.target.currency;
+        let order_id = is_of_one_order.then_some(order_id);
         body::document(document, Around { settings, currency, reference: &reference, order_id, tax_of: &rate })
     }
 

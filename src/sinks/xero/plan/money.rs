@@ -2,9 +2,12 @@
 
 use chrono::NaiveDate;
 
-use super::{HOLD, KEYED, NOTHING_TO_POST, Planner, hold, on, open_day, unknown_id};
+use super::{HOLD, KEYED, NOTHING_TO_POST, Notice, Planner, hold, on, open_day, unknown_id};
 use crate::{
-    domain::{delivery::Plan, money::Money},
+    domain::{
+        delivery::Plan,
+        money::{Currency, Money},
+    },
     sinks::xero::{
         body,
         call::{self, Allocate, AllocateTo, Call, Pay},
@@ -22,17 +25,20 @@ impl Planner<'_> {
             return self.settled(Some((NOTHING_TO_POST, None)));
         }
         // Perhaps a person has paid it meanwhile, or used a credit.
-        if !self.held.refusals.is_empty() && self.held.standing().next().is_some() && !self.is_read() {
+        if !self.held.refusals.is_empty() && self.held.own().next().is_some() && !self.is_read() {
             return self.read();
         }
         let settlement = settle(&self.held, &self.target.payments, self.books.settings);
-        let date = open_day(self.target.date, locked_until);
+        let date = open_day(self.dated, locked_until);
         if let Some(first) = settlement.allocations.first() {
             let note = first.credit_note.clone();
             return self.allocate(&settlement, &note, date);
         }
         if !settlement.payments.is_empty() {
             return self.pay(&settlement.payments, date);
+        }
+        if let Some(plan) = self.tenders_to_rewrite(&settlement, locked_until) {
+            return plan;
         }
         let notice = self.left_over(&settlement);
         self.settled(notice)
@@ -88,6 +94,7 @@ impl Planner<'_> {
                 account: paid.account.clone(),
                 amount_minor: paid.amount_minor,
                 on: paid.on.clone(),
+                date: Some(date),
                 removed: false,
                 reconciled: false,
             });
@@ -97,7 +104,7 @@ impl Planner<'_> {
     }
 
     /// What a person should know of the money; the weightiest alone is the notice.
-    fn left_over(&self, settlement: &Settlement) -> Option<(&'static str, Option<String>)> {
+    fn left_over(&self, settlement: &Settlement) -> Option<Notice> {
         let currency = self.target.currency;
         let shown = |minor: i64| Money::new(minor, currency).to_string();
         if self.books.settings.document_status == DocumentStatus::Authorised
@@ -110,36 +117,41 @@ impl Planner<'_> {
                 .collect();
             let detail = format!(
                 "what was paid cannot be brought to what the customer paid: missing or too much: {}; credit that is left: \
-                 {}; settle it at Xero by hand",
+                 {}; settle it at Xero by hand{}",
                 if of.is_empty() { "nothing".to_owned() } else { of.join(", ") },
-                shown(settlement.credit_left)
+                shown(settlement.credit_left),
+                if self.rewrites() { "" } else { ", or set `correction = \"rewrite_payments\"` and replay it" }
             );
             return Some(("payments_differ", Some(detail)));
         }
-        let weightiest = self.target.remarks.first().map(|remark| match remark {
-            Remark::Unexplained(minor) => (
-                "unexplained",
-                Some(format!(
-                    "its lines miss its total by {}, which is posted on `accounts.difference`",
-                    shown(*minor)
-                )),
-            ),
-            Remark::PaymentsCapped(minor) => (
-                "payments_capped",
-                Some(format!("{} more was paid than it comes to: payments are cut back to it", shown(*minor))),
-            ),
-            Remark::UnknownTender(pair) => (
-                "unknown_tender",
-                Some(format!(
-                    "{pair} is a tender that is not known, and was paid to its holder's account: set \
-                     payments.other_scoffable or payments.other_vendor if it belongs elsewhere"
-                )),
-            ),
-            Remark::Goodwill(minor) => ("goodwill", Some(format!("the platform pays {} of it", shown(*minor)))),
-            Remark::UnknownItemType => ("unknown_item_type", None),
-        });
-        weightiest.or((settlement.due_left > 0).then_some(("partly_unpaid", None)))
+        remarked(&self.target.remarks, currency).or((settlement.due_left > 0).then_some(PARTLY_UNPAID))
     }
+}
+
+pub const PARTLY_UNPAID: Notice = ("partly_unpaid", None);
+
+/// The weightiest remark alone is the notice.
+pub fn remarked(remarks: &[Remark], currency: Currency) -> Option<Notice> {
+    let shown = |minor: i64| Money::new(minor, currency).to_string();
+    remarks.first().map(|remark| match remark {
+        Remark::Unexplained(minor) => (
+            "unexplained",
+            Some(format!("its lines miss its total by {}, which is posted on `accounts.difference`", shown(*minor))),
+        ),
+        Remark::PaymentsCapped(minor) => (
+            "payments_capped",
+            Some(format!("{} more was paid than it comes to: payments are cut back to it", shown(*minor))),
+        ),
+        Remark::UnknownTender(pair) => (
+            "unknown_tender",
+            Some(format!(
+                "{pair} is a tender that is not known, and was paid to its holder's account: set payments.other_scoffable \
+                 or payments.other_vendor if it belongs elsewhere"
+            )),
+        ),
+        Remark::Goodwill(minor) => ("goodwill", Some(format!("the platform pays {} of it", shown(*minor)))),
+        Remark::UnknownItemType => ("unknown_item_type", None),
+    })
 }
 
 fn apply(document: &mut Document, minor: i64) {

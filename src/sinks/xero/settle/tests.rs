@@ -24,6 +24,7 @@ fn document(kind: DocumentKind, number: &str, gross_minor: i64, applied_minor: i
         updated_at: None,
         touched: false,
         edited: false,
+        shared: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn payment(tender: Tender, amount_minor: i64, on: &str) -> Payment {
         account: "611".to_owned(),
         amount_minor,
         on: on.to_owned(),
+        date: None,
         removed: false,
         reconciled: false,
     }

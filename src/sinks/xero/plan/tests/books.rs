@@ -17,7 +17,7 @@ use crate::{
         Since, View,
         customers::{Came, Named},
         xero::{
-            call::{Call, Exact, Pay, Post},
+            call::{Call, Exact, Pay, Post, Removal},
             config::XeroSettings,
             organisation::Facts,
             plan::{Books, plan},
@@ -76,6 +76,8 @@ pub struct Scene {
     pub receipt: Option<Value>,
     pub documents: BTreeMap<String, Kept>,
     pub payments: Vec<KeptPayment>,
+    /// What was noted in the history of an invoice, by its number.
+    pub notes: Vec<(String, String)>,
     /// Name and call of every step that was sent.
     pub sent: Vec<(String, Call)>,
     pub ids: u32,
@@ -94,6 +96,7 @@ impl Scene {
             receipt: None,
             documents: BTreeMap::new(),
             payments: Vec::new(),
+            notes: Vec::new(),
             sent: Vec::new(),
             ids: 0,
         }
@@ -240,13 +243,27 @@ impl Scene {
                 }
                 held.was_read(read.version, self.now);
             }
+            Call::Note(note) => {
+                assert!(note.body.get().contains(&note.details), "{}", note.body.get());
+                self.notes.push((note.invoice.number.clone(), note.details.clone()));
+            }
             Call::RemovePayments(removal) => {
-                for one in &removal.payments {
-                    let payment = self.payments.iter_mut().find(|payment| payment.id == one.id).expect("it is there");
-                    assert!(!payment.deleted && !payment.reconciled);
-                    payment.deleted = true;
-                    let (on, amount) = (payment.on.clone(), payment.amount);
-                    self.apply(&on, -amount);
+                let kept =
+                    |one: &Removal| self.payments.iter().position(|kept| kept.id == one.id).expect("it is there");
+                let all: Vec<usize> = removal.payments.iter().map(kept).collect();
+                let some_stay = all.iter().any(|at| self.payments[*at].reconciled);
+                for at in all {
+                    let payment = &mut self.payments[at];
+                    assert!(!payment.deleted);
+                    if payment.reconciled {
+                        held.keep_reconciled(&payment.reference);
+                    } else if some_stay {
+                        held.keep(&payment.reference);
+                    } else {
+                        payment.deleted = true;
+                        let (on, amount) = (payment.on.clone(), payment.amount);
+                        self.apply(&on, -amount);
+                    }
                 }
             }
         }
@@ -325,8 +342,8 @@ impl Scene {
     fn seen(&self, number: &str) -> Seen {
         let kept = &self.documents[number];
         let own = self.payments.iter().filter(|payment| payment.on == number);
-        let payments =
-            own.map(|one| SeenPayment { id: one.id.clone(), reconciled: one.reconciled, deleted: one.deleted });
+        // What a document lists of its payments does not tell whether they are reconciled.
+        let payments = own.map(|one| SeenPayment { id: one.id.clone(), reconciled: false, deleted: one.deleted });
         Seen {
             status: kept.status,
             total_minor: kept.total,

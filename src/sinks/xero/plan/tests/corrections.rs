@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::*;
-use crate::sinks::xero::{receipt::Refusal, testing::day};
+use crate::sinks::xero::{
+    receipt::{Refusal, Standing},
+    testing::day,
+};
 
 /// The documentation's example, posted and paid.
 fn posted() -> Scene {
@@ -178,8 +181,14 @@ fn a_payment_that_a_bank_statement_confirms_is_never_removed() {
 
     assert_eq!(scene.bring(&without_naan()), fine());
 
-    assert_eq!(scene.steps(), ["read", "credit_note", "payments"]);
+    assert_eq!(scene.steps(), ["read", "remove_payments", "credit_note", "payments"]);
     assert_eq!((scene.posted(), scene.paid()), (2039, [("611", 2039)].into()));
+
+    // It is not asked for again.
+    scene.sent.clear();
+    scene.now += TimeDelta::hours(4);
+    assert_eq!(scene.bring(&as_version(without_naan(), 6, "cancelled")), fine());
+    assert_eq!(scene.steps(), ["read", "credit_note", "payments"]);
 }
 
 #[test]
@@ -256,15 +265,86 @@ fn what_a_person_has_voided_is_told_and_a_cancelled_order_needs_nothing_then() {
     assert_eq!(cancelled.steps(), ["read"]);
 }
 
+/// The documentation's example with other tenders; its total is as it was.
+fn paid_by(payments: &[Value]) -> Value {
+    let mut order = as_version(example(), 4, "accepted");
+    order["customerPayments"] = payments.into();
+    order
+}
+
 #[test]
 fn another_tender_for_the_same_amount_is_told_and_nothing_is_forced() {
-    let mut scene = posted();
-    let mut in_cash = as_version(example(), 4, "accepted");
-    in_cash["customerPayments"] = serde_json::json!([paid("cash", "vendor", 2329)]);
+    for correction in ["delta", "reverse_and_replace"] {
+        let mut scene = posted_with(settings_with(&[("correction", correction)]));
 
-    let differ = Some("payments_differ".to_owned());
-    assert_eq!(scene.bring(&in_cash), Ended::Settled { notice: differ.clone(), alert: differ });
-    assert!(scene.sent.is_empty());
+        let differ = Some("payments_differ".to_owned());
+        let ended = scene.bring(&paid_by(&[paid("cash", "vendor", 2329)]));
+        assert_eq!(ended, Ended::Settled { notice: differ.clone(), alert: differ });
+        assert!(scene.sent.is_empty(), "{correction}");
+    }
+}
+
+#[test]
+fn where_payments_may_be_rewritten_another_tender_moves_the_money_and_no_document() {
+    let mut scene = posted_with(settings_with(&[("correction", "rewrite_payments")]));
+
+    assert_eq!(scene.bring(&paid_by(&[paid("cash", "vendor", 2329)])), fine());
+
+    assert_eq!(scene.steps(), ["read", "remove_payments", "payments"]);
+    assert_eq!((scene.posted(), scene.paid(), scene.documents.len()), (2329, [("612", 2329)].into(), 1));
+}
+
+#[test]
+fn no_more_payments_are_removed_than_change_hands() {
+    let mut scene = posted_with(settings_with(&[("correction", "rewrite_payments")]));
+
+    // The voucher of 5.00 came to be paid at the door; what was paid online stays as it was.
+    let ended = scene.bring(&paid_by(&[paid("online", "scoffable", 1829), paid("cash", "vendor", 500)]));
+
+    assert_eq!(ended, fine());
+    let removed: Vec<i64> = scene.payments.iter().filter(|one| one.deleted).map(|one| one.amount).collect();
+    assert_eq!((removed, scene.paid()), (vec![500], [("611", 1829), ("612", 500)].into()));
+
+    // A part of the largest: what is left of it is paid again.
+    scene.sent.clear();
+    let mut split = paid_by(&[paid("online", "scoffable", 1000), paid("cash", "vendor", 1329)]);
+    split["version"] = 5.into();
+    assert_eq!(scene.bring(&split), fine());
+    assert_eq!(scene.paid(), [("611", 1000), ("612", 1329)].into());
+    assert_eq!(scene.payments.iter().filter(|one| one.deleted).count(), 2);
+}
+
+#[test]
+fn what_may_not_be_removed_leaves_another_tender_told() {
+    let told = |change: &dyn Fn(&mut Scene)| {
+        let mut scene = posted_with(settings_with(&[("correction", "rewrite_payments")]));
+        change(&mut scene);
+        let ended = scene.bring(&paid_by(&[paid("cash", "vendor", 2329)]));
+        let Ended::Settled { notice, .. } = ended else { panic!("{ended:?}") };
+        assert_eq!((notice.as_deref(), scene.paid()), (Some("payments_differ"), [("611", 2329)].into()));
+        scene.steps().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    assert_eq!(
+        told(&|scene| scene.payments.iter_mut().for_each(|one| one.reconciled = true)),
+        ["read", "remove_payments"]
+    );
+    assert_eq!(told(&|scene| scene.facts.period_lock = Some(day("2025-10-09"))), [""; 0]);
+    let edited = |scene: &mut Scene| {
+        scene.documents.get_mut("SCF-812345").unwrap().contact_id = "00000000-0000-4000-9000-000000000999".to_owned();
+    };
+    assert_eq!(told(&edited), ["read"]);
+}
+
+#[test]
+fn nothing_is_removed_that_could_not_be_paid_again() {
+    let mut scene = posted_with(settings_with(&[("correction", "rewrite_payments")]));
+    scene.facts.accounts.iter_mut().filter(|one| one.code.as_deref() == Some("612")).for_each(|one| one.active = false);
+
+    let ended = scene.bring(&paid_by(&[paid("cash", "vendor", 2329)]));
+
+    assert_eq!(ended, Ended::Held("account \"612\"".to_owned()));
+    assert_eq!((scene.sent.len(), scene.paid()), (0, [("611", 2329)].into()));
 }
 
 #[test]
@@ -328,4 +408,20 @@ fn a_payment_that_was_refused_is_tried_again_only_after_a_look_at_what_was_paid(
 
     assert_eq!(scene.steps(), ["invoice", "read"]);
     assert_eq!(notice.as_deref(), Some("payments_differ"));
+}
+
+#[test]
+fn each_version_that_changes_a_document_leaves_one_note() {
+    let mut scene = Scene::with(settings_with(&[("history_notes", "true")]));
+
+    scene.bring(&example());
+    scene.bring(&as_version(example(), 4, "accepted"));
+    scene.bring(&without_naan());
+
+    let number = "SCF-812345".to_owned();
+    let expected = [
+        "Scoffable 812345 v3: invoice SCF-812345 of 23.29 GBP; it comes to 23.29 GBP",
+        "Scoffable 812345 v5: credit note SCF-812345-C1 of 2.90 GBP; it comes to 20.39 GBP",
+    ];
+    assert_eq!(scene.notes, expected.map(|note| (number.clone(), note.to_owned())));
 }

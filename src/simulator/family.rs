@@ -6,9 +6,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// The first invoice.
+    /// The first invoice or sales order.
     First,
-    /// Another invoice in place of what was taken back.
+    /// Another one in place of what was taken back.
     Again(u32),
     Supplement(u32),
     Credit(u32),

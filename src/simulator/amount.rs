@@ -1,4 +1,4 @@
-//! Decimal numbers as they stand in a body, kept exactly, and how Xero rounds them. No float is involved.
+//! Decimal numbers as they stand in a body, kept exactly, and how foreign books round them. No float is involved.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-/// Hundredths of a currency's unit, whatever the currency: what every sum in the books is in.
+/// Hundredths of a currency's unit, whatever the currency: what every sum in foreign books is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Cents(pub i64);
 

@@ -3,6 +3,8 @@
 //! Source: RFC 6749, "4.1.1 Authorization Request", "4.1.2 Authorization Response". Nothing is sent to an address that is
 //! not registered.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -10,16 +12,16 @@ use axum::{
     routing::get,
 };
 
-use super::query::Parameters;
-use crate::simulator::{faults::Answer, token::TokenSim};
+use super::{faults::Answer, token::TokenSim};
 
-pub(super) const AUTHORISE_PATH: &str = "/identity/connect/authorize";
 const PARAMETERS: [&str; 7] =
     ["response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"];
 
 /// An application that people can connect.
 #[derive(Debug, Clone)]
 pub(super) struct Connectable {
+    /// Where the browser is sent first.
+    pub path: &'static str,
     pub client_id: String,
     pub redirects: Vec<String>,
     pub tokens: TokenSim,
@@ -27,11 +29,12 @@ pub(super) struct Connectable {
 
 impl Connectable {
     pub fn router(self) -> Router {
+        let path = self.path;
         let answer = move |uri: Uri| {
             let response = self.answer(&uri);
             async move { response }
         };
-        Router::new().route(AUTHORISE_PATH, get(answer))
+        Router::new().route(path, get(answer))
     }
 
     fn answer(&self, uri: &Uri) -> Response<Body> {
@@ -47,8 +50,8 @@ impl Connectable {
 
     /// Where the browser is sent to.
     fn redirect(&self, query: &str) -> Result<reqwest::Url, String> {
-        let parameters = Parameters::read(query, &PARAMETERS)?;
-        let needed = |name: &str| parameters.get(name).ok_or_else(|| format!("{name} is missing"));
+        let parameters = read(query)?;
+        let needed = |name: &str| parameters.get(name).map(String::as_str).ok_or_else(|| format!("{name} is missing"));
         let redirect = needed("redirect_uri")?;
         if !self.redirects.iter().any(|registered| registered == redirect) {
             return Err("redirect_uri is not registered".to_owned());
@@ -71,4 +74,19 @@ impl Connectable {
         }
         Ok(location)
     }
+}
+
+/// Refuses what nobody knows, and what is there twice.
+fn read(query: &str) -> Result<BTreeMap<String, String>, String> {
+    let url = reqwest::Url::parse(&format!("query:?{query}")).map_err(|error| error.to_string())?;
+    let mut parameters = BTreeMap::new();
+    for (name, value) in url.query_pairs().into_owned() {
+        if !PARAMETERS.contains(&name.as_str()) {
+            return Err(format!("unknown parameter {name}"));
+        }
+        if parameters.insert(name.clone(), value).is_some() {
+            return Err(format!("parameter {name} is there twice"));
+        }
+    }
+    Ok(parameters)
 }

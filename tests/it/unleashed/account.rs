@@ -1,0 +1,88 @@
+//! What is read of the account, how long it is used, and what of the configuration does not fit.
+
+use scoffable_sync::sinks::unleashed::facts::check;
+
+use super::{
+    stub::{listed, ok, reply},
+    *,
+};
+
+#[tokio::test]
+async fn it_is_read_once_for_all_that_wait_and_used_for_a_day() {
+    let case = Case::usual().await;
+    case.there.has_an_account(HOUSE);
+    let now = case.app.clock.wall();
+
+    let read = futures::future::join_all((0..20).map(|_| case.client.prepare(now))).await;
+
+    assert_eq!(read.into_iter().map(Result::unwrap).sum::<u32>(), 5);
+    let facts = case.client.facts(now).unwrap();
+    assert_eq!((facts.warehouses.as_deref(), facts.taxes.is_none()), (Some(&["KITCHEN1".to_owned()][..]), true));
+    assert_eq!(check(stock(&case.app).1, &facts), []);
+    case.app.advance(Duration::from_hours(24));
+    assert!(case.client.facts(case.app.clock.wall()).is_none());
+}
+
+#[tokio::test]
+async fn products_are_read_page_by_page_and_obsolete_ones_are_left_out() {
+    let case = Case::usual().await;
+    let page = |code: &str, obsolete: bool| {
+        let product = json!({"ProductCode": code, "ProductDescription": code, "Obsolete": obsolete});
+        ok(&json!({"Pagination": {"NumberOfPages": 2}, "Items": [product]}))
+    };
+    case.there.answers("GET", "/Products", page("A", false)).answers("GET", "/Products/2", page("B", true));
+    case.there.has_an_account(HOUSE);
+    let now = case.app.clock.wall();
+
+    case.client.prepare(now).await.unwrap();
+
+    let facts = case.client.facts(now).unwrap();
+    assert!(facts.has_product("A") && !facts.has_product("B") && !facts.has_more_products);
+    let queries: Vec<String> = case.there.asked().into_iter().map(|asked| asked.query).collect();
+    assert_eq!(queries[4..], ["pageSize=200", "pageSize=200"]);
+}
+
+#[tokio::test]
+async fn each_setting_that_does_not_exist_there_is_named_with_its_key() {
+    let keys = [("products.adjustment", "ADJ"), ("items", "{ \"Naan\" = \"NAAN\" }")];
+    let case = Case::start(&keys).await;
+    case.there
+        .answers("GET", &format!("/Customers/{HOUSE}"), ok(&json!({"Guid": HOUSE, "StopCredit": true})))
+        .answers("GET", "/Warehouses", listed(&[json!({"WarehouseCode": "KITCHEN1", "Obsolete": true})]))
+        .answers("GET", "/Taxes", listed(&[json!({"TaxCode": "V.A.T.", "TaxRate": 0.175})]))
+        .answers("GET", "/Currencies", listed(&[json!({"CurrencyCode": "NZD"})]))
+        .answers("GET", "/Products", listed(&[]));
+    let now = case.app.clock.wall();
+
+    case.client.prepare(now).await.unwrap();
+
+    let facts = case.client.facts(now).unwrap();
+    let keys: Vec<String> = check(stock(&case.app).1, &facts).into_iter().map(|problem| problem.key).collect();
+    let expected = [
+        "house_customer",
+        "tax.rate",
+        "currency",
+        "vendors.\"vendor-a\".warehouse",
+        "products.adjustment",
+        "items.\"Naan\"",
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[tokio::test]
+async fn after_a_failure_nobody_asks_again_for_a_while_and_all_are_told() {
+    let case = Case::usual().await;
+    let path = format!("/Customers/{HOUSE}");
+    case.there.answers("GET", &path, reply(429, &json!({})).with("Retry-After", "90"));
+    let throttled = Outcome::Throttled { not_before: Some(Duration::from_secs(90)) };
+    let now = case.app.clock.wall();
+
+    let first = case.client.prepare(now).await.unwrap_err();
+    let second = case.client.prepare(now).await.unwrap_err();
+
+    assert_eq!((first.outcome, second.outcome), (throttled.clone(), throttled));
+    assert_eq!((first.limits.len(), second.limits.len(), case.there.asked().len()), (1, 0, 1));
+    case.app.advance(Duration::from_secs(90));
+    case.there.has_an_account(HOUSE);
+    assert!(case.client.prepare(case.app.clock.wall()).await.is_ok());
+}
