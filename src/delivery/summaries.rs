@@ -28,7 +28,7 @@ use crate::{
         delivery::{Plan, State, WaitingFor},
         ids::OrderKey,
     },
-    sinks::{Counterpart, InSummary, Summary},
+    sinks::{Counterpart, InSummary, Summaries, Summary},
     store::{self, StoreError, deliveries::Claimed, summaries::Summarised},
 };
 
@@ -38,7 +38,7 @@ const SWEEP: Duration = Duration::from_mins(5);
 impl Driver {
     /// Closes the documents whose time is over.
     pub(super) async fn close_summaries(&self) -> Result<(), StoreError> {
-        if self.sink.summaries().is_none() {
+        if !self.sink.summaries().is_some_and(Summaries::gathers) {
             return Ok(());
         }
         for id in store::summaries::close(&self.pool, &self.name, SWEEP, self.clock.offset_ms()).await? {

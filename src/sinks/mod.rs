@@ -233,6 +233,10 @@ pub struct InSummary<'a> {
 ///
 /// [`SUMMARY`]: crate::domain::delivery::SUMMARY
 pub trait Summaries {
+    /// Whether orders are gathered now. If not, those that were gathered are planned by themselves again, and only documents
+    /// that were closed are finished.
+    fn gathers(&self) -> bool;
+
     /// Plans the document. Pure.
     fn plan_summary(&self, summary: &Summary<'_>) -> Plan;
 

@@ -12,7 +12,7 @@ use super::{
     api::{Asking, Since},
     client::Client,
     config::{ContactMode, ItemMode, XeroSettings},
-    look_up::IN_ONE_ADDRESS,
+    records::IN_ONE_ADDRESS,
     wire,
 };
 use crate::{

@@ -42,7 +42,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
-use self::{client::Client, config::XeroSettings, plan::Books};
+use self::{
+    client::Client,
+    config::{Mode, XeroSettings},
+    plan::Books,
+};
 use super::{
     Answer, BuildError, Calls, Doubt, GroupAnswer, InSummary, LookedUp, Services, Sink, Summaries, Summary, Turns,
     View, catalogue::Catalogue,
@@ -91,6 +95,10 @@ impl Xero {
 }
 
 impl Summaries for Xero {
+    fn gathers(&self) -> bool {
+        self.settings.mode == Mode::DailySummary
+    }
+
     fn plan_summary(&self, summary: &Summary<'_>) -> Plan {
         self.planned(summary.now, |books| plan::plan_summary(books, summary))
     }
@@ -113,7 +121,7 @@ impl Sink for Xero {
         self.planned(view.now, |books| plan::plan(books, view))
     }
 
-    /// Also in the other mode: what was gathered before it was changed is posted so.
+    /// Also in the other mode: what was closed before it was changed is posted so.
     fn summaries(&self) -> Option<&dyn Summaries> {
         Some(self)
     }

@@ -13,7 +13,7 @@ impl Case {
     async fn look_up(&self, step: &Step) -> Finding {
         let key = key("812345");
         let doubt = Doubt { key: &key, step, sent: Duration::from_mins(2) };
-        self.client.look_up(&[doubt], self.app.clock.wall()).await.pop().expect("one finding for each doubt")
+        self.client.look_up(&[doubt], self.app.clock.wall()).await.findings.pop().expect("one finding for each doubt")
     }
 }
 
