@@ -33,10 +33,10 @@ const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(5);
 const MENDED_AFTER: Duration = Duration::from_hours(1);
 /// A reading that was interrupted is begun anew after so long.
 const RESUMED_WITHIN: Duration = Duration::from_mins(10);
-/// After a failure no other reading is tried for so long, unless Xero names a longer time; twice as long after each that
-/// brings nothing, up to [`LONGEST_PAUSE`].
-pub const AFTER_FAILURE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// After a failure no other reading is tried for so long, unless Xero names a longer time.
+pub const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// The same after one that got further than the one before.
+const AFTER_PROGRESS: Duration = Duration::from_secs(2);
 
 /// What the orders of one sink share.
 #[derive(Debug, Default)]
@@ -56,8 +56,6 @@ struct State {
 struct Failed {
     at: DateTime<Utc>,
     pause: Duration,
-    /// How many failures in a row have brought nothing.
-    in_vain: u32,
     told: Answer,
 }
 
@@ -134,23 +132,14 @@ impl Shared {
                 Ok(asking.calls())
             }
             Err(told) => {
-                let brought_something = reading.parts.len() > known_before;
-                let mut state = self.state();
-                let in_vain = state.failed.as_ref().map_or(0, |last| last.in_vain + 1);
-                let in_vain = if brought_something { 0 } else { in_vain };
-                let pause = asked_for(&told).unwrap_or_default().max(pause_after(in_vain));
-                state.failed = Some(Failed { at: now, pause, in_vain, told: told.clone() });
-                drop(state);
+                let usual = if reading.parts.len() > known_before { AFTER_PROGRESS } else { AFTER_FAILURE };
+                let pause = asked_for(&told).unwrap_or_default().max(usual);
+                self.state().failed = Some(Failed { at: now, pause, told: told.clone() });
                 let Calls { made, limits } = asking.calls();
                 Err(not_before(Answer { calls_beside: made, limits, ..told }, pause))
             }
         }
     }
-}
-
-/// How long nothing is read after so many failures in a row before this one that brought nothing.
-fn pause_after(in_vain: u32) -> Duration {
-    AFTER_FAILURE.saturating_mul(1 << in_vain.min(16)).min(LONGEST_PAUSE)
 }
 
 fn is_within(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> bool {
