@@ -122,8 +122,8 @@ mod tests {
         format!("2026-03-01T{text}Z").parse().unwrap()
     }
 
-    fn cursor(text: &str) -> Option<Cursor> {
-        Some(Cursor::At(at(text)))
+    fn cursor(text: &str) -> Cursor {
+        Cursor::At(at(text))
     }
 
     fn page(has_more: bool) -> Page {
@@ -134,7 +134,7 @@ mod tests {
     fn changes_are_asked_for_with_an_overlap_and_all_there_is_without() {
         let pull = begun(Cursor::At(at("12:00:00")), at("13:00:00"));
 
-        assert_eq!(asked_since(&pull), cursor("11:55:00"));
+        assert_eq!(asked_since(&pull), Some(cursor("11:55:00")));
         assert_eq!(asked_since(&begun(Cursor::Version(7), at("13:00:00"))), Some(Cursor::Version(7)));
         assert_eq!(asked_since(&Pull { since: None, full: true, ..pull }), None);
     }
@@ -144,21 +144,21 @@ mod tests {
         let pull = begun(Cursor::At(at("12:00:00")), at("13:00:00"));
         let first = Page { date: Some(at("12:59:30")), ..page(true) };
 
-        let after_first = after_page(cursor("12:00:00"), pull, &first);
-        assert_eq!(after_first.cursor, cursor("12:00:00"));
+        let after_first = after_page(Some(cursor("12:00:00")), pull, &first);
+        assert_eq!(after_first.cursor, Some(cursor("12:00:00")));
         let second = after_first.pull.unwrap();
-        assert_eq!((second.page, second.began, second.since), (2, at("12:59:30"), cursor("12:00:00")));
+        assert_eq!((second.page, second.began, second.since), (2, at("12:59:30"), Some(cursor("12:00:00"))));
 
         let last = Page { date: Some(at("13:05:00")), ..page(false) };
         let end = after_page(after_first.cursor, second, &last);
-        assert_eq!((end.cursor, end.pull, end.ended_full), (cursor("12:59:30"), None, false));
+        assert_eq!((end.cursor, end.pull, end.ended_full), (Some(cursor("12:59:30")), None, false));
     }
 
     #[test]
     fn a_clock_that_stepped_back_leaves_the_cursor() {
         let pull = begun(Cursor::At(at("12:00:00")), at("11:00:00"));
 
-        assert_eq!(after_page(cursor("12:00:00"), pull, &page(false)).cursor, cursor("12:00:00"));
+        assert_eq!(after_page(Some(cursor("12:00:00")), pull, &page(false)).cursor, Some(cursor("12:00:00")));
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_change_of_this_moment_is_none_that_the_feed_has_kept_silent_about() {
-        let told = |modified: &str| should_have_been_told(&record(Some(at(modified)), None), cursor("12:00:00"));
+        let told = |modified: &str| should_have_been_told(&record(Some(at(modified)), None), Some(cursor("12:00:00")));
         assert_eq!([told("11:00:00"), told("11:58:00"), told("12:30:00")], [true, false, false]);
 
         let told = |version| should_have_been_told(&record(None, version), Some(Cursor::Version(10)));
@@ -220,7 +220,7 @@ mod tests {
     fn a_suspect_feed_goes_back_a_day() {
         let now = "2026-03-02T12:00:00Z".parse().unwrap();
 
-        assert_eq!(a_day_back(Some(Cursor::At(now)), None, now), cursor("12:00:00"));
+        assert_eq!(a_day_back(Some(Cursor::At(now)), None, now), Some(cursor("12:00:00")));
         assert_eq!(a_day_back(Some(Cursor::Version(9)), Some(Cursor::Version(4)), now), Some(Cursor::Version(4)));
         assert_eq!(a_day_back(Some(Cursor::Version(9)), None, now), None);
     }

