@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Guid,
-    account::{Account, CreditNote, Customer, Invoice, Level, Line, Product, SalesOrder, Warehouse},
+    account::{Account, CreditNote, Customer, Invoice, Level, Line, Product, SalesOrder, Tax, Warehouse},
 };
 use crate::simulator::{
     amount::{Cents, Fine},
@@ -276,6 +276,14 @@ pub(super) fn warehouse(warehouse: &Warehouse) -> Json {
         obsolete: false,
         last_modified_on: warehouse.modified_at.into(),
     })
+}
+
+pub(super) fn tax(tax: &Tax) -> Json {
+    json(&TaxAnswer { tax_code: &tax.code, tax_rate: tax.rate })
+}
+
+pub(super) fn currency(code: &str) -> Json {
+    json(&CurrencyAnswer { currency_code: code })
 }
 
 /// In one warehouse, or in all of them together.

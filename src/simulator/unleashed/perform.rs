@@ -158,6 +158,7 @@ fn read(resource: Resource, guid: Guid, view: View<'_>) -> Option<Json> {
         Resource::Products => account.product_of(guid).map(|product| view.product(product)),
         Resource::Warehouses => account.warehouse_of(guid).map(answers::warehouse),
         Resource::StockOnHand => together(view, account.product_of(guid)?),
+        Resource::Taxes | Resource::Currencies => None,
     }
 }
 
@@ -245,6 +246,8 @@ fn list(resource: Resource, listing: &Listing, view: View<'_>) -> Vec<Json> {
             let all = account.warehouses().iter().filter(|warehouse| listing.is_since(warehouse.modified_at));
             all.map(answers::warehouse).collect()
         }
+        Resource::Taxes => account.settings.taxes.iter().map(answers::tax).collect(),
+        Resource::Currencies => account.settings.currencies.iter().map(|code| answers::currency(code)).collect(),
     }
 }
 

@@ -19,10 +19,13 @@ pub enum Resource {
     Products,
     StockOnHand,
     Warehouses,
+    /// Listed only. Assumed, as that there are warehouses: their pages were not examined.
+    Taxes,
+    Currencies,
 }
 
 impl Resource {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::SalesOrders,
         Self::Invoices,
         Self::CreditNotes,
@@ -30,6 +33,8 @@ impl Resource {
         Self::Products,
         Self::StockOnHand,
         Self::Warehouses,
+        Self::Taxes,
+        Self::Currencies,
     ];
 
     /// In a path.
@@ -42,6 +47,8 @@ impl Resource {
             Self::Products => "Products",
             Self::StockOnHand => "StockOnHand",
             Self::Warehouses => "Warehouses",
+            Self::Taxes => "Taxes",
+            Self::Currencies => "Currencies",
         }
     }
 
@@ -114,6 +121,7 @@ impl Operation {
                 &["modifiedSince", "productId", "productCode", "warehouseCode", "pageSize"]
             }
             Self::List(Resource::Warehouses) => &["modifiedSince", "pageSize"],
+            Self::List(Resource::Taxes | Resource::Currencies) => &["pageSize"],
             _ => &[],
         }
     }
@@ -167,6 +175,7 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Route, (StatusCode, &
         (Resource::CreditNotes, [id, "Lines", line]) if is_delete => {
             of(Operation::DeleteLine(resource), guid(id)?, guid(line)?)
         }
+        (Resource::Taxes | Resource::Currencies, [_]) => Err(NO_SUCH_PATH),
         (_, [id]) if is_get => of(Operation::Read(resource), guid(id)?, None),
         (_, [id]) if is_post && resource.is_saved() => of(Operation::Save(resource), guid(id)?, None),
         (_, [id]) if is_put && is_document => of(Operation::Update(resource), guid(id)?, None),

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         delivery::{About, DeliveryKey, Plan, Progress, SkipReason, Step, WaitingFor},
         ids::{OrderKey, SinkName, SourceName},
-        money::breakdown,
+        money::{Money, breakdown},
     },
     sinks::{
         Since, View,
@@ -197,7 +197,9 @@ impl Scene {
         self.bodies.push(body.to_owned());
         let mut body: Value = serde_json::from_str(body).unwrap();
         if self.adds_pennies != 0 {
-            body["Total"] = json!(body["Total"].as_f64().unwrap() + self.adds_pennies as f64 / 100.0);
+            let total = Money::from_decimal(&body["Total"].to_string(), gbp()).unwrap();
+            let total = Money::new(total.amount + self.adds_pennies, total.currency);
+            body["Total"] = serde_json::from_str(&total.to_decimal()).unwrap();
         }
         let status = body["OrderStatus"].as_str().unwrap_or("Parked").to_owned();
         let (guid, number) = (on.guid.clone(), on.number.clone());
