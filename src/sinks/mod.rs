@@ -3,6 +3,7 @@
 //! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
+pub mod age;
 pub mod catalogue;
 pub mod customers;
 pub mod godatafeed;

@@ -13,7 +13,10 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::wire::Listed;
-use crate::{domain::delivery::Outcome, sinks::Answer};
+use crate::sinks::{
+    Answer,
+    age::{self, asked_for},
+};
 
 /// After a failure no other listing is tried for so long, unless the destination names a longer time.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -98,11 +101,7 @@ impl Shared {
     /// `interval`: older than this it is not used.
     pub fn known(&self, interval: Duration, now: DateTime<Utc>) -> Known {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Left of a time that began then; none where it is over or the clock was set back.
-        let left = |began: DateTime<Utc>, lasts: Duration| {
-            let age = (now - began).to_std().ok()?;
-            lasts.checked_sub(age).filter(|left| !left.is_zero())
-        };
+        let left = |began, lasts| age::left(began, lasts, now);
         if let Some(listing) = &state.listing
             && let Some(next_in) = left(listing.read_at, interval)
         {
@@ -174,16 +173,10 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-fn asked_for(answer: &Answer) -> Option<Duration> {
-    match answer.outcome {
-        Outcome::Throttled { not_before } | Outcome::Retry { not_before, .. } => not_before,
-        Outcome::Delivered(_) | Outcome::Reject { .. } | Outcome::Blocked { .. } | Outcome::Unknown { .. } => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::delivery::Outcome;
 
     const INTERVAL: Duration = Duration::from_mins(5);
 

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     domain::{delivery::Outcome, sale::normalised},
-    sinks::Answer,
+    sinks::{
+        Answer,
+        age::{asked_for, is_within},
+    },
 };
 
 /// Facts are used for so long.
@@ -135,18 +138,6 @@ impl Shared {
         let mut names = self.names.lock().await;
         names.bring_up_to_date(asking).await?;
         Ok(names.find(name))
-    }
-}
-
-/// Not in the future: then a clock was set back.
-fn is_within(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> bool {
-    (now - began).to_std().is_ok_and(|age| age < lasts)
-}
-
-fn asked_for(answer: &Answer) -> Option<Duration> {
-    match answer.outcome {
-        Outcome::Throttled { not_before } | Outcome::Retry { not_before, .. } => not_before,
-        Outcome::Delivered(_) | Outcome::Reject { .. } | Outcome::Blocked { .. } | Outcome::Unknown { .. } => None,
     }
 }
 

@@ -18,9 +18,10 @@ use super::{
     signature::Query,
     wire::{self, Page},
 };
-use crate::{
-    domain::delivery::Outcome,
-    sinks::{Answer, customers::There},
+use crate::sinks::{
+    Answer,
+    age::{asked_for, is_within},
+    customers::There,
 };
 
 /// Facts are used for so long.
@@ -123,18 +124,6 @@ impl Shared {
                 Err(Answer { calls_beside: asking.calls(), ..told })
             }
         }
-    }
-}
-
-/// Not in the future: then a clock was set back.
-fn is_within(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> bool {
-    (now - began).to_std().is_ok_and(|age| age < lasts)
-}
-
-fn asked_for(answer: &Answer) -> Option<Duration> {
-    match answer.outcome {
-        Outcome::Throttled { not_before } | Outcome::Retry { not_before, .. } => not_before,
-        Outcome::Delivered(_) | Outcome::Reject { .. } | Outcome::Blocked { .. } | Outcome::Unknown { .. } => None,
     }
 }
 

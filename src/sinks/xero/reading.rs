@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     domain::delivery::{Outcome, Reason, Sent},
-    sinks::{Answer, Calls},
+    sinks::{
+        Answer, Calls,
+        age::{asked_for, is_within, left},
+    },
 };
 
 /// Facts are used for so long. Lock dates move rarely, and a refusal by one has them read anew.
@@ -142,16 +145,6 @@ impl Shared {
     }
 }
 
-fn is_within(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> bool {
-    left(began, lasts, now).is_some()
-}
-
-/// None: it is over, or began in the future, because a clock was set back.
-fn left(began: DateTime<Utc>, lasts: Duration, now: DateTime<Utc>) -> Option<Duration> {
-    let age = (now - began).to_std().ok()?;
-    lasts.checked_sub(age).filter(|left| !left.is_zero())
-}
-
 /// The same answer, not to be asked for again any sooner. What only a person ends is looked at by the breaker's probe.
 fn not_before(answer: Answer, wait: Duration) -> Answer {
     let not_before = Some(wait);
@@ -165,13 +158,6 @@ fn not_before(answer: Answer, wait: Duration) -> Answer {
         other @ (Outcome::Delivered(_) | Outcome::Blocked { .. }) => other,
     };
     Answer { outcome, ..answer }
-}
-
-fn asked_for(answer: &Answer) -> Option<Duration> {
-    match answer.outcome {
-        Outcome::Throttled { not_before } | Outcome::Retry { not_before, .. } => not_before,
-        Outcome::Delivered(_) | Outcome::Reject { .. } | Outcome::Blocked { .. } | Outcome::Unknown { .. } => None,
-    }
 }
 
 /// What the configuration needs.
