@@ -3,7 +3,6 @@
 //! A sink plans (pure) and sends one step at a time, and only classifies what came back. It never waits, retries or
 //! touches the database, and no sink knows another. Adding one touches its folder, [`build`] and the example file.
 
-pub mod age;
 pub mod catalogue;
 pub mod customers;
 pub mod godatafeed;
@@ -14,6 +13,7 @@ pub mod oauth;
 pub mod products;
 #[cfg(feature = "failpoints")]
 pub mod scripted;
+pub mod shared;
 pub mod spoton;
 pub mod unleashed;
 pub mod webhook;

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use super::wire::Listed;
 use crate::sinks::{
     Answer,
-    age::{self, asked_for},
+    shared::{self, asked_for},
 };
 
 /// After a failure no other listing is tried for so long, unless the destination names a longer time.
@@ -101,7 +101,7 @@ impl Shared {
     /// `interval`: older than this it is not used.
     pub fn known(&self, interval: Duration, now: DateTime<Utc>) -> Known {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = |began, lasts| age::left(began, lasts, now);
+        let left = |began, lasts| shared::left(began, lasts, now);
         if let Some(listing) = &state.listing
             && let Some(next_in) = left(listing.read_at, interval)
         {

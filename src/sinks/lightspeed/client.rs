@@ -29,7 +29,7 @@ use crate::{
         reconciliation::{Holding, Seen},
     },
     sinks::{
-        Answer, Doubt, LookedUp, Services, Turns,
+        Answer, Calls, Doubt, LookedUp, Services, Turns,
         links::LinkStore,
         oauth::{Bearer, ClientAuth, Fingerprint, Fresh, NoToken, Rotating, TokenEndpoint, TokenSource, Tokens},
     },
@@ -110,16 +110,16 @@ impl Client {
 
     /// What is known of the shop; none: it has to be read first.
     pub fn facts(&self, now: DateTime<Utc>) -> Option<Arc<Facts>> {
-        self.shared.facts(now)
+        self.shared.facts.get(now)
     }
 
     /// It holds an order back. Whether it has to be read first, because it may have been mended there since.
     pub fn may_be_mended(&self, now: DateTime<Utc>) -> bool {
-        self.shared.hold_back(now)
+        self.shared.facts.hold_back(now)
     }
 
-    /// Reads it, unless that was done a moment ago. Returns the number of calls.
-    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
+    /// Reads it, unless that was done a moment ago. Returns the calls that it took.
+    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
         self.shared.bring_up_to_date(&self.api, &self.settings, now).await
     }
 

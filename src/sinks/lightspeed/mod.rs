@@ -76,7 +76,7 @@ impl Sink for Lightspeed {
     }
 
     fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
-        Box::pin(async move { Ok(Calls { made: self.client.prepare(now).await?, limits: Vec::new() }) })
+        Box::pin(self.client.prepare(now))
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {

@@ -164,7 +164,7 @@ impl Finder<'_> {
             MayMake::Linked(link) => return Ok(Some(Product { id: link.remote_id, generic: false })),
             MayMake::Busy => return Err(Outcome::Throttled { not_before: Some(LOOK_AGAIN) }.into()),
         }
-        let is_exclusive = self.shared.facts(asking.now()).is_some_and(|facts| facts.tax_exclusive);
+        let is_exclusive = self.shared.facts.get(asking.now()).is_some_and(|facts| facts.tax_exclusive);
         let heard = asking.write(Method::POST, &["products"], new.written(is_exclusive)).await?;
         match Made::of(&heard) {
             Made::Yes(id) => self.link(key, id, How::Created).await.map(Some),

@@ -1,14 +1,6 @@
-//! Reads what all orders of a shop share, once for all that wait, and keeps it for a day; and the names of its products, for
-//! dishes that nothing else tells.
-//!
-//! What goes wrong interrupts a reading, which is not gone on with by everybody: until it may be, they are told what the one
-//! that tried was told.
+//! Reads what all orders of a shop share, and the names of its products, for dishes that nothing else tells.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -21,19 +13,11 @@ use super::{
 use crate::{
     domain::{delivery::Outcome, sale::normalised},
     sinks::{
-        Answer,
-        age::{asked_for, is_within},
+        Answer, Calls,
+        shared::{self, Failure, SharedFacts, is_within},
     },
 };
 
-/// Facts are used for so long.
-const KEPT: Duration = Duration::from_hours(24);
-/// Facts that a refusal contradicts are read anew, but no more often.
-const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(5);
-/// What holds orders back may have been mended there since; it is looked at again when the facts are so old.
-const MENDED_AFTER: Duration = Duration::from_hours(1);
-/// After a failure no other reading is tried for so long, unless the shop names a longer time.
-const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Names of products are asked for changes this often, where somebody wants them.
 const NAMES_GOOD_FOR: Duration = Duration::from_hours(1);
 /// Most pages of products in one go; the rest is read when they are wanted next.
@@ -45,92 +29,38 @@ const GOES_ON_IN: Duration = Duration::from_secs(1);
 /// What the orders of one sink share.
 #[derive(Debug, Default)]
 pub struct Shared {
-    state: Mutex<State>,
-    /// Held while it is read.
-    flight: tokio::sync::Mutex<()>,
+    pub facts: SharedFacts<Facts>,
     names: tokio::sync::Mutex<Names>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    facts: Option<Arc<Facts>>,
-    failed: Option<Failed>,
-}
-
-#[derive(Debug)]
-struct Failed {
-    at: DateTime<Utc>,
-    pause: Duration,
-    told: Answer,
+impl shared::Facts for Facts {
+    fn read_at(&self) -> DateTime<Utc> {
+        self.read_at
+    }
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// None: they have to be read.
-    pub fn facts(&self, now: DateTime<Utc>) -> Option<Arc<Facts>> {
-        self.state().facts.clone().filter(|facts| is_within(facts.read_at, KEPT, now))
-    }
-
-    /// A refusal says that they are not true any more.
-    pub fn contradicted(&self, now: DateTime<Utc>) {
-        self.drop_older_than(NOT_AGAIN_WITHIN, now);
-    }
-
-    /// They hold an order back. Whether they are to be read before that counts.
-    pub fn hold_back(&self, now: DateTime<Utc>) -> bool {
-        self.drop_older_than(MENDED_AFTER, now)
-    }
-
-    fn drop_older_than(&self, age: Duration, now: DateTime<Utc>) -> bool {
-        let mut state = self.state();
-        let is_older = state.facts.as_ref().is_none_or(|facts| !is_within(facts.read_at, age, now));
-        if is_older {
-            state.facts = None;
-        }
-        is_older
-    }
-
     /// This product is there, for a dish or for what is no dish.
     pub fn has_product(&self, key: &str, product: &Product) {
-        if let Some(facts) = &mut self.state().facts {
-            Arc::make_mut(facts).products.insert(key.to_owned(), product.clone());
-        }
+        self.facts.change(|facts| drop(facts.products.insert(key.to_owned(), product.clone())));
     }
 
-    /// Reads if it must. Returns the number of calls.
+    /// Reads if it must. Returns the calls that it took.
     pub async fn bring_up_to_date(
         &self,
         api: &Api,
         settings: &LightspeedSettings,
         now: DateTime<Utc>,
-    ) -> Result<u32, Answer> {
-        let _flight = self.flight.lock().await;
-        if self.facts(now).is_some() {
-            return Ok(0);
-        }
-        if let Some(failed) = &self.state().failed
-            && is_within(failed.at, failed.pause, now)
-        {
-            return Err(Answer { calls_beside: 0, limits: Vec::new(), ..failed.told.clone() });
-        }
-        let mut asking = Asking::new(api, now);
-        match everything(&mut asking, settings).await {
-            Ok(facts) => {
-                if settings.api.is_aging(now) {
-                    tracing::warn!(api = %settings.api, "version of the api is more than ten months old");
-                }
-                *self.state() = State { facts: Some(Arc::new(facts)), failed: None };
-                Ok(asking.calls())
+    ) -> Result<Calls, Answer> {
+        let read = async || {
+            let mut asking = Asking::new(api, now);
+            let facts = everything(&mut asking, settings).await.map_err(Failure::from);
+            if facts.is_ok() && settings.api.is_aging(now) {
+                tracing::warn!(api = %settings.api, "version of the api is more than ten months old");
             }
-            Err(told) => {
-                let pause = asked_for(&told).unwrap_or_default().max(AFTER_FAILURE);
-                self.state().failed = Some(Failed { at: now, pause, told: told.clone() });
-                Err(Answer { calls_beside: asking.calls(), ..told })
-            }
-        }
+            (Calls { made: asking.calls(), limits: Vec::new() }, facts)
+        };
+        self.facts.bring_up_to_date(now, read).await
     }
 
     /// The shop's product of exactly this name; or the most similar one, by name.

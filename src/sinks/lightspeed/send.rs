@@ -344,7 +344,7 @@ impl Sender<'_> {
 
     /// Writes down that the shop did not take it; what may contradict it is read anew.
     fn refused(&self, asking: &Asking<'_>, heard: &Heard, mut held: Held, what: Refused) -> Answer {
-        self.finder.shared.contradicted(asking.now());
+        self.finder.shared.facts.contradicted(asking.now());
         let Refused { step, version } = what;
         held.refusal = Some(Refusal { step: step.to_owned(), status: heard.status(), version, at: asking.now() });
         // A product that is gone is not to be named again.

@@ -14,7 +14,7 @@ use super::{
     config::UnleashedSettings,
     facts::Facts,
     look_up,
-    reading::Shared,
+    reading::{self, Shared},
     send::Sender,
     signature::Signer,
     verify,
@@ -25,7 +25,7 @@ use crate::{
         ids::SinkName,
         reconciliation::{Holding, Seen},
     },
-    sinks::{Answer, BuildError, Doubt, LookedUp, Services, Turns, links::LinkStore},
+    sinks::{Answer, BuildError, Calls, Doubt, LookedUp, Services, Turns, links::LinkStore},
 };
 
 const API_ID: &str = "api-auth-id";
@@ -78,7 +78,7 @@ impl Client {
 
     /// What is known of the account; none: it has to be read first.
     pub fn facts(&self, now: DateTime<Utc>) -> Option<Arc<Facts>> {
-        self.shared.facts(now)
+        self.shared.get(now)
     }
 
     /// It holds an order back. Whether it has to be read first, because it may have been mended there since.
@@ -86,9 +86,9 @@ impl Client {
         self.shared.hold_back(now)
     }
 
-    /// Reads it, unless that was done a moment ago. Returns the number of calls.
-    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<u32, Answer> {
-        self.shared.bring_up_to_date(&self.api, &self.settings, now).await
+    /// Reads it, unless that was done a moment ago. Returns the calls that it took.
+    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
+        reading::bring_up_to_date(&self.shared, &self.api, &self.settings, now).await
     }
 
     pub async fn send(&self, step: &Step, now: DateTime<Utc>) -> Answer {

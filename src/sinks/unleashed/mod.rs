@@ -78,7 +78,7 @@ impl Sink for Unleashed {
     }
 
     fn prepare(&self, now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
-        Box::pin(async move { Ok(Calls { made: self.client.prepare(now).await?, limits: Vec::new() }) })
+        Box::pin(self.client.prepare(now))
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {

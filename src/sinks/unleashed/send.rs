@@ -17,7 +17,7 @@ use super::{
     config::UnleashedSettings,
     customers::Customers,
     facts::KnownProduct,
-    reading::Shared,
+    reading::{self, Shared},
     receipt::{Document, Held, Refusal, Seen, Standing},
     signature::{Query, is_plain},
     wire::{self, Page},
@@ -143,12 +143,15 @@ impl Sender<'_> {
                 continue;
             }
             held.products.push(product.code.clone());
-            self.shared.has_product(KnownProduct {
-                code: product.code.clone(),
-                barcode: None,
-                name: normalised(&product.code),
-                shown: product.code.clone(),
-            });
+            reading::has_product(
+                self.shared,
+                KnownProduct {
+                    code: product.code.clone(),
+                    barcode: None,
+                    name: normalised(&product.code),
+                    shown: product.code.clone(),
+                },
+            );
             if product.is_dish {
                 made.push(product.code.clone());
             }

@@ -95,12 +95,12 @@ impl Client {
 
     /// What is known of the organisation; none: it has to be read first.
     pub fn facts(&self, now: DateTime<Utc>) -> Option<Arc<Facts>> {
-        self.shared.facts(now)
+        self.shared.facts.get(now)
     }
 
     /// It holds an order back. Whether it has to be read first, because it may have been mended there since.
     pub fn may_be_mended(&self, now: DateTime<Utc>) -> bool {
-        self.shared.hold_back(now)
+        self.shared.facts.hold_back(now)
     }
 
     /// Reads it, unless that was done a moment ago. Returns the calls that it took.

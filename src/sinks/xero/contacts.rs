@@ -83,7 +83,7 @@ impl Finder<'_> {
         if let Some(contact_id) = &self.settings.house_customer {
             return Ok(contact_id.clone());
         }
-        if let Some(contact_id) = self.shared.facts(asking.now()).and_then(|facts| facts.house_contact.clone()) {
+        if let Some(contact_id) = self.shared.facts.get(asking.now()).and_then(|facts| facts.house_contact.clone()) {
             return Ok(contact_id);
         }
         let contact_id = if let Some(contact_id) = named(asking, name).await? {

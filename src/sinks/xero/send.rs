@@ -465,7 +465,7 @@ impl Sender<'_> {
     /// Writes down that Xero did not take it; what the refusal contradicts is read anew.
     fn refuse(&self, asking: &Asking<'_>, held: &mut Held, step: &str, about: &str, why: Why) {
         if matches!(why, Why::LockDate | Why::Mapping) {
-            self.shared.contradicted(asking.now());
+            self.shared.facts.contradicted(asking.now());
         }
         let (step, about) = (step.to_owned(), about.to_owned());
         held.refuse(Refusal { step, about, cause: cause_of(why).to_owned(), at: asking.now() });

@@ -19,7 +19,7 @@ use super::{
 
 impl Case {
     async fn prepare(&self) -> Result<u32, Answer> {
-        self.client.prepare(self.app.clock.wall()).await
+        Ok(self.client.prepare(self.app.clock.wall()).await?.made)
     }
 }
 
@@ -31,7 +31,7 @@ async fn it_is_read_once_for_all_that_wait_and_used_for_a_day() {
 
     let read = futures::future::join_all((0..20).map(|_| case.client.prepare(now))).await;
 
-    assert_eq!(read.into_iter().map(Result::unwrap).sum::<u32>(), 9);
+    assert_eq!(read.into_iter().map(|read| read.unwrap().made).sum::<u32>(), 9);
     assert_eq!(case.shop.asked().len(), 9);
     let facts = case.client.facts(now).unwrap();
     assert_eq!((facts.name.as_str(), facts.currency), ("Old Mill Kitchen", Some(gbp())));
@@ -48,8 +48,10 @@ async fn after_a_failure_nobody_asks_again_for_a_while_and_all_are_told() {
     case.shop.answers("GET", &path("retailer"), reply(429, &json!({})).with("Retry-After", "90"));
     let throttled = Outcome::Throttled { not_before: Some(Duration::from_secs(90)) };
 
-    let first = case.prepare().await.unwrap_err();
-    let second = case.prepare().await.unwrap_err();
+    // At one moment: who asks later is told what is left.
+    let now = case.app.clock.wall();
+    let first = case.client.prepare(now).await.unwrap_err();
+    let second = case.client.prepare(now).await.unwrap_err();
 
     assert_eq!((first.outcome, second.outcome), (throttled.clone(), throttled));
     assert_eq!((first.calls_beside, second.calls_beside), (1, 0));

@@ -15,7 +15,7 @@ async fn it_is_read_once_for_all_that_wait_and_used_for_a_day() {
 
     let read = futures::future::join_all((0..20).map(|_| case.client.prepare(now))).await;
 
-    assert_eq!(read.into_iter().map(Result::unwrap).sum::<u32>(), 5);
+    assert_eq!(read.into_iter().map(|read| read.unwrap().made).sum::<u32>(), 5);
     let facts = case.client.facts(now).unwrap();
     assert_eq!((facts.warehouses.as_deref(), facts.taxes.is_none()), (Some(&["KITCHEN1".to_owned()][..]), true));
     assert_eq!(check(stock(&case.app).1, &facts), []);
