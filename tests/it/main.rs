@@ -49,6 +49,7 @@ mod pace;
 mod plan;
 mod process;
 mod properties;
+mod protocol;
 mod reconcile;
 mod replay;
 mod retention;
