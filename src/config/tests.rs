@@ -1117,6 +1117,13 @@ fn the_schema_describes_each_key_and_states_defaults() {
 // ---- books ----------------------------------------------------------------------------------------------------------
 
 #[test]
+fn corrections_by_journal_are_refused_as_not_built() {
+    let (key, problem) = only_problem(&minimal_and(&(BOOKS.to_owned() + "delta = \"journal\"\n")));
+
+    assert_eq!((key.as_str(), problem.contains("not built")), ("sinks.books.delta", true));
+}
+
+#[test]
 fn books_wait_until_an_order_is_final_and_are_asked_as_often_as_xero_takes_it() {
     let settings = settings(&minimal_and(BOOKS));
     let books = sink(&settings, "books");

@@ -21,8 +21,8 @@ use crate::{
     config::{Start, Versions},
     domain::{
         delivery::{
-            CORRECTIONS_AVOIDED, GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Progress, Reason, Receipt,
-            Repeat, Sent, Step, WaitingFor,
+            GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Progress, Reason, Receipt, Repeat, Sent, Step,
+            WaitingFor,
         },
         ids::Version,
         money,
@@ -576,11 +576,6 @@ impl Driver {
         let mut receipt = known.receipt;
         if reached == Reached::Yes {
             receipt = receipt.or_else(|| step.and_then(|step| step.receipt.clone()));
-        }
-        let avoided = |receipt: Option<&serde_json::Value>| receipt?.get(CORRECTIONS_AVOIDED)?.as_u64();
-        let before = avoided(claimed.receipt.as_ref()).unwrap_or_default();
-        if let Some(more) = avoided(receipt.as_ref()).and_then(|now| now.checked_sub(before)) {
-            self.metrics.corrections_avoided(&self.name, more);
         }
         let last_error = code.map(|code| match answer.http_status {
             Some(status) => format!("{code} (HTTP {status})"),

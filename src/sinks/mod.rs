@@ -274,6 +274,12 @@ pub trait Sink: Send + Sync + 'static {
         1
     }
 
+    /// Whether the destination limits how many calls are in progress, whoever makes them. Then `concurrency` is what all
+    /// processes have together.
+    fn limits_calls_at_once(&self) -> bool {
+        false
+    }
+
     /// Sends several steps of one name in one call; asked only where [`Sink::group_size`] allows it.
     fn send_group<'a>(&'a self, _steps: &'a [&'a Step], _now: DateTime<Utc>) -> BoxFuture<'a, GroupAnswer> {
         Box::pin(std::future::ready(GroupAnswer::RefusedWhole))

@@ -54,6 +54,7 @@ mod reconcile;
 mod replay;
 mod retention;
 mod retry;
+mod slots;
 mod spoton;
 mod till;
 mod unleashed;

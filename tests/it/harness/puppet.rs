@@ -218,6 +218,7 @@ pub fn drive(app: &mut TestApp, sink: Arc<dyn Sink>) {
         lanes: vec![String::new()],
         dependents: Vec::new(),
         metrics: Arc::default(),
+        slots: None,
     };
     app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
 }
