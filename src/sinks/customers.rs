@@ -35,6 +35,8 @@ const LONGEST_CODE: usize = 50;
 const LONGEST_EMAIL: usize = 255;
 /// Stands before a customer's id in the code of his record, in every sink.
 pub const PREFIX: &str = "SCF-C-";
+/// Assumed: so many characters tell a code with a customer's id from one that is a digest of it.
+const DIGITS_OF_A_DIGEST: usize = 24;
 /// How long others leave the making of a record to the one that began it, beyond its call.
 const MAKING_MARGIN: Duration = Duration::from_secs(15);
 /// When one that was left to another is looked at again.
@@ -125,6 +127,13 @@ impl<'c> Recognised<'c> {
             email,
         })
     }
+}
+
+/// The customer's id in our code for him. None: the code is a digest of something longer, or none of ours.
+pub(super) fn account_of(code: &str) -> Option<&str> {
+    let id = code.strip_prefix(PREFIX).filter(|id| !id.is_empty())?;
+    let may_be_digest = id.len() == DIGITS_OF_A_DIGEST && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (!may_be_digest).then_some(id)
 }
 
 /// A customer's text without what looks like markup.
