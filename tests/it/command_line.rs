@@ -365,7 +365,7 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
         let finished =
             demo(data.path(), args).with("x.y", "ignored").arg("--exit-when-idle").finish().await.expect_code(0);
 
-        let books = ["the receiver took ", "the kitchens got ", "GoDataFeed was told ", "Xero has "];
+        let books = ["the receiver took ", "the kitchens got ", "GoDataFeed was told ", "Xero has ", "Unleashed has "];
         for line in
             ["private Postgres in ", "http://127.0.0.1:", " versions of 30 orders", "\norder "].iter().chain(&books)
         {
@@ -373,7 +373,7 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
         }
         let right = finished.stdout.lines().filter(|line| line.contains(": 0 differences, 0 wrongs, "));
         assert_eq!(right.count(), books.len(), "{}", finished.stdout);
-        for step in ["hook  post", "pos   submit", "feed  acknowledge", "feed  ship", "books invoice"] {
+        for step in ["hook  post", "pos   submit", "feed  acknowledge", "feed  ship", "books invoice", "stock order"] {
             assert!(finished.stdout.contains(step), "{step}: {}", finished.stdout);
         }
         assert!(is_silent(&finished.stderr), "{}", finished.stderr);

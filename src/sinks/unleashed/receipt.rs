@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     amounts::{Part, parts},
     config::Tax,
+    correct::is_nothing,
     guid,
 };
 use crate::{
@@ -36,6 +37,9 @@ pub struct Held {
     pub refused_products: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// The version that the last step was for, and the refusals with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried_for: Option<i64>,
     /// When the orders were last read there, and for which version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<ReadMark>,
@@ -271,7 +275,7 @@ impl Held {
 
     pub fn receipt(&self) -> Value {
         let mut receipt = serde_json::to_value(self).expect("plain data");
-        receipt[STANDS] = self.documents.iter().any(Document::stands).into();
+        receipt[STANDS] = self.is_there().into();
         receipt[CORRECTIONS_AVOIDED] = self.corrections_avoided.into();
         if self.currency.is_some() {
             receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": self.declared_minor });
@@ -283,6 +287,13 @@ impl Held {
     pub fn known(&self) -> Receipt {
         let external_id = self.documents.first().map(|document| document.guid.clone());
         Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None }
+    }
+
+    /// Something of the order stands there. What was credited whole does not, although its documents stay for ever.
+    fn is_there(&self) -> bool {
+        let lines: Vec<&Line> = self.standing().flat_map(|document| &document.lines).collect();
+        let is_credited = self.standing().any(|document| document.kind == DocumentKind::Credit);
+        self.standing().next().is_some() && !(is_credited && is_nothing(&lines))
     }
 
     /// What the documents that stand come to, in minor units.
