@@ -88,10 +88,12 @@ impl Simulator for Unleashed {
             ledger.note_overwrites();
             done
         };
-        match done {
+        let answer = match done {
             Ok((status, body)) => Answer::json(status.as_u16(), body.get().to_owned()),
             Err(refusal) => self.refuse(&refusal),
-        }
+        };
+        // Its own clock, and not that of the machine.
+        answer.header("date", &self.time.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string())
     }
 
     fn state(&self) -> Value {

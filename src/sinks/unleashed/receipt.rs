@@ -21,6 +21,9 @@ use crate::{
     sinks::customers::Named,
 };
 
+/// Before the key of what is a dish.
+pub const GOODS: &str = "goods:";
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Held {
@@ -303,6 +306,13 @@ impl Held {
 
     pub fn standing(&self) -> impl Iterator<Item = &Document> {
         self.documents.iter().filter(|document| document.stands())
+    }
+
+    /// The products that lines of documents name which stand: what was sold, and its code. The generic one is nobody's.
+    pub fn named_products(&self, generic: &str) -> Vec<(String, String)> {
+        let made = self.standing().filter(|document| document.made_at.is_some());
+        let lines = made.flat_map(|document| &document.lines).filter(|line| line.code != generic);
+        lines.filter_map(|line| Some((line.key.strip_prefix(GOODS)?.to_owned(), line.code.clone()))).collect()
     }
 
     pub fn document(&self, number: &str) -> Option<&Document> {

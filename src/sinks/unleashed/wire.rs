@@ -24,9 +24,16 @@ pub struct Page<T> {
     pub items: Vec<T>,
 }
 
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { pagination: Pagination::default(), items: Vec::new() }
+    }
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Pagination {
+    pub number_of_items: Option<u64>,
     pub number_of_pages: Option<u32>,
 }
 
@@ -121,7 +128,9 @@ impl CreditNote {
 pub struct Customer {
     pub guid: Option<String>,
     pub customer_code: Option<String>,
+    pub customer_name: Option<String>,
     pub email: Option<String>,
+    pub last_modified_on: Option<Moment>,
     #[serde(deserialize_with = "or_nothing")]
     pub obsolete: bool,
     #[serde(deserialize_with = "or_nothing")]
@@ -141,8 +150,20 @@ pub struct Product {
     pub product_code: Option<String>,
     pub product_description: Option<String>,
     pub barcode: Option<String>,
+    pub default_sell_price: Option<Number>,
+    pub last_modified_on: Option<Moment>,
     #[serde(deserialize_with = "or_nothing")]
     pub obsolete: bool,
+}
+
+/// Of a product, in all warehouses together.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Stock {
+    pub product_code: Option<String>,
+    pub qty_on_hand: Option<Number>,
+    pub allocated_qty: Option<Number>,
+    pub last_modified_on: Option<Moment>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

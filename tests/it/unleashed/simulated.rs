@@ -1,7 +1,9 @@
 //! The whole sink with the whole daemon around it, at a strict simulated Unleashed.
 
+mod catalogue;
 mod cost;
 mod histories;
+mod quota;
 
 use std::collections::BTreeMap;
 
