@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod customers;
 pub mod godatafeed;
 pub mod http;
+pub mod lax;
 pub mod lightspeed;
 pub mod links;
 pub mod oauth;
