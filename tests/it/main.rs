@@ -3,6 +3,7 @@
 mod harness;
 
 mod alerts;
+mod alerts_told;
 mod backfill;
 mod breaker;
 mod budgets;
