@@ -40,7 +40,7 @@
 //! | [`config`] | read → validate → build; `config/default.toml` is the manual | |
 //! | [`database`] | connect, migrate, the private server of `url = "embedded"` | orders |
 //! | [`operate`] | what a person may ask for, by command and over HTTP: requests, answers, consent | who called |
-//! | [`ops`] | health, metrics and status over HTTP | how anything is decided |
+//! | [`ops`] | health, metrics, status and the page over HTTP | how anything is decided |
 //! | [`alerts`] | tells people what stands in `alerts`, by e-mail and by a POST | what raises them |
 //! | [`app`] | wiring, and nothing else | |
 //! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs and metrics, the HTTP client all share | |

@@ -899,8 +899,9 @@ fn the_shipped_files_load() {
     let made_up = names
         .into_iter()
         .chain(["HOOK_SECRET", "LEDGER_SECRET", "SPOTON_ID", "SPOTON_SECRET", "XERO_ID", "XERO_SECRET"])
-        .chain(["UNLEASHED_ID", "UNLEASHED_KEY", "LIGHTSPEED_TOKEN"])
-        .map(|name| (name, SIGNING_SECRET));
+        .chain(["UNLEASHED_ID", "UNLEASHED_KEY", "LIGHTSPEED_TOKEN", "MAIL_PASSWORD"])
+        .map(|name| (name, SIGNING_SECRET))
+        .chain(["PING_URL", "ALERT_HOOK"].map(|name| (name, "https://watch.example.org/secret")));
     let env: Env = made_up.collect();
     let token = files.write("gdf", "a-token");
     let path = secret.to_str().unwrap();
@@ -908,6 +909,7 @@ fn the_shipped_files_load() {
         .replace("/run/secrets/hook", path)
         .replace("/run/secrets/spoton", path)
         .replace("/run/secrets/gdf", token.to_str().unwrap())
+        .replace("/etc/ssl/certs/own-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/harness/mail/ca.pem"))
         .replace("after = \"pos\"", "")
         .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"")
         .replace("allow_multiple_ledgers = false", "allow_multiple_ledgers = true");

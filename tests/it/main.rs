@@ -47,6 +47,7 @@ mod operate;
 mod operator_api;
 mod ops;
 mod pace;
+mod page;
 mod plan;
 mod process;
 mod properties;
