@@ -227,8 +227,12 @@ impl Dispatcher {
             *held = (*held).max(until);
         }
         if ended.signal == Signal::Silent && ended.settlement.attempt.step.is_none() && self.breaker.is_open(lane) {
-            // It was the probe, and it told nothing: the next order may.
-            if let Err(error) = self.driver.return_probe(lane).await {
+            // It was the probe, and it told nothing: the next order may, as soon as any.
+            let wait = match &ended.settlement.next {
+                Next::Pending { not_before: Some(wait), .. } => *wait,
+                _ => Duration::ZERO,
+            };
+            if let Err(error) = self.driver.return_probe(lane, wait).await {
                 report("probe not given back", &self.driver.name, &error, Duration::ZERO, 1);
             }
         }

@@ -114,8 +114,8 @@ impl Driver {
         if lane.is_empty() { self.name.to_string() } else { format!("{}/{lane}", self.name) }
     }
 
-    pub(super) async fn return_probe(&self, lane: &str) -> Result<(), StoreError> {
-        store::sinks::return_probe(&self.pool, &self.name, lane, self.clock.offset_ms()).await
+    pub(super) async fn return_probe(&self, lane: &str, wait: Duration) -> Result<(), StoreError> {
+        store::sinks::return_probe(&self.pool, &self.name, lane, wait, self.clock.offset_ms()).await
     }
 
     pub(super) async fn turn_breaker(&self, lane: &str, turn: Turn, ended: &Ended) -> Result<(), StoreError> {

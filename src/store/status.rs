@@ -472,6 +472,48 @@ async fn open_alerts(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<OpenAler
     .map_err(StoreError::of("status.open_alerts"))
 }
 
+/// What was done in one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hour {
+    pub begins_at: DateTime<Utc>,
+    /// Orders of which something was decided or tried.
+    pub orders: i64,
+    /// Calls that had their effect.
+    pub delivered: i64,
+    /// Calls that had none, or perhaps none.
+    pub failed: i64,
+}
+
+/// Attempts that are counted; of a day that has more, the newest.
+const MOST_ATTEMPTS: i64 = 20_000;
+
+/// The last hours, the present one last.
+pub async fn activity(pool: &PgPool, hours: i32) -> Result<Vec<Hour>> {
+    let mut tx = bounded(pool).await?;
+    let activity = sqlx::query_as!(
+        Hour,
+        r#"-- status.activity
+        SELECT h.begins_at AS "begins_at!",
+               count(DISTINCT (a.source, a.order_id)) AS "orders!",
+               count(*) FILTER (WHERE a.outcome = 'delivered') AS "delivered!",
+               count(*) FILTER (WHERE a.outcome IN ('retry', 'reject', 'blocked', 'unknown')) AS "failed!"
+        FROM generate_series(date_trunc('hour', now(), 'UTC') - ($1 - 1) * interval '1 hour', now(), interval '1 hour')
+             AS h (begins_at)
+        LEFT JOIN (SELECT source, order_id, outcome, finished_at FROM attempts ORDER BY id DESC LIMIT $2) a
+               ON a.finished_at >= h.begins_at AND a.finished_at < h.begins_at + interval '1 hour'
+        GROUP BY h.begins_at
+        ORDER BY h.begins_at
+        "#,
+        hours,
+        MOST_ATTEMPTS,
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(StoreError::of("status.activity"))?;
+    tx.commit().await.map_err(StoreError::of("status.activity"))?;
+    Ok(activity)
+}
+
 /// What the server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {

@@ -174,7 +174,7 @@ impl Sender<'_> {
             return Ok(delivered(held.known()));
         }
         // It may be there already, whatever this refusal says.
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         let answer = match there {
             Some(there) if adopted(&mut held, on, &there, asking.now()) => delivered(held.known()),
             Some(_) => conflict(),
@@ -194,7 +194,7 @@ impl Sender<'_> {
             held.changed(&on.number, None);
             return Ok(delivered(held.known()));
         }
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         held.restore(&change.before);
         if !took_in(&mut held, on, there.as_ref())? {
             self.refuse(&mut held, name::COMPLETE, on, cause::NOT_COMPLETED, asking.now());
@@ -209,7 +209,7 @@ impl Sender<'_> {
             held.changed(&on.number, modified_at(&heard));
             return Ok(delivered(held.known()));
         }
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         held.restore(&update.before);
         if !took_in(&mut held, on, there.as_ref())? {
             self.refuse(&mut held, name::UPDATE, on, cause::REJECTED, asking.now());
@@ -223,7 +223,7 @@ impl Sender<'_> {
         if heard.is_success() || heard.is_not_found() {
             return Ok(delivered(held.known()));
         }
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         if there.as_ref().is_none_or(|there| !is_standing(there)) {
             return Ok(told_by(&heard, delivered(held.known())));
         }
@@ -319,9 +319,16 @@ fn refuse_product(held: &mut Held, product: &super::call::Product, at: DateTime<
     held.refusals.push(Refusal { step, about: product.code.clone(), cause, at });
 }
 
-/// The order of a GUID; none: it is not there.
-pub async fn order_of(asking: &mut Asking<'_>, guid: &str) -> Result<Option<wire::SalesOrder>, Answer> {
-    asking.read(&[ORDERS, guid], &Query::default()).await
+/// The order of a GUID; none: it is not there. One that is not found is asked for by its number as well: an order that stands
+/// is not to be made again, or taken for deleted, because of one odd 404.
+pub async fn order_of(asking: &mut Asking<'_>, guid: &str, number: &str) -> Result<Option<wire::SalesOrder>, Answer> {
+    let there: Option<wire::SalesOrder> = asking.read(&[ORDERS, guid], &Query::default()).await?;
+    if there.is_some() || !is_plain(number) {
+        return Ok(there);
+    }
+    let listed: Page<wire::SalesOrder> = asking.list(&[ORDERS], &Query::of(&[("orderNumber", number)])).await?;
+    let is_it = |order: &wire::SalesOrder| order.guid.as_ref().is_some_and(|there| there.eq_ignore_ascii_case(guid));
+    Ok(listed.items.into_iter().find(is_it))
 }
 
 /// The credit note of a reference, among those changed since a day. Assumed: deleted ones are left out.
@@ -418,7 +425,7 @@ fn took_in(held: &mut Held, on: &On, there: Option<&wire::SalesOrder>) -> Result
 async fn read_all(asking: &mut Asking<'_>, read: &Read, mut held: Held) -> Result<Answer, Answer> {
     let Some(currency) = held.currency else { return Err(Outcome::Reject { reason: Reason::Refused }.into()) };
     for on in &read.orders {
-        let seen = match order_of(asking, &on.guid).await? {
+        let seen = match order_of(asking, &on.guid, &on.number).await? {
             Some(there) => Some(there.seen(currency).ok_or(Unreadable)?),
             None => None,
         };
