@@ -38,7 +38,9 @@ use crate::{
         Database, DatabaseSource, MIGRATOR, connect::ConnectOptions, embedded::EmbeddedOptions, migrate::migrate,
     },
     lifecycle::Lifecycle,
-    simulator::{Simulation, faults::Chaos, godatafeed::GoDataFeedSim, spoton::SpotonSim, xero::XeroSim},
+    simulator::{
+        Simulation, faults::Chaos, godatafeed::GoDataFeedSim, spoton::SpotonSim, unleashed::UnleashedSim, xero::XeroSim,
+    },
     store::{
         self,
         demo::{Exception, SinkTotals, Totals},
@@ -186,6 +188,7 @@ webhook receiver {receiver}, simulated
 SpotOn           {spoton}, simulated
 GoDataFeed       {godatafeed}, simulated, after SpotOn
 Xero             {xero}, simulated
+Unleashed        {unleashed}, simulated
 {api}
 
 look inside with
@@ -204,6 +207,7 @@ Ctrl-C ends it.
         spoton = simulation.spoton.as_ref().map(SpotonSim::url).unwrap_or_default(),
         godatafeed = simulation.godatafeed.as_ref().map(GoDataFeedSim::url).unwrap_or_default(),
         xero = simulation.xero.as_ref().map(XeroSim::url).unwrap_or_default(),
+        unleashed = simulation.unleashed.as_ref().map(UnleashedSim::url).unwrap_or_default(),
     );
     say(lifecycle, &text);
 }

@@ -5,9 +5,8 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use reqwest::{Method, StatusCode, header};
 use scoffable_sync::{
-    config::RetentionSettings,
     http,
-    ops::{OpsState, health::Limits, serve},
+    ops::{OpsState, Present, health::Limits, serve},
     simulator::till::TillOptions,
     telemetry::metrics::Metrics,
 };
@@ -70,7 +69,7 @@ impl Browser {
         let state = OpsState {
             pool: app.pool.clone(),
             clock: app.clock.clone(),
-            retention: Arc::new(ArcSwap::from_pointee(RetentionSettings::default())),
+            present: Arc::new(ArcSwap::from_pointee(Present::default())),
             metrics: Arc::new(Metrics::default()),
             limits: Limits::of(&app.settings),
             version: "1.2.3",

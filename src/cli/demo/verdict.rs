@@ -39,7 +39,13 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         let _ = writeln!(text, "\n{}", seen.story); // writing to a String cannot fail
     }
     let mut well = true;
-    let all = [Some(receiver(simulation)), kitchen(simulation, seen), feed(simulation, seen), ledger(simulation, seen)];
+    let all = [
+        Some(receiver(simulation)),
+        kitchen(simulation, seen),
+        feed(simulation, seen),
+        ledger(simulation, seen),
+        stock(simulation, seen),
+    ];
     for books in all.into_iter().flatten() {
         let of_sink: Vec<&Exception> =
             seen.exceptions.iter().filter(|exception| exception.sink == books.sink).collect();
@@ -152,6 +158,19 @@ fn ledger(simulation: &Simulation, seen: &Seen) -> Option<Books> {
     })
 }
 
+fn stock(simulation: &Simulation, seen: &Seen) -> Option<Books> {
+    let unleashed = simulation.unleashed.as_ref()?;
+    let n_orders = unleashed.ledger().account().orders().len();
+    let wrongs = told(&unleashed.violations()).into_iter().chain(told(&unleashed.doubled()));
+    Some(Books {
+        sink: "stock",
+        took: format!("Unleashed has {n_orders} sales orders:"),
+        mismatches: unleashed.compare(&simulation.world, &excused(seen, &["stock"])),
+        wrongs: wrongs.collect(),
+        forgives: false,
+    })
+}
+
 /// Orders that wait for a person there, were left out, or stand as well as they can.
 fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
     let is_excused = |exception: &&Exception| {
@@ -161,6 +180,8 @@ fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
                 ("feed", "skipped") => LEFT_OUT.contains(&told) || told == LEFT_OUT_OF_THE_FEED,
                 (_, "skipped") => LEFT_OUT.contains(&told),
                 ("books", "applied") => OTHERWISE_IN_THE_BOOKS.contains(&told),
+                // All notices there tell what stands rightly.
+                ("stock", "applied") => false,
                 _ => true,
             }
     };

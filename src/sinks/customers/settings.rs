@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{
-    field::{Field, Named, Table},
-    pointer::Pointer,
-    problems::Section,
+use crate::{
+    config::{
+        field::{Field, Named, Table},
+        pointer::Pointer,
+        problems::Section,
+    },
+    sinks::{catalogue::ByHand, links::LinkKind},
 };
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -85,5 +88,15 @@ impl Customers {
             id == Some(named.as_str()) || email.is_some_and(|email| email == named.trim().to_lowercase())
         });
         named.map(|(_, record)| record.as_str())
+    }
+
+    /// The same as links. One by e-mail is only linked at a sale where customers have ids: those are their keys.
+    pub fn linked_by_hand(&self) -> impl Iterator<Item = ByHand> {
+        let is_key = |key: &str| !key.contains('@') || self.fields.id.is_none();
+        self.links.iter().filter(move |(key, _)| is_key(key)).map(|(key, id)| ByHand {
+            kind: LinkKind::Customer,
+            local_key: if key.contains('@') { key.trim().to_lowercase() } else { key.trim().to_owned() },
+            remote_id: id.clone(),
+        })
     }
 }

@@ -22,17 +22,15 @@ use crate::{
         sale::normalised,
     },
     sinks::{
-        Answer, Turns,
-        catalogue::{ByHand, Catalogue, Missed, Reading},
-        customers::PREFIX,
+        Turns,
+        catalogue::{ByHand, Catalogue, Missed, Reading, heard, in_turn},
+        customers::{PREFIX, account_of},
         links::LinkKind,
     },
 };
 
 const ITEMS: &str = "Items";
 const CONTACTS: &str = "Contacts";
-/// Assumed: so many characters tell our number with a customer's id from one that is a digest of it.
-const DIGITS_OF_A_DIGEST: usize = 24;
 
 /// Documents travel 25 a call and their payments too; alone an order takes two.
 const COSTS: Costs = Costs { product: 1, customer: 1, ten_orders: 20, documents_at_once: IN_ONE_ADDRESS as u32 };
@@ -102,7 +100,7 @@ impl Catalogue for Client {
                     it.into_iter().flat_map(of_item).collect()
                 }
                 Kind::Customer => {
-                    let listing = take_turn(turns, asking.read(&[CONTACTS, remote_id], &[])).await?;
+                    let listing = in_turn(turns, asking.read(&[CONTACTS, remote_id], &[])).await?;
                     let it = listing.and_then(|listing| listing.contacts.into_iter().next());
                     it.as_ref().and_then(of_contact).into_iter().collect()
                 }
@@ -133,14 +131,7 @@ impl Catalogue for Client {
             local_key: normalised(dish),
             remote_id: code.clone(),
         });
-        // One by e-mail is only linked at a sale where customers have ids: those are their keys.
-        let customers = &self.settings.contacts.customers;
-        let is_key = |key: &str| !key.contains('@') || customers.fields.id.is_none();
-        let customers = customers.links.iter().filter(|(key, _)| is_key(key)).map(|(key, id)| ByHand {
-            kind: LinkKind::Customer,
-            local_key: if key.contains('@') { key.trim().to_lowercase() } else { key.trim().to_owned() },
-            remote_id: id.clone(),
-        });
+        let customers = self.settings.contacts.customers.linked_by_hand();
         let products = products.filter(|_| kinds.contains(&Kind::Product));
         products.chain(customers.filter(|_| kinds.contains(&Kind::Customer))).collect()
     }
@@ -168,24 +159,6 @@ async fn read(
         }
         Err(answer) => Err(heard(turns, answer).await),
     }
-}
-
-async fn take_turn<T>(turns: &dyn Turns, reading: impl Future<Output = Result<T, Answer>>) -> Result<T, Missed> {
-    if !turns.next().await {
-        return Err(Missed::NoTurn);
-    }
-    match reading.await {
-        Ok(read) => {
-            turns.heard(&[], 0).await;
-            Ok(read)
-        }
-        Err(answer) => Err(heard(turns, answer).await),
-    }
-}
-
-async fn heard(turns: &dyn Turns, answer: Answer) -> Missed {
-    turns.heard(&answer.limits, answer.calls_beside).await;
-    answer.into()
 }
 
 /// The item, and its stock where Xero keeps that. None without a code: no line could name it.
@@ -255,13 +228,6 @@ fn of_contact(contact: &wire::Contact) -> Option<Record> {
     })
 }
 
-/// The customer's id in our number for him. None: the number is a digest of something longer, or none of ours.
-fn account_of(number: &str) -> Option<&str> {
-    let id = number.strip_prefix(PREFIX).filter(|id| !id.is_empty())?;
-    let may_be_digest = id.len() == DIGITS_OF_A_DIGEST && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (!may_be_digest).then_some(id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,11 +272,5 @@ mod tests {
         assert_eq!((record.key.as_deref(), record.local_key.as_deref()), (Some("SCF-C-77"), Some("77")));
         let kept = serde_json::to_string(&record).unwrap();
         assert!(!kept.contains("Ines") && !kept.contains("ines@"), "{kept}");
-    }
-
-    #[test]
-    fn a_number_that_may_be_a_digest_tells_nobody() {
-        assert_eq!(account_of("SCF-C-0123456789abcdef01234567"), None);
-        assert_eq!([account_of("SCF-C-"), account_of("C-77"), account_of("SCF-C-A1")], [None, None, Some("A1")]);
     }
 }
