@@ -43,7 +43,7 @@ const JITTER: f64 = 0.1;
 /// A way to people.
 #[derive(Debug)]
 enum Channel {
-    Email(Email),
+    Email(Box<Email>),
     Hook(Hook),
 }
 
@@ -118,7 +118,7 @@ impl Courier {
         let client = hook::client().map_err(CourierError::Http)?;
         let mut channels = Vec::new();
         if let Some(email) = &alerts.email {
-            channels.push(Channel::Email(Email::new(email, page)?));
+            channels.push(Channel::Email(Box::new(Email::new(email, page)?)));
         }
         if let Some(webhook) = &alerts.webhook {
             channels.push(Channel::Hook(Hook::new(client.clone(), webhook, page)));

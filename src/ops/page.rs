@@ -6,10 +6,11 @@
 //! handed to [`operate`], as by command and over the API, with who and why.
 
 mod chart;
+mod door;
 mod session;
 mod views;
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc};
 
 use axum::{
     Form, Router,
@@ -17,7 +18,7 @@ use axum::{
         DefaultBodyLimit, Query, State,
         rejection::{FormRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -30,7 +31,7 @@ pub(super) use session::Throttle;
 use super::{
     api::{self, CHANGE_LIMIT, LONGEST_NAME, LONGEST_REASON},
     health,
-    server::{DATABASE_LIMIT, Refusal, Shared, is_same, read},
+    server::{DATABASE_LIMIT, Refusal, Shared, read},
 };
 use crate::{
     domain::{
@@ -49,7 +50,12 @@ use crate::{
         orders, status,
     },
 };
-use views::{Asked, Frame, Ledger, Place, Seen, Touched};
+use views::{
+    Frame, Place,
+    books::Ledger,
+    letters::{Asked, Touched},
+    overview::Seen,
+};
 
 const STYLE: &str = include_str!("page/style.css");
 /// A larger form is refused.
@@ -76,8 +82,8 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/order", get(order))
         .route("/books", get(books))
         .route("/act", get(ask).post(act))
-        .route("/login", get(login_form).post(login))
-        .route("/logout", post(logout))
+        .route("/login", get(door::login_form).post(door::login))
+        .route("/logout", post(door::logout))
         .route("/style.css", get(style))
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
 }
@@ -170,7 +176,7 @@ async fn overview(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answ
         read(&shared, all).await.map_err(|refusal| Refused(frame.clone(), refusal))?;
     let health = health::judge(&overview, &shared.ops.limits);
     let seen = Seen { health: &health, overview: &overview, details: &details, waiting: &waiting, hours: &hours };
-    Ok(shown(&frame, Place::Overview, "Overview", &views::overview(&frame, &seen)))
+    Ok(shown(&frame, Place::Overview, "Overview", &views::overview::overview(&frame, &seen)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -207,7 +213,7 @@ async fn letters(
     let listing =
         api::attempt(&shared.reads, DATABASE_LIMIT, Box::pin(deliveries::list(pool, &list))).await.map_err(refused)?;
     let sinks = read(&shared, status::overview(pool)).await.map_err(refused)?.sinks;
-    Ok(shown(&frame, Place::Letters, "Dead letters", &views::letters(&frame, &was_asked, &sinks, &listing)))
+    Ok(shown(&frame, Place::Letters, "Dead letters", &views::letters::letters(&frame, &was_asked, &sinks, &listing)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -230,7 +236,7 @@ async fn search(
     }
     let status = if found.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
     let title = format!("Orders called {}", q.trim());
-    Ok((status, shown(&frame, Place::Elsewhere, &title, &views::found(q.trim(), &found))).into_response())
+    Ok((status, shown(&frame, Place::Elsewhere, &title, &views::story::found(q.trim(), &found))).into_response())
 }
 
 #[derive(Debug, Deserialize)]
@@ -257,7 +263,7 @@ async fn order(
     let refused = |refusal| Refused(frame.clone(), refusal);
     let (history, money) = read(&shared, both).await.map_err(refused)?;
     let Some(history) = history else { return Err(refused(unknown_order())) };
-    let body = views::order(&frame, &history, money.as_ref(), done);
+    let body = views::story::order(&frame, &history, money.as_ref(), done);
     Ok(shown(&frame, Place::Elsewhere, &format!("Order {id}"), &body))
 }
 
@@ -299,7 +305,7 @@ async fn books(
     };
     let work = Box::pin(read_books(&shared, &request));
     let ledgers = api::attempt(&shared.books, CHANGE_LIMIT, work).await.map_err(refused)?;
-    Ok(shown(&frame, Place::Books, "Books", &views::books(days, &ledgers)))
+    Ok(shown(&frame, Place::Books, "Books", &views::books::books(days, &ledgers)))
 }
 
 async fn read_books(shared: &Shared, request: &Reconcile) -> Operated<Vec<Ledger>> {
@@ -367,7 +373,7 @@ async fn ask(
         return Err(refused(unknown_order()));
     };
     let touched = Touched { act, source: source.as_str(), order_id: &order, delivery };
-    Ok(shown(&frame, Place::Letters, &format!("{} an order", act.name()), &views::ask(&frame, touched)))
+    Ok(shown(&frame, Place::Letters, &format!("{} an order", act.name()), &views::letters::ask(&frame, touched)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -392,7 +398,7 @@ async fn act(
     let frame = frame(&shared, &headers);
     let refused = |refusal| Refused(frame.clone(), refusal);
     let Form(wanted) = form.map_err(|rejection| refused(bad_request(rejection.body_text())))?;
-    must_be_ours(&shared, &headers, &wanted.form_token).map_err(refused)?;
+    door::must_be_ours(&shared, &headers, &wanted.form_token).map_err(refused)?;
     let (who, why) = (wanted.who.trim(), wanted.why.trim());
     let texts = [who, why, &wanted.order, &wanted.external_id];
     let is_long = who.chars().count() > LONGEST_NAME || why.chars().count() > LONGEST_REASON;
@@ -426,93 +432,4 @@ async fn perform(desk: Desk<'_>, wanted: &Wanted) -> Operated<deliveries::Answer
             deliveries::adopt(desk, &deliveries::Adopt { sink, source, order, external_id }).await
         }
     }
-}
-
-/// A session, and a form that it made.
-fn must_be_ours(shared: &Shared, headers: &HeaderMap, form_token: &str) -> Result<(), Refusal> {
-    let Some(token) = &shared.ops.admin_token else {
-        let message = "nothing can be changed over HTTP: set http.admin_token in the configuration";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "changes_not_allowed", message));
-    };
-    let Some(session) = session(shared, headers) else {
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "session_needed", "log in first: your session has ended"));
-    };
-    if session.made(form_token, token) {
-        return Ok(());
-    }
-    let message = "this form is not one of your session's: go back, load the page again and repeat it";
-    Err(Refusal::new(StatusCode::FORBIDDEN, "form_not_ours", message))
-}
-
-async fn login_form(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
-    let frame = frame(&shared, &headers);
-    if !frame.has_token {
-        return Err(Refused(frame, no_token()));
-    }
-    Ok(shown(&frame, Place::Elsewhere, "Log in", &views::login(None)))
-}
-
-fn no_token() -> Refusal {
-    let message = "nobody can log in: set http.admin_token in the configuration";
-    Refusal::new(StatusCode::FORBIDDEN, "changes_not_allowed", message)
-}
-
-#[derive(Deserialize)]
-struct Login {
-    token: String,
-}
-
-async fn login(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    form: Result<Form<Login>, FormRejection>,
-) -> Answer {
-    let frame = frame(&shared, &headers);
-    let Some(token) = &shared.ops.admin_token else { return Err(Refused(frame, no_token())) };
-    let Ok(Form(Login { token: presented })) = form else {
-        return Err(Refused(frame, bad_request("the form holds no token")));
-    };
-    let again = |status: StatusCode, wrong: &str| {
-        (status, shown(&frame, Place::Elsewhere, "Log in", &views::login(Some(wrong)))).into_response()
-    };
-    if let Err(wait) = shared.logins.admit() {
-        tracing::warn!(backoff_ms = wait.as_millis() as u64, "log-in refused: too many tries");
-        let mut answer = again(StatusCode::TOO_MANY_REQUESTS, "Too many tries: wait a minute.");
-        answer.headers_mut().insert(header::RETRY_AFTER, seconds(wait));
-        return Ok(answer);
-    }
-    if !is_same(presented.as_bytes(), token) {
-        tracing::warn!("log-in refused: wrong token");
-        return Ok(again(StatusCode::UNAUTHORIZED, "That is not the admin token."));
-    }
-    shared.logins.forget();
-    let session = Session::begin(token, shared.ops.clock.wall());
-    Ok(with_cookie(Redirect::to("/").into_response(), &session.cookie()))
-}
-
-fn seconds(wait: Duration) -> HeaderValue {
-    HeaderValue::from(wait.as_secs() + 1)
-}
-
-fn with_cookie(mut response: Response, cookie: &str) -> Response {
-    if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response
-}
-
-#[derive(Debug, Deserialize)]
-struct Logout {
-    form_token: String,
-}
-
-async fn logout(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    form: Result<Form<Logout>, FormRejection>,
-) -> Answer {
-    let frame = frame(&shared, &headers);
-    let form_token = form.map(|Form(logout)| logout.form_token).unwrap_or_default();
-    must_be_ours(&shared, &headers, &form_token).map_err(|refusal| Refused(frame, refusal))?;
-    Ok(with_cookie(Redirect::to("/").into_response(), &Session::no_cookie()))
 }

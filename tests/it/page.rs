@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode, header};
 use scoffable_sync::{
     http,
     ops::{OpsState, Present, health::Limits, serve},
+    simulator::till::TillOptions,
     telemetry::metrics::Metrics,
 };
 use serde_json::json;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     harness::app::{TestApp, order},
     operate::{actions, doubted, refused, standing, stands},
+    reconcile::change_receipt,
 };
 
 const TOKEN: &str = "0123456789abcdef";
@@ -151,6 +153,8 @@ async fn from_the_page_alone_an_order_is_found_retried_and_seen_to_arrive() {
 
     let story = browser.get(done.leads_to()).await;
     assert_eq!(standing(&app, "A-1").await, stands("applied", None));
+    let chart = browser.get("/").await;
+    assert!(chart.shows("in each of the last 24 hours; at most 1 in one"), "{}", chart.text);
     for told in
         ["Done: retry", "operator:ada", "the menu is mended", "status 422", "delivered", "stands: applied", "12.50 GBP"]
     {
@@ -192,6 +196,26 @@ async fn an_order_is_found_by_its_whole_id() {
     assert_eq!(browser.get(found.leads_to()).await.status, 200);
     assert_eq!(browser.get("/orders?q=A").await.status, 404);
     assert_eq!(browser.get("/orders?q=%00").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_books_of_the_last_days_tell_what_is_explained_and_what_is_not() {
+    let mut app = TestApp::setup().with_till(TillOptions::default()).start().await;
+    let mut today = order("A-1", 1, "accepted");
+    today["placedAt"] = json!(app.clock.wall());
+    app.arrives(&today).await;
+    let browser = Browser::start(&app).await;
+
+    let page = browser.get("/books").await;
+    assert!(
+        page.shows("Everything is explained.") && page.shows("12.50 GBP") && page.shows("0.00 GBP"),
+        "{}",
+        page.text
+    );
+    change_receipt(&app, "A-1", &["money", "posted_minor"], 1).await;
+    let page = browser.get("/books?days=2").await;
+
+    assert!(page.shows("Orders that are not explained: 1") && page.shows("0.01 GBP (differs)"), "{}", page.text);
 }
 
 #[tokio::test]

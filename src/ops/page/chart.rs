@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::store::status::Hour;
+use crate::store::status::{Hour, MOST_ATTEMPTS};
 
 const HEIGHT: i64 = 100;
 const STEP: i64 = 20;
@@ -32,6 +32,7 @@ pub fn activity(hours: &[Hour]) -> Markup {
                 span.key.orders {} "orders worked on "
                 span.key.delivered {} "delivered "
                 span.key.failed {} "failed calls (UTC)"
+                @if hours.len() < 24 { "; of more than " (MOST_ATTEMPTS) " calls a day, the newest hours" }
             }
             details {
                 summary { "The same as a table" }

@@ -104,7 +104,7 @@ impl Throttle {
         let mut tries = self.tries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         tries.retain(|at| now.saturating_sub(*at) < WITHIN);
         match tries.front() {
-            Some(first) if tries.len() >= MOST_TRIES => Err(WITHIN - now.saturating_sub(*first)),
+            Some(first) if tries.len() >= MOST_TRIES => Err(WITHIN.saturating_sub(now.saturating_sub(*first))),
             _ => {
                 tries.push_back(now);
                 Ok(())
