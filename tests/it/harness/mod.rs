@@ -9,3 +9,4 @@ pub mod process;
 pub mod puppet;
 pub mod recorder;
 pub mod stream;
+pub mod stub;
