@@ -38,7 +38,10 @@ use crate::{
         Database, DatabaseSource, MIGRATOR, connect::ConnectOptions, embedded::EmbeddedOptions, migrate::migrate,
     },
     lifecycle::Lifecycle,
-    simulator::{Simulation, faults::Chaos, godatafeed::GoDataFeedSim, spoton::SpotonSim, xero::XeroSim},
+    simulator::{
+        Simulation, faults::Chaos, godatafeed::GoDataFeedSim, lightspeed::LightspeedSim, spoton::SpotonSim,
+        xero::XeroSim,
+    },
     store::{
         self,
         demo::{Exception, SinkTotals, Totals},
@@ -186,6 +189,7 @@ webhook receiver {receiver}, simulated
 SpotOn           {spoton}, simulated
 GoDataFeed       {godatafeed}, simulated, after SpotOn
 Xero             {xero}, simulated
+Lightspeed       {lightspeed}, simulated
 {api}
 
 look inside with
@@ -204,6 +208,7 @@ Ctrl-C ends it.
         spoton = simulation.spoton.as_ref().map(SpotonSim::url).unwrap_or_default(),
         godatafeed = simulation.godatafeed.as_ref().map(GoDataFeedSim::url).unwrap_or_default(),
         xero = simulation.xero.as_ref().map(XeroSim::url).unwrap_or_default(),
+        lightspeed = simulation.lightspeed.as_ref().map(LightspeedSim::url).unwrap_or_default(),
     );
     say(lifecycle, &text);
 }
