@@ -32,8 +32,6 @@ use crate::{
 
 /// Longest answer that is read: a page of products with all that is said of them.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// Most pages of what is read as a whole.
-const MOST_PAGES: u32 = 20;
 /// After a refusal for too many calls that names no time. Source: vend/vend-cli does the same.
 const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
 /// Windows are five minutes long: whatever is asked for, a longer wait helps nobody.
@@ -130,29 +128,22 @@ impl<'c> Asking<'c> {
         }
     }
 
-    /// Reads all of a listing.
-    pub async fn read_pages<T: DeserializeOwned>(&mut self, path: &[&str]) -> Result<Vec<T>, Answer> {
-        let mut all = Vec::new();
-        let mut after = 0_i64;
-        for _ in 0..MOST_PAGES {
-            let page = self.page_after(path, after).await?;
-            if page.data.is_empty() {
-                break;
-            }
-            all.extend(page.data);
-            // A page that does not move on is the last.
-            match page.version.max {
-                Some(max) if max > after => after = max,
-                _ => break,
-            }
+    /// The same, once more where that failed in passing: all orders wait for what is read so.
+    pub async fn read_firmly<T: DeserializeOwned>(
+        &mut self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<T>, Answer> {
+        match self.read_as(path, query).await {
+            Err(answer) if will_pass(&answer.outcome) => self.read_as(path, query).await,
+            read => read,
         }
-        Ok(all)
     }
 
     /// What has changed since a version of the shop's own counting, in its order.
     pub async fn page_after<T: DeserializeOwned>(&mut self, path: &[&str], after: i64) -> Result<Page<T>, Answer> {
         let after = after.to_string();
-        let page = self.read_as(path, &[("after", &after), ("page_size", &PAGE_SIZE.to_string())]).await?;
+        let page = self.read_firmly(path, &[("after", &after), ("page_size", &PAGE_SIZE.to_string())]).await?;
         Ok(page.unwrap_or(Page { data: Vec::new(), version: wire::Versions::default() }))
     }
 
@@ -275,6 +266,11 @@ impl Api {
         }
         url
     }
+}
+
+/// Of a request that only reads: whether another may come out otherwise, and need not wait.
+fn will_pass(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unknown { .. } | Outcome::Retry { not_before: None, .. })
 }
 
 fn unreadable(heard: Heard) -> Answer {

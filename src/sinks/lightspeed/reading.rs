@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 
 use super::{
     api::{Api, Asking},
@@ -24,6 +25,8 @@ use crate::{
 /// Names of products are read this often, where somebody wants them.
 const NAMES_GOOD_FOR: Duration = Duration::from_mins(1);
 
+/// Most pages of what is read as a whole.
+const MOST_PAGES: u32 = 20;
 /// A reading that was interrupted is begun anew after so long.
 const RESUMED_WITHIN: Duration = Duration::from_mins(10);
 
@@ -61,9 +64,9 @@ impl Shared {
             let mut interrupted = self.interrupted.lock().await;
             let begun = interrupted.take().filter(|reading| is_within(reading.began, RESUMED_WITHIN, now));
             let reading = interrupted.insert(begun.unwrap_or_else(|| Reading::begun(now)));
-            let known_before = reading.n_parts();
+            let known_before = reading.n_pages();
             let facts = reading.go_on(&mut asking, settings).await;
-            let got_further = reading.n_parts() > known_before;
+            let got_further = reading.n_pages() > known_before;
             if facts.is_ok() {
                 *interrupted = None;
                 if settings.api.is_aging(now) {
@@ -103,51 +106,80 @@ impl Shared {
 struct Reading {
     began: DateTime<Utc>,
     retailer: Option<wire::Retailer>,
-    registers: Option<Vec<wire::Register>>,
-    users: Option<Vec<wire::Named>>,
-    taxes: Option<Vec<wire::Tax>>,
-    payment_types: Option<Vec<wire::Named>>,
+    registers: Listing<wire::Register>,
+    users: Listing<wire::Named>,
+    taxes: Listing<wire::Tax>,
+    payment_types: Listing<wire::Named>,
 }
 
 impl Reading {
     fn begun(began: DateTime<Utc>) -> Self {
-        Self { began, retailer: None, registers: None, users: None, taxes: None, payment_types: None }
+        Self {
+            began,
+            retailer: None,
+            registers: Listing::default(),
+            users: Listing::default(),
+            taxes: Listing::default(),
+            payment_types: Listing::default(),
+        }
     }
 
-    fn n_parts(&self) -> usize {
+    fn n_pages(&self) -> u32 {
         let Self { began: _, retailer, registers, users, taxes, payment_types } = self;
-        let are_read =
-            [retailer.is_some(), registers.is_some(), users.is_some(), taxes.is_some(), payment_types.is_some()];
-        are_read.into_iter().filter(|is_read| *is_read).count()
+        u32::from(retailer.is_some()) + registers.n_pages + users.n_pages + taxes.n_pages + payment_types.n_pages
     }
 
     /// Facts are as old as the first part of them.
     async fn go_on(&mut self, asking: &mut Asking<'_>, settings: &LightspeedSettings) -> Result<Facts, Answer> {
         if self.retailer.is_none() {
-            let retailer: Option<Data<wire::Retailer>> = asking.read_as(&["retailer"], &[]).await?;
+            let retailer: Option<Data<wire::Retailer>> = asking.read_firmly(&["retailer"], &[]).await?;
             self.retailer = Some(retailer.map(|retailer| retailer.data).unwrap_or_default());
         }
-        if self.registers.is_none() {
-            self.registers = Some(asking.read_pages(&["registers"]).await?);
-        }
-        if self.users.is_none() {
-            self.users = Some(asking.read_pages(&["users"]).await?);
-        }
-        if self.taxes.is_none() {
-            self.taxes = Some(asking.read_pages(&["taxes"]).await?);
-        }
-        if self.payment_types.is_none() {
-            self.payment_types = Some(asking.read_pages(&["payment_types"]).await?);
-        }
+        self.registers.go_on(asking, "registers").await?;
+        self.users.go_on(asking, "users").await?;
+        self.taxes.go_on(asking, "taxes").await?;
+        self.payment_types.go_on(asking, "payment_types").await?;
         let listed = Listed {
             retailer: self.retailer.clone().unwrap_or_default(),
-            registers: self.registers.clone().unwrap_or_default(),
-            users: self.users.clone().unwrap_or_default(),
-            taxes: self.taxes.clone().unwrap_or_default(),
-            payment_types: self.payment_types.clone().unwrap_or_default(),
+            registers: self.registers.records.clone(),
+            users: self.users.records.clone(),
+            taxes: self.taxes.records.clone(),
+            payment_types: self.payment_types.records.clone(),
         };
         let lacking = asking.granted_scope().map(|granted| missing_scopes(settings, &granted)).unwrap_or_default();
         Ok(Facts { lacking, ..Facts::of(listed, self.began) })
+    }
+}
+
+/// All of a listing, as far as it was read.
+#[derive(Debug)]
+struct Listing<T> {
+    records: Vec<T>,
+    /// The next page is that behind this version.
+    after: i64,
+    n_pages: u32,
+    is_whole: bool,
+}
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self { records: Vec::new(), after: 0, n_pages: 0, is_whole: false }
+    }
+}
+
+impl<T: DeserializeOwned> Listing<T> {
+    /// Reads it to its end.
+    async fn go_on(&mut self, asking: &mut Asking<'_>, path: &str) -> Result<(), Answer> {
+        while !self.is_whole {
+            let page = asking.page_after(&[path], self.after).await?;
+            let next = page.version.max.filter(|max| *max > self.after && !page.data.is_empty());
+            self.records.extend(page.data);
+            self.n_pages += 1;
+            // A page that does not move on is the last.
+            self.is_whole = next.is_none() || self.n_pages == MOST_PAGES;
+            self.after = next.unwrap_or(self.after);
+        }
+        Ok(())
     }
 }
 

@@ -11,3 +11,4 @@ pub mod process;
 pub mod puppet;
 pub mod recorder;
 pub mod stream;
+pub mod stub;

@@ -95,7 +95,7 @@ async fn an_application_is_entered_with_refresh_tokens_that_are_used_once() {
         "access_token": "access-1", "refresh_token": "the-second", "expires_in": 86400, "token_type": "Bearer",
         "scope": "sales:read users:read products:read products:write",
     });
-    shop.answers("POST", "/api/1.0/token", ok(&granted)).has_a_shop();
+    shop.has_a_shop().answers("POST", "/api/1.0/token", ok(&granted));
     let client = client(&app);
     let now = app.clock.wall();
 
