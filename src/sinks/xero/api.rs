@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use reqwest::{
     Method, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE},
 };
 
 use super::{
