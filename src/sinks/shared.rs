@@ -23,6 +23,8 @@ const MENDED_AFTER: Duration = Duration::from_hours(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// The same after one that got further than the one before.
 const AFTER_PROGRESS: Duration = Duration::from_secs(2);
+/// A reading that was interrupted is begun anew after so long.
+pub const RESUMED_WITHIN: Duration = Duration::from_mins(10);
 /// Of calls that begin side by side the reader may have looked at the clock last. As much as this, and it was set back.
 const SIDE_BY_SIDE: Duration = Duration::from_secs(1);
 
@@ -120,8 +122,7 @@ impl<F: Facts> SharedFacts<F> {
         if let Some(failed) = &self.state().failed
             && let Some(left) = left(failed.at, failed.pause, now)
         {
-            let told = Answer { calls_beside: 0, limits: Vec::new(), ..failed.told.clone() };
-            return Err(not_before(told, left));
+            return Err(told_again(&failed.told, left));
         }
         match read().await {
             (calls, Ok(facts)) => {
@@ -138,6 +139,19 @@ impl<F: Facts> SharedFacts<F> {
             }
         }
     }
+}
+
+/// To who asks meanwhile. Nothing was asked there: it is no other failure of the destination, and costs no attempt.
+fn told_again(told: &Answer, left: Duration) -> Answer {
+    let outcome = match &told.outcome {
+        Outcome::Blocked { reason } => Outcome::Blocked { reason: *reason },
+        Outcome::Throttled { .. }
+        | Outcome::Retry { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::Reject { .. }
+        | Outcome::Delivered(_) => Outcome::Throttled { not_before: Some(left) },
+    };
+    Answer { outcome, calls_beside: 0, limits: Vec::new(), ..told.clone() }
 }
 
 /// The same answer, not to be asked for again any sooner. What only a person ends is looked at by the breaker's probe.
@@ -214,6 +228,20 @@ mod tests {
 
         assert_eq!((reads.get(), made.iter().sum::<u32>()), (1, 1));
         assert!(shared.get(NOW - TimeDelta::milliseconds(20)).is_some());
+    }
+
+    /// Cause: each probe of an open breaker that was told the same failure again doubled the time to the next one.
+    #[tokio::test]
+    async fn a_failure_that_is_told_again_is_no_other_one() {
+        let shared = SharedFacts::<Noted>::default();
+        let fail = async |outcome: Outcome| {
+            let read = async || (Calls::default(), Err(Failure::from(Answer::from(outcome))));
+            shared.bring_up_to_date(NOW, read).await.unwrap_err().outcome
+        };
+        let failed = || Outcome::Retry { reason: Reason::ServerError, sent: Sent::No, not_before: None };
+
+        assert!(matches!(fail(failed()).await, Outcome::Retry { .. }));
+        assert_eq!(fail(failed()).await, Outcome::Throttled { not_before: Some(AFTER_FAILURE) });
     }
 
     #[tokio::test]
