@@ -386,9 +386,15 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
         }
         let right = finished.stdout.lines().filter(|line| line.contains(": 0 differences, 0 wrongs, "));
         assert_eq!(right.count(), books.len(), "{}", finished.stdout);
-        for step in
-            ["hook  post", "pos   submit", "feed  acknowledge", "feed  ship", "books invoice", "shop  sale", "stock order"]
-        {
+        for step in [
+            "hook  post",
+            "pos   submit",
+            "feed  acknowledge",
+            "feed  ship",
+            "books invoice",
+            "shop  sale",
+            "stock order",
+        ] {
             assert!(finished.stdout.contains(step), "{step}: {}", finished.stdout);
         }
         assert!(is_silent(&finished.stderr), "{}", finished.stderr);

@@ -173,7 +173,6 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("retry.give_up_after", "10m"),
         ("breaker.probe", "500ms"),
     ];
-    overrides.extend(shop(simulation.lightspeed.as_ref(), &simulation.world));
     overrides.extend(stock(simulation)?);
     for sink in ["hook", "pos", "feed", "books", "shop", "stock"] {
         overrides.extend(impatient.map(|(key, value)| (format!("sinks.{sink}.{key}"), value.to_owned())));
