@@ -9,11 +9,12 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
+    alerts::courier::{Courier, CourierError},
     boundary::{Boundary, reach},
     catalogue::worker::Worker,
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions},
-    delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver},
+    delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver, slots::Slots},
     domain::ids::{SinkName, SourceName},
     ingest::{
         WakeUps,
@@ -37,6 +38,8 @@ pub struct App {
     /// None: nothing is ever removed.
     pub pruner: Option<Pruner>,
     pub keeper: Keeper,
+    /// None: nobody is told of alerts.
+    pub courier: Option<Courier>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -46,6 +49,8 @@ pub enum AppError {
     Source { name: SourceName, source: ClientError },
     #[error("sink {name} cannot be built")]
     Sink { name: SinkName, source: BuildError },
+    #[error("nobody can be told of alerts")]
+    Alerts(#[from] CourierError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -155,7 +160,8 @@ impl App {
             owner: owner.to_owned(),
         });
         let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
-        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, metrics })
+        let courier = Courier::of(settings, pool, clock, &metrics)?;
+        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, courier, metrics })
     }
 
     /// Starts every loop.
@@ -173,6 +179,9 @@ impl App {
             phase.spawn("pruner", pruner.run(phase.drain().clone()));
         }
         phase.spawn("keeper", self.keeper.run(phase.drain().clone()));
+        if let Some(courier) = self.courier {
+            phase.spawn("courier", courier.run(phase.drain().clone()));
+        }
     }
 }
 
@@ -209,15 +218,19 @@ fn driver(
 ) -> Result<Driver, AppError> {
     let lanes: BTreeSet<String> = sink.kind.lanes().into_values().chain([String::new()]).collect();
     let lanes: Vec<String> = lanes.into_iter().collect();
+    let lease = settings.delivery.lease;
+    let destination = sinks::build(name, sink, clock, &services(pool, clock))
+        .map_err(|source| AppError::Sink { name: name.clone(), source })?;
+    let most_at_once = destination.limits_calls_at_once().then_some(sink.common.concurrency);
     Ok(Driver {
         name: name.clone(),
-        sink: sinks::build(name, sink, clock, &services(pool, clock))
-            .map_err(|source| AppError::Sink { name: name.clone(), source })?,
+        slots: most_at_once.map(|most| Slots::new(name, owner, most, lease, pool, clock)),
+        sink: destination,
         rules: sink.common.clone(),
         pool: pool.clone(),
         clock: clock.clone(),
         owner: owner.to_owned(),
-        lease: settings.delivery.lease,
+        lease,
         read_back: settings.delivery.read_back.clone(),
         budget: Budget::of(name, sink, &lanes, pool, clock),
         lanes,

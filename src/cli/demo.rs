@@ -39,7 +39,8 @@ use crate::{
     },
     lifecycle::Lifecycle,
     simulator::{
-        Simulation, faults::Chaos, godatafeed::GoDataFeedSim, spoton::SpotonSim, unleashed::UnleashedSim, xero::XeroSim,
+        Simulation, faults::Chaos, godatafeed::GoDataFeedSim, lightspeed::LightspeedSim, spoton::SpotonSim,
+        unleashed::UnleashedSim, xero::XeroSim,
     },
     store::{
         self,
@@ -188,6 +189,7 @@ webhook receiver {receiver}, simulated
 SpotOn           {spoton}, simulated
 GoDataFeed       {godatafeed}, simulated, after SpotOn
 Xero             {xero}, simulated
+Lightspeed       {lightspeed}, simulated
 Unleashed        {unleashed}, simulated
 {api}
 
@@ -207,6 +209,7 @@ Ctrl-C ends it.
         spoton = simulation.spoton.as_ref().map(SpotonSim::url).unwrap_or_default(),
         godatafeed = simulation.godatafeed.as_ref().map(GoDataFeedSim::url).unwrap_or_default(),
         xero = simulation.xero.as_ref().map(XeroSim::url).unwrap_or_default(),
+        lightspeed = simulation.lightspeed.as_ref().map(LightspeedSim::url).unwrap_or_default(),
         unleashed = simulation.unleashed.as_ref().map(UnleashedSim::url).unwrap_or_default(),
     );
     say(lifecycle, &text);

@@ -130,7 +130,7 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
     pub kind: Kind,
-    /// By which documents name it; stock has its product's.
+    /// By which documents name it; stock has its product's, behind a slash its place where it is kept in several.
     pub remote_id: String,
     /// What tells it apart for people: a code. Of a customer only our own, which is no personal data.
     pub key: Option<String>,

@@ -56,10 +56,10 @@ const LARGEST_BODY: usize = 64 * 1024;
 /// Rows of a list at most.
 const LONGEST_LIST: u32 = 1_000;
 /// Characters of `who` and `why` at most.
-const LONGEST_NAME: usize = 100;
-const LONGEST_REASON: usize = 1_000;
+pub(super) const LONGEST_NAME: usize = 100;
+pub(super) const LONGEST_REASON: usize = 1_000;
 /// What takes longer is cut off. A change is a transaction: cut off, it was not made, unless its end had begun.
-const CHANGE_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 /// Something long ends its work after this and says that it is not finished.
 const WORK_LIMIT: Duration = Duration::from_secs(15);
 
@@ -92,6 +92,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/v1/reconcile", get(books))
         .route("/api/v1/links", get(list_links))
         .route("/api/v1/catalogue", get(freshness))
+        .route("/api/v1/budget", get(month))
         .merge(changes)
 }
 
@@ -213,13 +214,22 @@ async fn within<T: Serialize>(
     limit: Duration,
     work: BoxFuture<'_, Operated<T>>,
 ) -> Result<Response, Refusal> {
+    Ok(Json(attempt(gate, limit, work).await?).into_response())
+}
+
+/// The same, for whoever answers otherwise.
+pub(super) async fn attempt<T>(
+    gate: &Semaphore,
+    limit: Duration,
+    work: BoxFuture<'_, Operated<T>>,
+) -> Result<T, Refusal> {
     let unavailable = |message| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", message);
     let limited = async {
         let _permit = gate.acquire().await;
         work.await
     };
     match tokio::time::timeout(limit, limited).await {
-        Ok(Ok(answer)) => Ok(Json(answer).into_response()),
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(OperationError::Refused(refusals))) => Err(refused(&refusals)),
         Ok(Err(OperationError::Store(error))) => {
             tracing::warn!(error = chain(&error), "request failed");
@@ -278,11 +288,20 @@ async fn freshness(State(shared): State<Arc<Shared>>, query: Query_<OfSink>) -> 
     within(&shared.reads, DATABASE_LIMIT, Box::pin(catalogue::status(&shared.ops.pool, sink.as_ref()))).await
 }
 
+async fn month(State(shared): State<Arc<Shared>>, query: Query_<catalogue::Month>) -> Result<Response, Refusal> {
+    let Query(month) = query.map_err(|rejection| bad_request(rejection.body_text()))?;
+    let present = shared.ops.present.load_full();
+    let ground = present.grounds.get(&month.sink);
+    within(&shared.reads, DATABASE_LIMIT, Box::pin(catalogue::budget(&shared.ops.pool, &month, ground))).await
+}
+
 /// The books of the sinks that carry money, without the orders that are as they should be.
 async fn books(State(shared): State<Arc<Shared>>, query: Query_<Reconcile>) -> Result<Response, Refusal> {
     let Query(request) = query.map_err(|rejection| bad_request(rejection.body_text()))?;
     if request.by == By::Order {
-        return Err(bad_request("rows are by day or vendor here: `reconcile --by order` writes one for each order"));
+        return Err(bad_request(
+            "rows are by day, vendor or currency here: `reconcile --by order` writes one for each order",
+        ));
     }
     within(&shared.books, CHANGE_LIMIT, Box::pin(read_books(&shared.ops.pool, &request))).await
 }
@@ -362,7 +381,7 @@ async fn retry_quarantine(State(shared): State<Arc<Shared>>, asked: Asked<quaran
 }
 
 /// Ends long work in time; its answer says that it is not finished.
-fn in_time() -> impl FnMut(Step) -> ControlFlow<()> + Send {
+pub(super) fn in_time() -> impl FnMut(Step) -> ControlFlow<()> + Send {
     let begun = Instant::now();
     move |_| if begun.elapsed() < WORK_LIMIT { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
@@ -376,7 +395,7 @@ async fn backfill(State(shared): State<Arc<Shared>>, asked: Asked<stored::Backfi
 }
 
 async fn prune(State(shared): State<Arc<Shared>>, asked: Asked<prune::Prune>) -> Changed {
-    let retention = shared.ops.retention.load_full();
+    let retention = shared.ops.present.load().retention;
     change(&shared, Box::pin(prune::prune(asked.desk(&shared), &retention, &asked.request, &mut in_time()))).await
 }
 

@@ -93,3 +93,26 @@ pub trait Catalogue: Send + Sync {
 
     fn costs(&self) -> Costs;
 }
+
+/// Makes a request in its turn. What the answer told of limits is heard of where it is a refusal.
+pub(super) async fn in_turn<T>(
+    turns: &dyn Turns,
+    reading: impl Future<Output = Result<T, Answer>>,
+) -> Result<T, Missed> {
+    if !turns.next().await {
+        return Err(Missed::NoTurn);
+    }
+    match reading.await {
+        Ok(read) => {
+            turns.heard(&[], 0).await;
+            Ok(read)
+        }
+        Err(answer) => Err(heard(turns, answer).await),
+    }
+}
+
+/// An answer that brought nothing.
+pub(super) async fn heard(turns: &dyn Turns, answer: Answer) -> Missed {
+    turns.heard(&answer.limits, answer.calls_beside).await;
+    answer.into()
+}

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::pointer::Pointer,
     domain::{
-        delivery::{Outcome, Reason, Sent},
+        delivery::{About, Alert, Outcome, Reason, Sent},
         ids::SinkName,
     },
 };
@@ -170,7 +170,7 @@ pub enum NoRecord {
 }
 
 impl NoRecord {
-    pub fn cause(self) -> &'static str {
+    fn cause(self) -> &'static str {
         match self {
             Self::Ambiguous => "ambiguous_customer",
             Self::Archived => "customer_archived",
@@ -181,7 +181,7 @@ impl NoRecord {
     }
 
     /// What to do about it, for a person.
-    pub fn hint(self) -> &'static str {
+    fn hint(self) -> &'static str {
         match self {
             Self::Ambiguous => {
                 "several customers or records share an e-mail, so the order bears the one of the house: link the customer by \
@@ -202,6 +202,16 @@ impl NoRecord {
                  `customer_links`"
             }
         }
+    }
+}
+
+impl NoRecord {
+    /// One for each e-mail, else for each customer, however many orders he has.
+    pub fn alert(self, customer: &Customer) -> Alert {
+        let email = customer.email.as_deref().map(|email| email.trim().to_lowercase());
+        let who = email.or_else(|| customer.id.clone()).unwrap_or_default();
+        let about = About::Customer(hex::encode(&Sha256::digest(who)[..BYTES_OF_A_DIGEST]));
+        Alert { cause: self.cause(), about, detail: self.hint().to_owned() }
     }
 }
 

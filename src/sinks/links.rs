@@ -117,6 +117,9 @@ pub trait LinkStore: std::fmt::Debug + Send + Sync + 'static {
     /// Replaces a link by the record that the destination itself names as its survivor. A locked one stays.
     fn follow<'a>(&'a self, key: LinkKey<'a>, survivor: &'a str) -> Answer<'a, Linked>;
 
+    /// Ids and names of the products that are there and to be used, as far as a copy of the destination's is kept.
+    fn products<'a>(&'a self, sink: &'a SinkName) -> Answer<'a, Vec<(String, String)>>;
+
     /// Before a record is made there: the right to do so goes to one asker, and for so long to nobody else.
     fn attempt<'a>(&'a self, key: LinkKey<'a>, lasts: Duration) -> Answer<'a, MayMake>;
 }

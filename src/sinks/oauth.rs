@@ -352,6 +352,11 @@ impl Shared {
             Err(why) => {
                 let now = self.clock.elapsed();
                 tracing::warn!(sink.name = %self.sink, error = %why, "token request failed");
+                if matches!(why, NoToken::Refused { .. }) {
+                    // Whoever has no other may hand out the same again after the pause: whether it is accepted by then, only
+                    // an answer tells.
+                    state.refused = None;
+                }
                 state.failed = Some(Failed { why: why.clone(), until: now + why.pause(), fingerprint });
                 match state.held.as_ref().filter(|held| now < held.expires_at) {
                     Some(held) => Ok(held.bearer.clone()),

@@ -42,9 +42,30 @@ impl LinkStore for Links {
         Box::pin(async move { follow(&self.pool, key, survivor).await.map_err(port) })
     }
 
+    fn products<'a>(&'a self, sink: &'a SinkName) -> Answer<'a, Vec<(String, String)>> {
+        Box::pin(async move { products(&self.pool, sink).await.map_err(port) })
+    }
+
     fn attempt<'a>(&'a self, key: LinkKey<'a>, lasts: Duration) -> Answer<'a, MayMake> {
         Box::pin(async move { attempt(&self.pool, key, lasts, self.clock.offset_ms()).await.map_err(port) })
     }
+}
+
+/// Ids and names of a sink's products that are there and to be used, by the copy that is kept of them.
+async fn products(db: impl PgExecutor<'_>, sink: &SinkName) -> Result<Vec<(String, String)>> {
+    let rows = sqlx::query!(
+        r#"-- links.products
+        SELECT remote_id, name AS "name!"
+        FROM catalogue_entities
+        WHERE sink = $1 AND kind = 'product' AND remote_state = 'active' AND name IS NOT NULL
+        ORDER BY remote_id
+        "#,
+        sink.as_str(),
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("links.products"))?;
+    Ok(rows.into_iter().map(|row| (row.remote_id, row.name)).collect())
 }
 
 fn port(error: StoreError) -> StoreFailed {

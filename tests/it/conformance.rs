@@ -11,6 +11,7 @@ mod any;
 mod godatafeed;
 mod groups;
 mod keyed;
+mod lightspeed;
 mod needy;
 mod once;
 mod provable;
@@ -144,6 +145,33 @@ mod a_ledger {
         many_doubts_at_once_each_come_to_their_own_end,
         a_late_refusal_does_not_settle_the_step_that_was_sent_again_since,
         two_processes_share_doubts_and_repeat_nothing_that_stands,
+    );
+}
+
+/// It takes no version that is outdated already, and tries again by itself what was refused. A dry run reads what every order
+/// needs, as a new process does.
+mod a_shop {
+    use super::{groups::tests, lightspeed::Shop, of_any, of_making_provably, of_needy, of_provable, of_tireless};
+
+    of_any!(Shop);
+    of_provable!(Shop);
+    of_making_provably!(Shop);
+    of_tireless!(Shop);
+    of_needy!(Shop);
+    tests!(any, Shop:
+        an_order_cancelled_before_it_was_sent_is_never_sent,
+        every_fault_at_every_request_of_an_order_accepted_again_ends_right,
+        a_restart_between_any_two_steps_repeats_none,
+        before_another_sink_it_wakes_that_one,
+        before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
+    );
+    tests!(once, Shop:
+        a_lost_answer_is_a_doubt_that_a_look_up_settles,
+        a_server_error_that_names_a_time_is_a_doubt_and_no_repeat,
+        a_doubt_that_is_given_back_stays_one,
+        a_look_up_that_fails_is_made_again,
+        an_older_version_that_is_found_leaves_the_newer_one_owed,
+        a_cancellation_during_a_doubt_is_owed_once_the_step_is_found,
     );
 }
 

@@ -5,6 +5,7 @@ mod end_to_end;
 mod resolve;
 mod send;
 mod shop;
+mod simulated;
 mod stub;
 
 use scoffable_sync::{
@@ -33,6 +34,7 @@ use self::stub::ShopStub;
 use crate::harness::app::{Setup, TestApp};
 
 const TILL: &str = "till";
+const TOKEN: &str = "a-personal-token";
 const API: &str = "/api/2026-07";
 const USER: &str = "11111111-aaaa-4bbb-8ccc-000000000001";
 const REGISTER: &str = "11111111-aaaa-4bbb-8ccc-000000000002";
@@ -53,7 +55,7 @@ struct Case {
 impl Case {
     async fn start(keys: &[(&str, &str)]) -> Self {
         let shop = ShopStub::start().await;
-        let app = set_up(&shop, keys).start().await;
+        let app = set_up(Setup::default(), &shop.url(""), keys).start().await;
         let client = client(&app);
         Self { app, shop, client }
     }
@@ -67,11 +69,12 @@ impl Case {
     }
 }
 
-fn set_up(shop: &ShopStub, keys: &[(&str, &str)]) -> Setup {
+/// One sink at a shop, beside what the setup has.
+fn set_up(setup: Setup, base_url: &str, keys: &[(&str, &str)]) -> Setup {
     let usual = [
         ("kind", "lightspeed"),
-        ("base_url", &shop.url("")),
-        ("token", "a-personal-token"),
+        ("base_url", base_url),
+        ("token", TOKEN),
         ("author_id", USER),
         ("customers", "none"),
         ("stable_for", "0s"),
@@ -84,7 +87,7 @@ fn set_up(shop: &ShopStub, keys: &[(&str, &str)]) -> Setup {
         ("payment_types.online_vendor", "44444444-aaaa-4bbb-8ccc-000000000004"),
         ("items", r#"{ "Lamb Kofta Plate" = "22222222-aaaa-4bbb-8ccc-000000000001" }"#),
     ];
-    let mut setup = Setup::default().without_hook();
+    let mut setup = setup.without_hook();
     for (key, value) in usual.iter().chain(keys) {
         setup = setup.with(&format!("sinks.{TILL}.{key}"), value);
     }

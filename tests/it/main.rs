@@ -3,6 +3,7 @@
 mod harness;
 
 mod alerts;
+mod alerts_told;
 mod backfill;
 mod breaker;
 mod budgets;
@@ -46,13 +47,16 @@ mod operate;
 mod operator_api;
 mod ops;
 mod pace;
+mod page;
 mod plan;
 mod process;
 mod properties;
+mod protocol;
 mod reconcile;
 mod replay;
 mod retention;
 mod retry;
+mod slots;
 mod spoton;
 mod till;
 mod unleashed;

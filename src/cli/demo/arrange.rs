@@ -19,10 +19,12 @@ use crate::{
     simulator::{
         self, SimulateOptions, Simulation,
         godatafeed::{Bucket, GoDataFeedOptions, Hint},
+        lightspeed::{LightspeedLimits, LightspeedOptions, LightspeedSim, ids},
         limits::Limit,
         scoffable::{Limits, Pace},
         spoton::{SCOPE_ORDERS, SCOPE_REPORTS, VendorMapping},
         unleashed::UnleashedSim,
+        world::{Vendor, World},
         xero::{XeroLimits, XeroOptions},
     },
     store,
@@ -39,6 +41,9 @@ const FEED_PER_MINUTE: u32 = 2_400;
 /// Xero takes 60 calls in a minute, and orders rest for 90: too slow to watch. It still takes no more than 5 at a time.
 const BOOKS: XeroLimits = XeroLimits { per_minute: Some(900), ..XeroLimits::DOCUMENTED };
 const BOOKS_PER_MINUTE: u32 = 800;
+/// Lightspeed takes 350 calls in five minutes of a shop with one register: too slow to watch, too.
+const SHOP: LightspeedLimits = LightspeedLimits { per_register: 10_000, ..LightspeedLimits::DOCUMENTED };
+const SHOP_PER_FIVE_MINUTES: u32 = 15_000;
 
 /// Nobody documents how many calls Unleashed takes in a minute; what a careful client asks for is too slow to watch.
 const STOCK_PER_MINUTE: u32 = 800;
@@ -53,6 +58,8 @@ pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulatio
         xero_listen: Some(somewhere),
         unleashed_listen: Some(somewhere),
         xero: XeroOptions { limits: BOOKS, ..XeroOptions::default() },
+        lightspeed_listen: Some(somewhere),
+        lightspeed: LightspeedOptions { limits: Some(SHOP), ..LightspeedOptions::default() },
         godatafeed: GoDataFeedOptions { bucket: Some(FEED), ..GoDataFeedOptions::default() },
         orders: args.orders,
         seed: args.seed,
@@ -152,11 +159,12 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("sinks.books.tax_types", &inline_toml(&json!({ "default": "OUTPUT2", "untaxed": "NONE" }))),
         ("sinks.books.stable_for", "3s"),
         ("sinks.books.limits.per_minute", &BOOKS_PER_MINUTE.to_string()),
-        // The stock keeps the same vendors' sales.
+        // The shop and the stock keep the same vendors' sales.
         ("sinks.books.allow_multiple_ledgers", "true"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .to_vec();
+    overrides.extend(shop(simulation.lightspeed.as_ref(), &simulation.world));
     let impatient = [
         ("request_timeout", "2s"),
         ("retry.initial", "200ms"),
@@ -165,11 +173,41 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("retry.give_up_after", "10m"),
         ("breaker.probe", "500ms"),
     ];
+    overrides.extend(shop(simulation.lightspeed.as_ref(), &simulation.world));
     overrides.extend(stock(simulation)?);
-    for sink in ["hook", "pos", "feed", "books", "stock"] {
+    for sink in ["hook", "pos", "feed", "books", "shop", "stock"] {
         overrides.extend(impatient.map(|(key, value)| (format!("sinks.{sink}.{key}"), value.to_owned())));
     }
     Ok(config::load(&LoadOptions { overrides, ..LoadOptions::default() })?)
+}
+
+/// Keys of the sink at the simulated shop, where there is one. Vendors share its registers.
+fn shop(lightspeed: Option<&LightspeedSim>, world: &World) -> Vec<(String, String)> {
+    let Some(lightspeed) = lightspeed else { return Vec::new() };
+    let registers = ids::REGISTERS.iter().cycle();
+    let place = |(vendor, register): (&Vendor, &&str)| (vendor.id.clone(), json!({ "register_id": register }));
+    let vendors: Map<String, Value> = world.vendors.iter().zip(registers).map(place).collect();
+    let [online_scoffable, voucher_scoffable, cash_vendor, online_vendor, goodwill] = ids::PAYMENT_TYPES;
+    let payment_types = json!({
+        "online_scoffable": online_scoffable, "voucher_scoffable": voucher_scoffable, "cash_vendor": cash_vendor,
+        "online_vendor": online_vendor, "goodwill": goodwill,
+    });
+    let keys = [
+        ("kind", "lightspeed"),
+        ("base_url", &*lightspeed.url()),
+        ("token", lightspeed.options().personal_token.as_deref().unwrap_or_default()),
+        ("author_id", ids::USERS[0]),
+        ("time_zone", &lightspeed.options().shop.time_zone),
+        ("customers", "none"),
+        ("missing_product", "create"),
+        ("vendors", &inline_toml(&vendors.into())),
+        ("tax_ids", &inline_toml(&json!({ "default": ids::TAXES[0] }))),
+        ("payment_types", &inline_toml(&payment_types)),
+        ("stable_for", "3s"),
+        ("limits.per_five_minutes", &SHOP_PER_FIVE_MINUTES.to_string()),
+        ("allow_multiple_ledgers", "true"),
+    ];
+    keys.map(|(key, value)| (format!("sinks.shop.{key}"), value.to_owned())).into()
 }
 
 /// The keys of the sink for Unleashed. Every dish of the world is a product there, in plenty.

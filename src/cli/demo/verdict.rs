@@ -11,7 +11,7 @@ use super::{DemoArgs, LISTED, Seen, say};
 use crate::{
     cli::{FINE, NOT_WELL},
     lifecycle::Lifecycle,
-    simulator::{self, Simulation, faults::Chaos, ledger::Mismatch, xero::Clearing},
+    simulator::{self, Simulation, faults::Chaos, ledger::Mismatch, lightspeed::Tenders, xero::Clearing},
     store::demo::Exception,
 };
 
@@ -21,6 +21,8 @@ const LEFT_OUT: [&str; 3] = ["stale", "unmapped_vendor", "no_counterpart"];
 const LEFT_OUT_OF_THE_FEED: &str = "cancelled_before_sent";
 /// Notices of orders in the books that do not stand as they should. All others tell what the books say rightly.
 const OTHERWISE_IN_THE_BOOKS: [&str; 2] = ["payments_differ", "remote_edited"];
+/// The same of orders in the shop.
+const OTHERWISE_IN_THE_SHOP: [&str; 1] = ["remote_edited"];
 /// Reasons that mean that we are wrong, not the order.
 const OUR_FAULT: [&str; 3] = ["invariant_violated", "unreadable_receipt", "panicked"];
 
@@ -44,6 +46,7 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         kitchen(simulation, seen),
         feed(simulation, seen),
         ledger(simulation, seen),
+        shop(simulation, seen),
         stock(simulation, seen),
     ];
     for books in all.into_iter().flatten() {
@@ -158,6 +161,19 @@ fn ledger(simulation: &Simulation, seen: &Seen) -> Option<Books> {
     })
 }
 
+fn shop(simulation: &Simulation, seen: &Seen) -> Option<Books> {
+    let lightspeed = simulation.lightspeed.as_ref()?;
+    let n_sales = lightspeed.ledger().store().sales().len();
+    let wrongs = told(&lightspeed.violations()).into_iter().chain(told(&lightspeed.doubled()));
+    Some(Books {
+        sink: "shop",
+        took: format!("Lightspeed has {n_sales} sales:"),
+        mismatches: lightspeed.compare(&simulation.world, &Tenders::default(), &excused(seen, &["shop"])),
+        wrongs: wrongs.collect(),
+        forgives: false,
+    })
+}
+
 fn stock(simulation: &Simulation, seen: &Seen) -> Option<Books> {
     let unleashed = simulation.unleashed.as_ref()?;
     let n_orders = unleashed.ledger().account().orders().len();
@@ -180,6 +196,7 @@ fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
                 ("feed", "skipped") => LEFT_OUT.contains(&told) || told == LEFT_OUT_OF_THE_FEED,
                 (_, "skipped") => LEFT_OUT.contains(&told),
                 ("books", "applied") => OTHERWISE_IN_THE_BOOKS.contains(&told),
+                ("shop", "applied") => OTHERWISE_IN_THE_SHOP.contains(&told),
                 // All notices there tell what stands rightly.
                 ("stock", "applied") => false,
                 _ => true,

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{
-    config::Api as Dialect,
+    config::{Api as Dialect, PAGE_SIZE},
     wire::{self, Page},
 };
 use crate::{
@@ -32,10 +32,6 @@ use crate::{
 
 /// Longest answer that is read: a page of products with all that is said of them.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// Records on a page. Source: third-party notes on the API.
-pub const PAGE_SIZE: &str = "200";
-/// Most pages of what is read as a whole.
-const MOST_PAGES: u32 = 20;
 /// After a refusal for too many calls that names no time. Source: vend/vend-cli does the same.
 const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
 /// Windows are five minutes long: whatever is asked for, a longer wait helps nobody.
@@ -132,29 +128,22 @@ impl<'c> Asking<'c> {
         }
     }
 
-    /// Reads all of a listing.
-    pub async fn read_pages<T: DeserializeOwned>(&mut self, path: &[&str]) -> Result<Vec<T>, Answer> {
-        let mut all = Vec::new();
-        let mut after = 0_i64;
-        for _ in 0..MOST_PAGES {
-            let page = self.page_after(path, after).await?;
-            if page.data.is_empty() {
-                break;
-            }
-            all.extend(page.data);
-            // A page that does not move on is the last.
-            match page.version.max {
-                Some(max) if max > after => after = max,
-                _ => break,
-            }
+    /// The same, once more where that failed in passing: all orders wait for what is read so.
+    pub async fn read_firmly<T: DeserializeOwned>(
+        &mut self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<T>, Answer> {
+        match self.read_as(path, query).await {
+            Err(answer) if will_pass(&answer.outcome) => self.read_as(path, query).await,
+            read => read,
         }
-        Ok(all)
     }
 
     /// What has changed since a version of the shop's own counting, in its order.
     pub async fn page_after<T: DeserializeOwned>(&mut self, path: &[&str], after: i64) -> Result<Page<T>, Answer> {
         let after = after.to_string();
-        let page = self.read_as(path, &[("after", &after), ("page_size", PAGE_SIZE)]).await?;
+        let page = self.read_firmly(path, &[("after", &after), ("page_size", &PAGE_SIZE.to_string())]).await?;
         Ok(page.unwrap_or(Page { data: Vec::new(), version: wire::Versions::default() }))
     }
 
@@ -184,12 +173,17 @@ impl<'c> Asking<'c> {
     }
 
     /// Sends a request that writes. An answer of success, or a refusal by content, is one; all else is told at once.
-    pub async fn write(&mut self, method: Method, path: &[&str], body: String) -> Result<Heard, Answer> {
+    pub async fn write(
+        &mut self,
+        method: Method,
+        path: &[&str],
+        body: impl Into<Option<String>>,
+    ) -> Result<Heard, Answer> {
         if self.ends.saturating_duration_since(Instant::now()) < self.api.timeout / 3 {
             // Rather not begun than cut off.
             return Err(Outcome::Retry { reason: Reason::Timeout, sent: Sent::No, not_before: None }.into());
         }
-        let heard = self.ask(method, path, &[], Some(body)).await?;
+        let heard = self.ask(method, path, &[], body.into()).await?;
         match heard.status() {
             200..=299 | 400 | 404 | 409 | 422 => Ok(heard),
             _ => Err(refusal(heard, self.now)),
@@ -212,13 +206,13 @@ impl<'c> Asking<'c> {
         }
     }
 
-    /// Makes a parked return of a sale.
+    /// Makes a parked return of a sale. Source: Lightspeed X-Series API 2.0, `initReturnSale`, which has no body.
     pub async fn begin_return(&mut self, id: &str) -> Result<Heard, Answer> {
         let method = match self.dialect() {
             Dialect::Dated { .. } => Method::POST,
             Dialect::Legacy => Method::PUT,
         };
-        self.write(method, &["sales", id, "actions", "return"], "{}".to_owned()).await
+        self.write(method, &["sales", id, "actions", "return"], None).await
     }
 
     /// Any answer that was read to its end is one here.
@@ -272,6 +266,11 @@ impl Api {
         }
         url
     }
+}
+
+/// Of a request that only reads: whether another may come out otherwise, and need not wait.
+fn will_pass(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unknown { .. } | Outcome::Retry { not_before: None, .. })
 }
 
 fn unreadable(heard: Heard) -> Answer {

@@ -43,10 +43,10 @@ const PERSONAL_LIFE: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Client {
     name: SinkName,
-    settings: LightspeedSettings,
+    pub(super) settings: LightspeedSettings,
     timeout: Duration,
-    api: Api,
-    shared: Shared,
+    pub(super) api: Api,
+    pub(super) shared: Shared,
     links: Arc<dyn LinkStore>,
     /// The shop has refused amounts that are text.
     amounts: AtomicBool,

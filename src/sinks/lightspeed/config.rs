@@ -21,7 +21,8 @@ pub use self::{
 };
 use crate::{
     config::{
-        SinkCommon, Versions,
+        CatalogueSettings, SinkCommon, Versions,
+        catalogue::RawCatalogue,
         field::{Field, Named, Parse, Table, Wrong, brief, choice},
         problems::Section,
         secret::RawSecret,
@@ -34,6 +35,8 @@ use crate::{
     },
 };
 
+/// Records on a page of changes. Source: third-party notes on the API.
+pub const PAGE_SIZE: u32 = 200;
 /// Two calls at a time are what the contract of this sink advises; more would only meet its limit sooner.
 const MOST_AT_ONCE: u32 = 8;
 
@@ -106,6 +109,8 @@ pub struct RawLightspeed {
     customer_relays: Field<Vec<String>>,
     /// Customers there, by customer id or e-mail. Never changed by the program.
     customer_links: Field<Named<String>>,
+    /// How the copy of its products, stock and customers is kept.
+    catalogue: Field<Table<RawCatalogue>>,
 }
 
 /// The dialect that is spoken.
@@ -299,6 +304,7 @@ pub struct LightspeedSettings {
     pub house_customer: Option<String>,
     #[serde(flatten)]
     pub customers: Customers,
+    pub catalogue: CatalogueSettings,
     /// The account of each source, where there are several: order ids are only unique within one. No key of the file.
     #[serde(skip)]
     pub accounts: BTreeMap<SourceName, String>,
@@ -409,6 +415,7 @@ impl RawLightspeed {
             customer_mode,
             house_customer,
             customers,
+            catalogue: CatalogueSettings::validate(self.catalogue, PAGE_SIZE, section),
             accounts: BTreeMap::new(),
             // Last, so that they hide no other problem.
             base_url: base_url?,

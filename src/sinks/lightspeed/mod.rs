@@ -14,6 +14,7 @@
 pub mod amounts;
 pub mod api;
 pub mod call;
+mod catalogue;
 pub mod client;
 pub mod config;
 pub mod correct;
@@ -37,7 +38,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::LightspeedSettings, plan::Shop};
-use super::{Answer, Calls, Doubt, LookedUp, Services, Sink, Turns, View};
+use super::{Answer, Calls, Doubt, LookedUp, Services, Sink, Turns, View, catalogue::Catalogue};
 use crate::{
     clock::Clock,
     domain::{
@@ -104,6 +105,10 @@ impl Sink for Lightspeed {
 
     fn keep_alive(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.client.keep_alive())
+    }
+
+    fn catalogue(&self) -> Option<&dyn Catalogue> {
+        Some(&self.client)
     }
 
     fn blocked_hint(&self, reason: Reason) -> &'static str {

@@ -118,7 +118,7 @@ impl Finder<'_> {
                 return self.link(key, id, How::Code).await.map(Ok);
             }
         }
-        let nearest = match self.shared.named(asking, &dish.name).await? {
+        let nearest = match self.shared.named((self.links, self.sink), &dish.name, asking.now()).await? {
             Ok(id) => return self.link(key, id, How::Name).await.map(Ok),
             Err(nearest) => nearest,
         };
@@ -161,6 +161,8 @@ impl Finder<'_> {
     async fn make(&self, asking: &mut Asking<'_>, key: LinkKey<'_>, new: &New<'_>) -> Result<Option<Product>, Answer> {
         match self.links.attempt(key, self.timeout + MAKING_MARGIN).await.map_err(|error| unstored(&error))? {
             MayMake::Yes => {}
+            // One that is gone there is not made again: a person may have wanted that.
+            MayMake::Linked(link) if link.is_broken => return Ok(None),
             MayMake::Linked(link) => return Ok(Some(Product { id: link.remote_id, generic: false })),
             MayMake::Busy => return Err(Outcome::Throttled { not_before: Some(LOOK_AGAIN) }.into()),
         }

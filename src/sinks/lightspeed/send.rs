@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{About, Alert, Outcome, Reason, Receipt, Step},
+        delivery::{Outcome, Reason, Receipt, Step},
         money::Currency,
     },
     sinks::{Answer, Told, customers::Linker, http::excerpt},
@@ -110,8 +110,7 @@ impl Sender<'_> {
             let named = match found {
                 Some(Ok(named)) => Some(named),
                 Some(Err(why)) => {
-                    let detail = why.hint().to_owned();
-                    alert = Some(Alert { cause: why.cause(), about: About::Order, detail });
+                    alert = Some(why.alert(customer));
                     None
                 }
                 None => None,
@@ -224,7 +223,10 @@ impl Sender<'_> {
             There::Untouched(shown) => shown,
             There::Edited => return Ok(delivered(held.known())),
         };
-        let Some(body) = wire::voided(&shown.whole, asking.dialect()) else { return Err(unsent(unreadable())) };
+        let author_id = &self.finder.settings.author_id;
+        let Some(body) = wire::voided(&shown.whole, asking.dialect(), author_id) else {
+            return Err(unsent(unreadable()));
+        };
         let heard = asking.put_sale(&change.id, body).await?;
         if !heard.answer.status.is_success() {
             restore(&mut held, &change.before);
@@ -256,8 +258,13 @@ impl Sender<'_> {
         let Some(shown) = asking.sale(&finish.id).await.map_err(unsent)? else { return Ok(gone()) };
         let dialect = asking.dialect();
         let before = &finish.before;
-        let written_as =
-            WrittenAs { api: dialect, amounts: self.amounts(), register_id: &before.register_id, date: asking.now() };
+        let written_as = WrittenAs {
+            api: dialect,
+            amounts: self.amounts(),
+            author_id: &self.finder.settings.author_id,
+            register_id: &before.register_id,
+            date: asking.now(),
+        };
         if shown.sale.state() != Some(State::Parked) {
             // Closed or taken back by hand: whatever it gives back, it is not ours any more.
             if let Some(sale) = held.sale_mut(&finish.id) {

@@ -125,6 +125,10 @@ pub struct Product {
     pub sku: Option<String>,
     pub active: Option<bool>,
     pub is_active: Option<bool>,
+    pub price_including_tax: Option<Number>,
+    pub price_excluding_tax: Option<Number>,
+    pub version: Option<Number>,
+    pub updated_at: Option<String>,
     pub deleted_at: Option<String>,
 }
 
@@ -134,6 +138,17 @@ impl Product {
     }
 }
 
+/// Of a product in one outlet.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Stock {
+    pub product_id: Option<String>,
+    pub outlet_id: Option<String>,
+    pub inventory_level: Option<Number>,
+    pub reorder_point: Option<Number>,
+    pub version: Option<Number>,
+}
+
 /// Nothing of a customer is kept but what he is recognised by.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -141,6 +156,8 @@ pub struct Customer {
     pub id: Option<String>,
     pub customer_code: Option<String>,
     pub email: Option<String>,
+    pub version: Option<Number>,
+    pub updated_at: Option<String>,
     pub deleted_at: Option<String>,
 }
 

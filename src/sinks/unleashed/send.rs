@@ -97,10 +97,7 @@ impl Sender<'_> {
         let house = || Named { id: self.settings.house_customer.clone(), how: Came::House };
         let (named, alert) = match found {
             Some(Ok(named)) => (named, None),
-            Some(Err(why)) => {
-                let alert = Alert { cause: why.cause(), about: About::Order, detail: why.hint().to_owned() };
-                (house(), Some(alert))
-            }
+            Some(Err(why)) => (house(), Some(why.alert(&wanted.customer))),
             None => (house(), None),
         };
         held.customer = Some(named);

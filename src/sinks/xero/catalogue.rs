@@ -22,8 +22,8 @@ use crate::{
         sale::normalised,
     },
     sinks::{
-        Answer, Turns,
-        catalogue::{ByHand, Catalogue, Missed, Reading},
+        Turns,
+        catalogue::{ByHand, Catalogue, Missed, Reading, heard, in_turn},
         customers::{PREFIX, account_of},
         links::LinkKind,
     },
@@ -64,7 +64,7 @@ impl Catalogue for Client {
             match kind {
                 Kind::Product => {
                     let read = read(&mut asking, ITEMS, &[], since, turns).await?;
-                    let records = read.listing.items.iter().flat_map(of_item).collect();
+                    let records = read.listing.items.into_iter().flat_map(|item| of_item(&item)).collect();
                     Ok(Page { records, date: read.date, version: None, has_more: false })
                 }
                 Kind::Customer => {
@@ -72,7 +72,8 @@ impl Catalogue for Client {
                     let query = [("page", &*page), ("pageSize", &*page_size), ("includeArchived", "true")];
                     let read = read(&mut asking, CONTACTS, &query, since, turns).await?;
                     let n_pages = read.listing.pagination.as_ref().and_then(|pagination| pagination.page_count);
-                    let records: Vec<Record> = read.listing.contacts.iter().filter_map(of_contact).collect();
+                    let records: Vec<Record> =
+                        read.listing.contacts.into_iter().filter_map(|contact| of_contact(&contact)).collect();
                     Ok(Page { records, date: read.date, version: None, has_more: span.page < n_pages.unwrap_or(1) })
                 }
                 Kind::Stock | Kind::Document => Ok(Page::default()),
@@ -100,7 +101,7 @@ impl Catalogue for Client {
                     it.into_iter().flat_map(of_item).collect()
                 }
                 Kind::Customer => {
-                    let listing = take_turn(turns, asking.read(&[CONTACTS, remote_id], &[])).await?;
+                    let listing = in_turn(turns, asking.read(&[CONTACTS, remote_id], &[])).await?;
                     let it = listing.and_then(|listing| listing.contacts.into_iter().next());
                     it.as_ref().and_then(of_contact).into_iter().collect()
                 }
@@ -159,24 +160,6 @@ async fn read(
         }
         Err(answer) => Err(heard(turns, answer).await),
     }
-}
-
-async fn take_turn<T>(turns: &dyn Turns, reading: impl Future<Output = Result<T, Answer>>) -> Result<T, Missed> {
-    if !turns.next().await {
-        return Err(Missed::NoTurn);
-    }
-    match reading.await {
-        Ok(read) => {
-            turns.heard(&[], 0).await;
-            Ok(read)
-        }
-        Err(answer) => Err(heard(turns, answer).await),
-    }
-}
-
-async fn heard(turns: &dyn Turns, answer: Answer) -> Missed {
-    turns.heard(&answer.limits, answer.calls_beside).await;
-    answer.into()
 }
 
 /// The item, and its stock where Xero keeps that. None without a code: no line could name it.

@@ -174,7 +174,7 @@ pub async fn a_refused_version_is_cured_by_a_newer_one<S: Subject>() {
     for step in 0..S::STEPS {
         let mut case = Case::<S>::start().await;
         case.new_order_meets("A-1", step, status(422)).await;
-        assert_eq!(case.state("A-1").await, "parked");
+        assert_eq!(case.state("A-1").await, S::REFUSED_IS);
 
         case.arrives(&order_of("A-1", 2, "accepted", 900)).await;
 

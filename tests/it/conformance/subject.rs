@@ -36,6 +36,8 @@ pub trait Subject: Sized {
     const NOTES: usize = 0;
     /// What a delivery may go on waiting for although its order stands there as it should; nothing: it is applied then.
     const STAYS_FOR: &str = "";
+    /// State of a delivery whose version was refused.
+    const REFUSED_IS: &str = "parked";
     /// Credentials that nobody may see.
     const SECRETS: &[&str];
 

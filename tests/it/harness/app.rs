@@ -365,7 +365,19 @@ impl TestApp {
             }
             self.advance(Duration::from_mins(1));
         }
-        panic!("deliveries are still open");
+        panic!("deliveries are still open: {:#?}", self.still_open().await);
+    }
+
+    /// Of some: what they wait for, and their last attempts.
+    async fn still_open(&self) -> Vec<String> {
+        let sql = "SELECT concat_ws(' ', d.order_id, d.state, d.waiting_for, d.last_error, a.told)
+                   FROM (SELECT * FROM deliveries WHERE open ORDER BY sink, order_id LIMIT 5) d
+                   CROSS JOIN LATERAL (
+                       SELECT string_agg(concat_ws(' ', step, outcome, http_status, reason, response_excerpt), '; ' ORDER BY id) AS told
+                       FROM (SELECT * FROM attempts a WHERE a.sink = d.sink AND a.order_id = d.order_id
+                             ORDER BY id DESC LIMIT 6) newest
+                   ) a";
+        sqlx::query_scalar(sql).fetch_all(&self.pool).await.expect("the test's SQL works")
     }
 
     pub async fn delivery(&self, order_id: &str) -> Delivery {

@@ -1,7 +1,9 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod letterbox;
 pub mod log;
+pub mod mail;
 pub mod openapi;
 pub mod pos;
 pub mod postgres;
@@ -9,3 +11,4 @@ pub mod process;
 pub mod puppet;
 pub mod recorder;
 pub mod stream;
+pub mod stub;

@@ -12,7 +12,7 @@ use crate::harness::app::order;
 async fn started() -> (TestApp, ShopStub) {
     let shop = ShopStub::start().await;
     shop.has_a_shop();
-    let app = set_up(&shop, &[]).start().await;
+    let app = set_up(Setup::default(), &shop.url(""), &[]).start().await;
     (app, shop)
 }
 
@@ -90,7 +90,7 @@ async fn an_order_whose_register_is_not_there_waits_and_a_person_is_told_once() 
     let shop = ShopStub::start().await;
     shop.has_a_shop();
     let elsewhere = ("vendors", r#"{ "vendor-a" = { register_id = "another" } }"#);
-    let mut app = set_up(&shop, &[elsewhere]).start().await;
+    let mut app = set_up(Setup::default(), &shop.url(""), &[elsewhere]).start().await;
 
     app.arrives(&order("1", 1, "accepted")).await;
     app.arrives(&order("2", 1, "accepted")).await;

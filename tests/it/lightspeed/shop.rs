@@ -90,12 +90,12 @@ async fn what_was_deleted_there_is_not_there() {
 async fn an_application_is_entered_with_refresh_tokens_that_are_used_once() {
     let shop = ShopStub::start().await;
     let keys = [("client_id", "an-app"), ("client_secret", "a-secret"), ("refresh_token", "the-first")];
-    let app = set_up(&shop, &keys).without("sinks.till.token").start().await;
+    let app = set_up(Setup::default(), &shop.url(""), &keys).without("sinks.till.token").start().await;
     let granted = json!({
         "access_token": "access-1", "refresh_token": "the-second", "expires_in": 86400, "token_type": "Bearer",
         "scope": "sales:read users:read products:read products:write",
     });
-    shop.answers("POST", "/api/1.0/token", ok(&granted)).has_a_shop();
+    shop.has_a_shop().answers("POST", "/api/1.0/token", ok(&granted));
     let client = client(&app);
     let now = app.clock.wall();
 

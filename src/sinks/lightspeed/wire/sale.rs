@@ -400,8 +400,8 @@ impl Object {
         }
     }
 
-    /// What is not part of a sale that is written, as totals, is not written.
-    fn for_writing(mut self, api: Api) -> Self {
+    /// What is not part of a sale that is written, as totals, is not written. `author_id` is for one that names no user.
+    fn for_writing(mut self, api: Api, author_id: &str) -> Self {
         /// Source: Lightspeed, "2026-07 Sales API", the body of a sale.
         const WRITTEN: [&str; 11] = [
             "id",
@@ -418,8 +418,23 @@ impl Object {
         ];
         if matches!(api, Api::Dated { .. }) {
             self.0.retain(|(name, _)| WRITTEN.contains(&name.as_str()));
+            self.name_author(author_id);
         }
         self
+    }
+
+    /// Source: Lightspeed, "2026-07 Sales API": the user is shown as an object, and has to be written as an id.
+    fn name_author(&mut self, otherwise: &str) {
+        #[derive(Deserialize)]
+        struct Author {
+            id: String,
+        }
+        let Some(mut source) = self.get("source").and_then(Self::read) else { return };
+        if source.get("author_id").is_none() {
+            let shown = source.get("author").and_then(|author| serde_json::from_str::<Author>(author.get()).ok());
+            source.set("author_id", &shown.as_ref().map_or(otherwise, |author| &author.id));
+            self.set("source", &source);
+        }
     }
 }
 
@@ -429,14 +444,14 @@ impl Serialize for Object {
     }
 }
 
-fn written(object: Object, api: Api) -> String {
-    serde_json::to_string(&object.for_writing(api)).expect("plain data")
+fn written(object: Object, api: Api, author_id: &str) -> String {
+    serde_json::to_string(&object.for_writing(api, author_id)).expect("plain data")
 }
 
 /// A sale that was read, taken back. None: it cannot be read.
 ///
 /// Source: vend/vend-cli: in the legacy dialect the whole sale goes back with another status.
-pub fn voided(whole: &RawValue, api: Api) -> Option<String> {
+pub fn voided(whole: &RawValue, api: Api, author_id: &str) -> Option<String> {
     let mut object = Object::read(whole)?;
     match api {
         Api::Dated { .. } => object.set("state", &State::Voided.as_str()),
@@ -447,7 +462,7 @@ pub fn voided(whole: &RawValue, api: Api) -> Option<String> {
             }
         }
     }
-    Some(written(object, api))
+    Some(written(object, api, author_id))
 }
 
 /// A sale with the ids of the lines and payments that it changes, so that they are not made a second time: lines by their
@@ -568,7 +583,7 @@ pub fn finished_return(
     payments: &[PaymentBody],
     written_as: WrittenAs<'_>,
 ) -> Option<String> {
-    let WrittenAs { api, amounts: style, register_id, date } = written_as;
+    let WrittenAs { api, amounts: style, author_id, register_id, date } = written_as;
     let mut object = Object::read(whole)?;
     let key = match api {
         Api::Dated { .. } => "line_items",
@@ -603,7 +618,7 @@ pub fn finished_return(
             }
         }
     }
-    Some(written(object, api))
+    Some(written(object, api, author_id))
 }
 
 /// How and where a return is written.
@@ -611,6 +626,7 @@ pub fn finished_return(
 pub struct WrittenAs<'a> {
     pub api: Api,
     pub amounts: Amounts,
+    pub author_id: &'a str,
     pub register_id: &'a str,
     pub date: DateTime<Utc>,
 }
