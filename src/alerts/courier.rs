@@ -44,7 +44,7 @@ const JITTER: f64 = 0.1;
 #[derive(Debug)]
 enum Channel {
     Email(Box<Email>),
-    Hook(Hook),
+    Hook(Box<Hook>),
 }
 
 impl Channel {
@@ -121,7 +121,7 @@ impl Courier {
             channels.push(Channel::Email(Box::new(Email::new(email, page)?)));
         }
         if let Some(webhook) = &alerts.webhook {
-            channels.push(Channel::Hook(Hook::new(client.clone(), webhook, page)));
+            channels.push(Channel::Hook(Box::new(Hook::new(client.clone(), webhook, page))));
         }
         Ok(Some(Self {
             pool: pool.clone(),

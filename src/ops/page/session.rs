@@ -184,7 +184,7 @@ mod tests {
         }
 
         let wait = throttle.admit().unwrap_err();
-        assert!(wait <= WITHIN && wait > WITHIN - Duration::from_secs(5), "{wait:?}");
+        assert!(wait <= WITHIN && wait > Duration::from_secs(55), "{wait:?}");
         clock.advance(WITHIN);
         assert_eq!(throttle.admit(), Ok(()));
 
