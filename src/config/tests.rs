@@ -943,6 +943,7 @@ fn the_shipped_files_load() {
         "sinks.hook.signing_secret",
         "sinks.pos.client_id",
         "sinks.pos.client_secret",
+        "sinks.shop.token",
         "sinks.stock.api_key",
     ];
     assert_eq!(warned, expected, "only its made-up secrets and short waits: {simulator}");

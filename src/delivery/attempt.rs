@@ -118,7 +118,9 @@ impl Driver {
                     let end = |held| self.unread(held, started, unread.answer.clone());
                     let mut lacking = of_one_call(lacking.iter().map(end).collect());
                     if !unread.is_news {
-                        lacking.iter_mut().for_each(|ended| ended.signal = Signal::Silent);
+                        for ended in &mut lacking {
+                            ended.signal = Signal::Silent;
+                        }
                     }
                     ended.extend(lacking);
                 }
