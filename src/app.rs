@@ -13,7 +13,7 @@ use crate::{
     catalogue::worker::Worker,
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions},
-    delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver},
+    delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver, slots::Slots},
     domain::ids::{SinkName, SourceName},
     ingest::{
         WakeUps,
@@ -209,15 +209,19 @@ fn driver(
 ) -> Result<Driver, AppError> {
     let lanes: BTreeSet<String> = sink.kind.lanes().into_values().chain([String::new()]).collect();
     let lanes: Vec<String> = lanes.into_iter().collect();
+    let lease = settings.delivery.lease;
+    let destination = sinks::build(name, sink, clock, &services(pool, clock))
+        .map_err(|source| AppError::Sink { name: name.clone(), source })?;
+    let most_at_once = destination.limits_calls_at_once().then_some(sink.common.concurrency);
     Ok(Driver {
         name: name.clone(),
-        sink: sinks::build(name, sink, clock, &services(pool, clock))
-            .map_err(|source| AppError::Sink { name: name.clone(), source })?,
+        slots: most_at_once.map(|most| Slots::new(name, owner, most, lease, pool, clock)),
+        sink: destination,
         rules: sink.common.clone(),
         pool: pool.clone(),
         clock: clock.clone(),
         owner: owner.to_owned(),
-        lease: settings.delivery.lease,
+        lease,
         read_back: settings.delivery.read_back.clone(),
         budget: Budget::of(name, sink, &lanes, pool, clock),
         lanes,

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config::{Settings, SinkSettings},
     domain::ids::SinkName,
-    operate::catalogue::{self, Bootstrap, Bootstrapped, Budget, Sync},
+    operate::catalogue::{self, Bootstrap, Bootstrapped, Budget, Ground, Month, Sync},
     sinks::links::LinkKind,
     store::catalogue::Status,
 };
@@ -92,7 +92,7 @@ pub struct BudgetArgs {
     pub sink: SinkName,
     /// Orders of a day. Left out: as many as in the last 30 days
     #[arg(long, value_name = "N")]
-    pub orders_a_day: Option<u64>,
+    pub orders_a_day: Option<u32>,
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -262,7 +262,9 @@ pub async fn budget(
 ) -> anyhow::Result<u8> {
     let form = args.json.form();
     let (worker, sink) = keeper(settings, pool, clock, &args.sink)?;
-    let budget = match done_or_told(catalogue::budget(pool, &worker, sink, args.orders_a_day).await, form, out)? {
+    let month = Month { sink: args.sink.clone(), orders_a_day: args.orders_a_day };
+    let ground = Ground::of(&worker, sink);
+    let budget = match done_or_told(catalogue::budget(pool, &month, ground.as_ref()).await, form, out)? {
         Ok(budget) => budget,
         Err(code) => return Ok(code),
     };

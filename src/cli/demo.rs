@@ -40,7 +40,7 @@ use crate::{
     lifecycle::Lifecycle,
     simulator::{
         Simulation, faults::Chaos, godatafeed::GoDataFeedSim, lightspeed::LightspeedSim, spoton::SpotonSim,
-        xero::XeroSim,
+        unleashed::UnleashedSim, xero::XeroSim,
     },
     store::{
         self,
@@ -190,6 +190,7 @@ SpotOn           {spoton}, simulated
 GoDataFeed       {godatafeed}, simulated, after SpotOn
 Xero             {xero}, simulated
 Lightspeed       {lightspeed}, simulated
+Unleashed        {unleashed}, simulated
 {api}
 
 look inside with
@@ -209,6 +210,7 @@ Ctrl-C ends it.
         godatafeed = simulation.godatafeed.as_ref().map(GoDataFeedSim::url).unwrap_or_default(),
         xero = simulation.xero.as_ref().map(XeroSim::url).unwrap_or_default(),
         lightspeed = simulation.lightspeed.as_ref().map(LightspeedSim::url).unwrap_or_default(),
+        unleashed = simulation.unleashed.as_ref().map(UnleashedSim::url).unwrap_or_default(),
     );
     say(lifecycle, &text);
 }

@@ -11,12 +11,12 @@ use super::{CliError, FAILED, database};
 use crate::{
     app::{self, App},
     clock::Clock,
-    config::{self, ConfigError, Env, LoadOptions, RetentionSettings, Settings},
+    config::{self, ConfigError, Env, LoadOptions, Settings},
     database::{Database, install::Consent},
     lifecycle::{Lifecycle, service_manager},
     ops::{
         health::Limits,
-        server::{self, OpsState},
+        server::{self, OpsState, Present},
     },
     telemetry::{chain, log},
 };
@@ -47,7 +47,7 @@ async fn serve(
     database: &Database,
     app: &App,
     clock: &Clock,
-    retention: &Arc<ArcSwap<RetentionSettings>>,
+    present: &Arc<ArcSwap<Present>>,
     lifecycle: &Lifecycle,
 ) -> Result<(), CliError> {
     let Some(address) = settings.http.listen else { return Ok(()) };
@@ -58,7 +58,7 @@ async fn serve(
     let state = OpsState {
         pool: database.pool.clone(),
         clock: clock.clone(),
-        retention: Arc::clone(retention),
+        present: Arc::clone(present),
         metrics: Arc::clone(&app.metrics),
         limits: Limits::of(settings),
         version: env!("CARGO_PKG_VERSION"),
@@ -93,8 +93,8 @@ pub async fn daemon(
     }
     let app = App::build(&settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
     let metrics = Arc::clone(&app.metrics);
-    let retention = Arc::new(ArcSwap::from_pointee(settings.retention));
-    serve(&settings, &database, &app, clock, &retention, lifecycle).await?;
+    let present = Arc::new(ArcSwap::from_pointee(Present::of(&settings, &app)));
+    serve(&settings, &database, &app, clock, &present, lifecycle).await?;
     let mut phase = lifecycle.phase();
     app.spawn(&phase);
     let (sources, sinks) = (settings.sources.len(), settings.sinks.len());
@@ -121,8 +121,8 @@ pub async fn daemon(
                 tell_what_stays(&settings, &new);
                 phase.end(settings.delivery.drain).await;
                 phase = lifecycle.phase();
+                present.store(Arc::new(Present::of(&new, &app)));
                 app.spawn(&phase);
-                retention.store(Arc::new(new.retention));
                 settings = new;
                 info!(sources = settings.sources.len(), sinks = settings.sinks.len(), "settings reloaded");
             }

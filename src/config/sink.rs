@@ -328,9 +328,10 @@ impl SinkKind {
     /// What is kept of its products and customers, where it has any.
     pub fn catalogue(&self) -> Option<Kept<'_>> {
         match self {
-            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) | Self::Unleashed(_) => None,
+            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
             Self::Xero(books) => Some(books.kept()),
             Self::Lightspeed(shop) => Some(shop.kept()),
+            Self::Unleashed(stock) => Some(stock.kept()),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => None,
         }

@@ -900,6 +900,7 @@ fn the_shipped_files_load() {
         "sinks.hook.signing_secret",
         "sinks.pos.client_id",
         "sinks.pos.client_secret",
+        "sinks.stock.api_key",
     ];
     assert_eq!(warned, expected, "only its made-up secrets and short waits: {simulator}");
 }
@@ -1117,6 +1118,13 @@ fn the_schema_describes_each_key_and_states_defaults() {
 // ---- books ----------------------------------------------------------------------------------------------------------
 
 #[test]
+fn corrections_by_journal_are_refused_as_not_built() {
+    let (key, problem) = only_problem(&minimal_and(&(BOOKS.to_owned() + "delta = \"journal\"\n")));
+
+    assert_eq!((key.as_str(), problem.contains("not built")), ("sinks.books.delta", true));
+}
+
+#[test]
 fn books_wait_until_an_order_is_final_and_are_asked_as_often_as_xero_takes_it() {
     let settings = settings(&minimal_and(BOOKS));
     let books = sink(&settings, "books");
@@ -1186,7 +1194,8 @@ fn each_mistake_about_stock_names_its_key() {
     assert_eq!(told("monthly_calls = 0"), "sinks.stock.monthly_calls");
     assert_eq!(told("quota_probe = \"0s\""), "sinks.stock.quota_probe");
     assert_eq!(told("base_url = \"https://example.org/?key=1\""), "sinks.stock.base_url");
-    assert_eq!(told("catalogue = { pull_interval = \"60m\" }"), "sinks.stock.catalogue");
+    assert_eq!(told("catalogue = { pull_pages = 0 }"), "sinks.stock.catalogue.pull_pages");
+    assert_eq!(told("mixed_tax = \"hold\""), "sinks.stock.mixed_tax");
     assert_eq!(instead("acme/scoffsync", "Acme"), "sinks.stock.client_type");
     assert_eq!(instead("rate = \"0.2\"", "rate = \"20\""), "sinks.stock.tax.rate");
     assert_eq!(instead("rate = \"0.2\"", "rate = 0.2"), "sinks.stock.tax.rate");

@@ -21,8 +21,8 @@ use crate::{
     config::{Start, Versions},
     domain::{
         delivery::{
-            CORRECTIONS_AVOIDED, GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Progress, Reason, Receipt,
-            Repeat, Sent, Step, WaitingFor,
+            GroupPlace, Outcome, POSSIBLY_STANDS, PendingStep, Plan, Progress, Reason, Receipt, Repeat, Sent, Step,
+            WaitingFor,
         },
         ids::Version,
         money,
@@ -55,6 +55,13 @@ struct Ready {
     version: Version,
     step: Step,
     deadline: BootInstant,
+}
+
+/// Why what many orders share could not be read.
+struct Unread {
+    answer: Answer,
+    /// No: nobody was asked, it is what was told before, and says nothing of the destination now.
+    is_news: bool,
 }
 
 impl Driver {
@@ -107,7 +114,14 @@ impl Driver {
                         }
                     }
                 }
-                Err(answer) => ended.extend(lacking.iter().map(|held| self.unread(held, started, answer.clone()))),
+                Err(unread) => {
+                    let end = |held| self.unread(held, started, unread.answer.clone());
+                    let mut lacking = of_one_call(lacking.iter().map(end).collect());
+                    if !unread.is_news {
+                        lacking.iter_mut().for_each(|ended| ended.signal = Signal::Silent);
+                    }
+                    ended.extend(lacking);
+                }
             }
         } else {
             ended.extend(lacking.iter().map(|held| self.without_a_call(held)));
@@ -129,11 +143,12 @@ impl Driver {
     pub(super) async fn prepared(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
         let limit = self.call_limit();
         let unsent = |reason, not_before| Outcome::Retry { reason, sent: Sent::No, not_before };
+        let broken_off = |reason| Answer { calls_beside: 1, ..unsent(reason, None).into() };
         let answer = match tokio::time::timeout(limit, AssertUnwindSafe(self.sink.prepare(now)).catch_unwind()).await {
             Ok(Ok(Ok(calls))) => return Ok(calls),
             Ok(Ok(Err(answer))) => answer,
-            Ok(Err(_)) => unsent(Reason::Panicked, None).into(),
-            Err(_) => unsent(Reason::Timeout, None).into(),
+            Ok(Err(_)) => broken_off(Reason::Panicked),
+            Err(_) => broken_off(Reason::Timeout),
         };
         // Whatever became of a read, no order was sent by it.
         let outcome = match answer.outcome {
@@ -145,7 +160,7 @@ impl Driver {
     }
 
     /// The same on a delivery's account.
-    async fn read_for(&self, held: &Held, now: DateTime<Utc>) -> Result<u32, Answer> {
+    async fn read_for(&self, held: &Held, now: DateTime<Utc>) -> Result<u32, Unread> {
         match self.prepared(now).await {
             Ok(calls) => {
                 held.spend_calls(calls.made);
@@ -154,9 +169,10 @@ impl Driver {
             }
             Err(answer) => {
                 held.spend_calls(answer.calls_beside);
+                let is_news = answer.calls_beside > 0;
                 let answer = Answer { calls_beside: 0, ..answer };
                 self.note_limits(held, &answer).await;
-                Err(answer)
+                Err(Unread { answer, is_news })
             }
         }
     }
@@ -560,11 +576,6 @@ impl Driver {
         let mut receipt = known.receipt;
         if reached == Reached::Yes {
             receipt = receipt.or_else(|| step.and_then(|step| step.receipt.clone()));
-        }
-        let avoided = |receipt: Option<&serde_json::Value>| receipt?.get(CORRECTIONS_AVOIDED)?.as_u64();
-        let before = avoided(claimed.receipt.as_ref()).unwrap_or_default();
-        if let Some(more) = avoided(receipt.as_ref()).and_then(|now| now.checked_sub(before)) {
-            self.metrics.corrections_avoided(&self.name, more);
         }
         let last_error = code.map(|code| match answer.http_status {
             Some(status) => format!("{code} (HTTP {status})"),

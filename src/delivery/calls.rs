@@ -11,6 +11,7 @@
 //! names the revision it has read, and whoever comes second reads again.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -20,7 +21,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     budget::{Ask, Class, Granted, HOLD, Ledger, Limit, missing},
@@ -35,8 +36,11 @@ use crate::{
         pace::{self, Slot},
     },
     store::{self, StoreError, budgets::Counter},
+    telemetry::chain,
 };
 
+/// Cause of the alert about a day or a month whose calls are used up.
+const USED_UP: &str = "budget_used_up";
 /// How often the time is asked for again because the answer took long.
 const SLOW_READS: u32 = 2;
 
@@ -50,6 +54,8 @@ pub struct Budget {
     turns: Turns,
     /// Turns that were missed in a row: as often the time to prepare is doubled.
     missed: AtomicU32,
+    /// Subjects of alerts about days and months, and whether those are used up, as far as this process knows.
+    used_up: Mutex<BTreeMap<String, bool>>,
 }
 
 /// What is to be written with the next reservation.
@@ -210,6 +216,7 @@ impl Budget {
             noted: Mutex::default(),
             turns: Turns::default(),
             missed: AtomicU32::default(),
+            used_up: Mutex::default(),
         })
     }
 
@@ -273,7 +280,7 @@ impl Budget {
             if !store::budgets::save(&self.pool, &changed.iter().collect::<Vec<_>>()).await? {
                 continue;
             }
-            tell_what_is_used_up(&changed, &counters);
+            self.tell_what_is_used_up(&changed, &counters).await;
             let until = |at: DateTime<Utc>| read_at + (at - now).to_std().unwrap_or_default();
             let calls_of = |(ask, granted): (&Ask, Granted)| {
                 let turn = |slot: &Slot| Turn { slot: *slot, opens: until(slot.opens), closes: until(slot.closes) };
@@ -315,6 +322,44 @@ impl Budget {
         }
     }
 
+    /// A day or a month that is used up is told to a person until calls go through again; shorter windows come and go. One that
+    /// opens is tried first: it may be found used up still.
+    async fn tell_what_is_used_up(&self, now: &[Counter], before: &[Counter]) {
+        for counter in now.iter().filter(|counter| counter.window >= Window::Day) {
+            let same = |old: &&Counter| (&old.scope, old.window) == (&counter.scope, counter.window);
+            let was_full_until = before.iter().find(same).and_then(|old| old.full_until);
+            let subject = format!("{}/{}", counter.scope.trim_start_matches("sink:"), counter.window);
+            let told = match (was_full_until, counter.full_until) {
+                (was, Some(until)) => {
+                    self.used_up().insert(subject.clone(), true);
+                    if was.is_some_and(|was| was >= until) {
+                        continue;
+                    }
+                    info!(budget.scope = counter.scope, budget.window = %counter.window, full_until = %until, "call budget used up");
+                    let detail = format!(
+                        "the calls of this {} are used up: orders wait for `budget` until {}, or until it is found open before",
+                        counter.window,
+                        until.format("%Y-%m-%dT%H:%M:%SZ")
+                    );
+                    store::alerts::raise(&self.pool, USED_UP, &subject, &detail).await
+                }
+                (None, None) if self.used_up().insert(subject.clone(), false) != Some(false) => {
+                    store::alerts::resolve(&self.pool, USED_UP, &subject).await
+                }
+                (_, None) => continue,
+            };
+            if let Err(error) = told {
+                // Told with the next one.
+                self.used_up().remove(&subject);
+                warn!(budget.scope = counter.scope, error = chain(&error), "used-up budget not told");
+            }
+        }
+    }
+
+    fn used_up(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.used_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn prepare(&self) -> Duration {
         let missed = self.missed.load(Ordering::Relaxed).min(8);
         (pace::PREPARE * (1 << missed)).min(pace::LONGEST_PREPARE)
@@ -328,17 +373,6 @@ impl Budget {
         let lanes: Vec<&str> = lanes.collect();
         let counts = |limit: &&Limit| limit.lane.as_deref().is_none_or(|lane| lanes.contains(&lane));
         self.limits.iter().filter(counts).cloned().collect()
-    }
-}
-
-/// For the diary: a day or a month that is used up. Shorter windows come and go.
-fn tell_what_is_used_up(now: &[Counter], before: &[Counter]) {
-    for counter in now.iter().filter(|counter| counter.window >= Window::Day) {
-        let Some(full_until) = counter.full_until else { continue };
-        let same = |old: &&Counter| (&old.scope, old.window) == (&counter.scope, counter.window);
-        if before.iter().find(same).is_none_or(|old| old.full_until.is_none_or(|until| until < full_until)) {
-            info!(budget.scope = counter.scope, budget.window = %counter.window, %full_until, "call budget used up");
-        }
     }
 }
 

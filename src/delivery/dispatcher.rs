@@ -19,6 +19,7 @@ use super::{
     backoff::exponential,
     breaker::{Counter, Signal, Turn},
     driver::{Driver, Ended, Held, Taken, report},
+    slots::Slots,
     throughput::Throughput,
 };
 use crate::{
@@ -61,7 +62,7 @@ impl Dispatcher {
 
     /// Runs until told to drain; then finishes what was sent, gives back what was not, and returns.
     pub async fn run(mut self, drain: CancellationToken) {
-        let concurrency = self.driver.rules.concurrency as usize;
+        let most_at_once = self.driver.rules.concurrency as usize;
         let least_prefetch = self.driver.least_prefetch(BATCH);
         let mut throughput = Throughput::new(Instant::now());
         let mut queue: VecDeque<Held> = VecDeque::new();
@@ -80,7 +81,7 @@ impl Dispatcher {
             if draining {
                 done.extend(queue.drain(..).map(|held| self.driver.given_back(&held, Duration::ZERO, None)));
             }
-            while sending.len() < concurrency {
+            while sending.len() < self.driver.at_once() {
                 let Some(held) = queue.pop_front() else { break };
                 let lane = &held.claimed.lane;
                 if let Some(wait) = self.hold_of(lane) {
@@ -103,17 +104,24 @@ impl Dispatcher {
                 let driver = Arc::clone(&self.driver);
                 settling = Some(tokio::spawn(async move { driver.settle(batch).await }));
             }
-            let free_slots = concurrency.saturating_sub(sending.len() + queue.len());
+            let under_way = sending.len() + queue.len();
+            let free_slots = most_at_once.saturating_sub(under_way);
             let prefetch = throughput.within(PREFETCH, now).clamp(least_prefetch, 2 * BATCH);
             let limit = self.driver.claim_limit(free_slots, prefetch.saturating_sub(queue.len()).min(BATCH));
-            let wants_more = queue.len() < prefetch / 2 && limit > 0;
-            if claiming.is_none() && !draining && wants_more && next_claim <= now {
+            let wants_more = queue.len() < prefetch / 2 && limit > 0 && !draining && next_claim <= now;
+            let prolong_at = self.driver.slots.as_ref().and_then(Slots::prolong_at).filter(|_| under_way > 0);
+            let prolongs = prolong_at.is_some_and(|at| at <= now);
+            if claiming.is_none() && (wants_more || prolongs) {
                 let driver = Arc::clone(&self.driver);
-                let lanes = self.lanes_not_held_back();
-                claiming = Some(tokio::spawn(async move { driver.claim(limit, &lanes).await }));
+                let (lanes, limit) = (self.lanes_not_held_back(), if wants_more { limit } else { 0 });
+                claiming = Some(tokio::spawn(async move { driver.claim(limit, &lanes, under_way).await }));
             }
             let idle = sending.is_empty() && settling.is_none() && claiming.is_none() && done.is_empty();
             if draining && idle {
+                // Should this fail, they are free when their time is over.
+                if let Err(error) = self.driver.hold_slots_for(0).await {
+                    report("slots not given back", &self.driver.name, &error, Duration::ZERO, 1);
+                }
                 return self.driver.settle_budget().await;
             }
 
@@ -168,6 +176,7 @@ impl Dispatcher {
                 () = self.wake.notified() => next_claim = Instant::now(),
                 () = drain.cancelled(), if !draining => {}
                 () = tokio::time::sleep_until(next_claim), if claiming.is_none() && !draining && next_claim > now => {}
+                () = tokio::time::sleep_until(prolong_at.unwrap_or(now)), if claiming.is_none() && prolong_at.is_some() => {}
                 () = tokio::time::sleep_until(linger_until), if settling.is_none() && !done.is_empty() && linger_until > now => {}
                 () = tokio::time::sleep_until(settle_after), if settling.is_none() && !done.is_empty() && settle_after > now => {}
             }
@@ -178,7 +187,7 @@ impl Dispatcher {
     pub async fn tick(&mut self) -> Result<Tick, StoreError> {
         let lanes = self.lanes_not_held_back();
         let limit = self.driver.claim_limit(self.driver.rules.concurrency as usize, BATCH);
-        let taken = self.driver.claim(limit, &lanes).await?;
+        let taken = self.driver.claim(limit, &lanes, 0).await?;
         self.breaker.note_open(&taken.open_lanes);
         if taken.held.is_empty() {
             return Ok(Tick::Idle);
@@ -194,7 +203,7 @@ impl Dispatcher {
             async move { driver.attempt(batch).await }
         });
         let ended: Vec<Vec<Ended>> =
-            futures::stream::iter(attempts).buffer_unordered(self.driver.rules.concurrency as usize).collect().await;
+            futures::stream::iter(attempts).buffer_unordered(self.driver.at_once().max(1)).collect().await;
         let mut batch = Vec::with_capacity(claimed);
         for ended in ended.into_iter().flatten() {
             self.observe(&ended).await;
@@ -205,6 +214,7 @@ impl Dispatcher {
             tokio::time::sleep(pause(1)).await;
             left = self.driver.settle(left).await;
         }
+        self.driver.hold_slots_for(0).await?;
         Ok(Tick::Worked(claimed))
     }
 
@@ -217,8 +227,12 @@ impl Dispatcher {
             *held = (*held).max(until);
         }
         if ended.signal == Signal::Silent && ended.settlement.attempt.step.is_none() && self.breaker.is_open(lane) {
-            // It was the probe, and it told nothing: the next order may.
-            if let Err(error) = self.driver.return_probe(lane).await {
+            // It was the probe, and it told nothing: the next order may, as soon as any.
+            let wait = match &ended.settlement.next {
+                Next::Pending { not_before: Some(wait), .. } => *wait,
+                _ => Duration::ZERO,
+            };
+            if let Err(error) = self.driver.return_probe(lane, wait).await {
                 report("probe not given back", &self.driver.name, &error, Duration::ZERO, 1);
             }
         }

@@ -51,7 +51,8 @@ impl Driver {
             };
             let doubtful = Doubtful { held, pending, times };
             let group = doubtful.pending.group.as_ref().map(|place| place.id.clone());
-            match (self.may_be_repeated(&doubtful), group) {
+            let is_repeated = may_be_repeated(&doubtful.pending, doubtful.times.first_sent, self.call_limit());
+            match (is_repeated, group) {
                 (false, _) => unseen.push(doubtful),
                 (true, Some(group)) => groups.entry(group).or_default().push(doubtful),
                 (true, None) if doubtful.held.can_pay() => {
@@ -122,14 +123,6 @@ impl Driver {
                 report("what looks alike not linked", &self.name, &error, Duration::ZERO, 1);
                 failed(Reason::UnreadableAnswer)
             }
-        }
-    }
-
-    fn may_be_repeated(&self, doubtful: &Doubtful) -> bool {
-        match doubtful.pending.step.repeat {
-            Repeat::Within(window) => doubtful.times.first_sent + self.call_limit() < window,
-            Repeat::Once => doubtful.pending.group.is_none(),
-            Repeat::Safe | Repeat::Never => false,
         }
     }
 
@@ -218,6 +211,15 @@ impl Driver {
         let next = Next::InDoubt { look_up_in: None, reason: NO_ANSWER, hint: hint.to_owned() };
         let attempt = AttemptRecord { outcome: Some("unknown"), ..self.record(&held.claimed, started) };
         Ended { settlement: Settlement { next, attempt, ..self.settlement(held) }, signal: Signal::Silent }
+    }
+}
+
+/// Whether a step in doubt, first sent so long ago, is sent again rather than looked up: of a group, if that is whole.
+pub fn may_be_repeated(pending: &PendingStep, first_sent: Duration, call_limit: Duration) -> bool {
+    match pending.step.repeat {
+        Repeat::Within(window) => first_sent + call_limit < window,
+        Repeat::Once => pending.group.is_none(),
+        Repeat::Safe | Repeat::Never => false,
     }
 }
 

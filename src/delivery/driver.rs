@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::RangeInclusive,
+    ops::{ControlFlow, RangeInclusive},
     sync::Arc,
     time::Duration,
 };
@@ -15,6 +15,7 @@ use super::{
     breaker::Signal,
     budget::{Ask, Class},
     calls::{Budget, Call},
+    slots::{NONE_FREE, Slots},
 };
 use crate::{
     boundary::{Boundary, reach},
@@ -25,6 +26,7 @@ use crate::{
     store::{
         self, StoreError,
         deliveries::{ANY_PRIORITY, Claim, Claimed, Due, Settlement},
+        sinks::OpenLane,
     },
     telemetry::metrics::Metrics,
 };
@@ -56,6 +58,8 @@ pub struct Driver {
     pub metrics: Arc<Metrics>,
     /// None: the sink has no limits.
     pub budget: Option<Arc<Budget>>,
+    /// None: `concurrency` is this process's own.
+    pub slots: Option<Slots>,
 }
 
 impl std::fmt::Debug for Driver {
@@ -149,18 +153,66 @@ pub(super) struct Taken {
 }
 
 impl Driver {
-    /// Takes due deliveries of the lanes that may be called.
-    pub(super) async fn claim(&self, limit: usize, lanes: &[String]) -> Result<Taken, StoreError> {
+    /// Takes due deliveries of the lanes that may be called, while so many others are under way.
+    pub(super) async fn claim(&self, limit: usize, lanes: &[String], under_way: usize) -> Result<Taken, StoreError> {
         let offset = self.clock.offset_ms();
         let gate = store::sinks::gate(&self.pool, &self.name, offset).await?;
         if gate.paused || lanes.is_empty() {
+            self.hold_slots_for(under_way).await?;
             return Ok(Taken { held: Vec::new(), rest: Some(IDLE), open_lanes: Vec::new() });
         }
         self.close_summaries().await?;
-        let open_lanes: Vec<String> = gate.open_lanes.iter().map(|open| open.lane.clone()).collect();
+        let limit = match self.room(limit, lanes, under_way).await? {
+            ControlFlow::Continue(limit) => limit,
+            ControlFlow::Break(rest) => {
+                return Ok(Taken { held: Vec::new(), rest: Some(rest), open_lanes: names(&gate.open_lanes) });
+            }
+        };
+        let taken = self.claim_from(&gate.open_lanes, limit, lanes).await?;
+        if taken.held.is_empty() {
+            self.hold_slots_for(under_way).await?;
+        }
+        Ok(taken)
+    }
+
+    /// Most calls at a time, as of now.
+    pub(super) fn at_once(&self) -> usize {
+        self.slots.as_ref().map_or(self.rules.concurrency, Slots::held) as usize
+    }
+
+    /// Gives back what is not needed for those that are under way.
+    pub(super) async fn hold_slots_for(&self, under_way: usize) -> Result<(), StoreError> {
+        if let Some(slots) = &self.slots {
+            slots.hold(under_way as u32).await?;
+        }
+        Ok(())
+    }
+
+    /// How many of so many deliveries there are slots for; or when to look again.
+    async fn room(
+        &self,
+        limit: usize,
+        lanes: &[String],
+        under_way: usize,
+    ) -> Result<ControlFlow<Duration, usize>, StoreError> {
+        let Some(slots) = &self.slots else { return Ok(ControlFlow::Continue(limit)) };
+        let due = store::deliveries::next_due(&self.pool, &self.name, lanes, self.clock.offset_ms()).await?;
+        let is_due = limit > 0 && due.is_some_and(|due| due.is_zero());
+        let more = if is_due { limit.div_ceil(self.sink.group_size()) } else { 0 };
+        let held = slots.hold((under_way + more) as u32).await? as usize;
+        let free = held.saturating_sub(under_way);
+        Ok(match (is_due, free) {
+            (true, 0) => ControlFlow::Break(NONE_FREE),
+            (true, free) => ControlFlow::Continue(limit.min(free * self.sink.group_size())),
+            (false, _) => ControlFlow::Break(due.unwrap_or(IDLE).clamp(SHORTEST_REST, IDLE)),
+        })
+    }
+
+    async fn claim_from(&self, gates: &[OpenLane], limit: usize, lanes: &[String]) -> Result<Taken, StoreError> {
+        let (offset, open_lanes) = (self.clock.offset_ms(), names(gates));
         let mut held = Vec::new();
         let mut rest = IDLE;
-        for open in &gate.open_lanes {
+        for open in gates {
             if !lanes.contains(&open.lane) {
                 continue;
             }
@@ -333,6 +385,10 @@ impl Driver {
         }
         Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false, fare: Fare::Free }).collect())
     }
+}
+
+fn names(gates: &[OpenLane]) -> Vec<String> {
+    gates.iter().map(|open| open.lane.clone()).collect()
 }
 
 /// With calls for as many as there are, so far apart that of those who go together one has one.

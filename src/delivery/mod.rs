@@ -30,6 +30,7 @@ pub mod preview;
 pub mod reading;
 pub mod rules;
 pub mod settle;
+pub mod slots;
 pub mod summaries;
 pub mod throughput;
 pub mod turns;

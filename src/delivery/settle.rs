@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         self, StoreError,
-        deliveries::{AttemptRecord, Settlement},
+        deliveries::{AttemptRecord, Settled, Settlement},
         sinks::Opening,
     },
 };
@@ -68,10 +68,17 @@ impl Driver {
         let moved =
             store::deliveries::settle(&self.pool, &self.name, superseding, batch, self.clock.offset_ms()).await?;
         reach(Boundary::SettlementCommitted);
-        for (order, state) in &moved {
-            self.metrics.settled(&self.name, *state);
-            if *state == State::Parked {
-                warn!(sink.name = %self.name, order.id = %order.order_id, "delivery parked");
+        for settled in &moved {
+            self.metrics.settled(&self.name, settled.state);
+            self.metrics.corrections_avoided(&self.name, settled.corrections_avoided);
+            if settled.state == State::Parked {
+                warn!(sink.name = %self.name, order.id = %settled.order.order_id, "delivery parked");
+            }
+        }
+        if moved.iter().any(|settled| settled.released) {
+            // What is missed here is made up for with the next one, or when settings are read again.
+            if let Err(error) = store::deliveries::close_mended(&self.pool, &self.name).await {
+                report("alerts about mended settings not closed", &self.name, &error, Duration::ZERO, 1);
             }
         }
         if moved.len() < batch.len() {
@@ -84,10 +91,10 @@ impl Driver {
 
     /// In a transaction of its own, after the commit: locks of two sinks never wait for each other. What is missed here
     /// looks again by itself.
-    async fn wake(&self, moved: Vec<(OrderKey, State)>) {
+    async fn wake(&self, moved: Vec<Settled>) {
         // A newer version may be wanted already, and what was applied counts all the same.
-        let applied = moved.into_iter().filter(|(_, state)| matches!(state, State::Applied | State::Pending));
-        let orders: Vec<OrderKey> = applied.map(|(order, _)| order).collect();
+        let applied = moved.into_iter().filter(|settled| matches!(settled.state, State::Applied | State::Pending));
+        let orders: Vec<OrderKey> = applied.map(|settled| settled.order).collect();
         self.wake_parts(&orders).await;
         if self.dependents.is_empty() || orders.is_empty() {
             return;
@@ -107,8 +114,8 @@ impl Driver {
         if lane.is_empty() { self.name.to_string() } else { format!("{}/{lane}", self.name) }
     }
 
-    pub(super) async fn return_probe(&self, lane: &str) -> Result<(), StoreError> {
-        store::sinks::return_probe(&self.pool, &self.name, lane, self.clock.offset_ms()).await
+    pub(super) async fn return_probe(&self, lane: &str, wait: Duration) -> Result<(), StoreError> {
+        store::sinks::return_probe(&self.pool, &self.name, lane, wait, self.clock.offset_ms()).await
     }
 
     pub(super) async fn turn_breaker(&self, lane: &str, turn: Turn, ended: &Ended) -> Result<(), StoreError> {

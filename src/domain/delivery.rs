@@ -292,6 +292,8 @@ pub enum About {
     Order,
     /// What many orders share, by its name there: a vendor, a location.
     Shared(String),
+    /// A customer of many orders, by a digest that names nobody.
+    Customer(String),
 }
 
 impl Alert {
@@ -300,6 +302,15 @@ impl Alert {
         match &self.about {
             About::Order => format!("{}/{}", key.sink, key.order),
             About::Shared(name) => format!("{}/{name}", key.sink),
+            About::Customer(digest) => format!("{}/customer {digest}", key.sink),
+        }
+    }
+
+    /// As `alerts.detail` has it: who a customer is tells only an order of his.
+    pub fn detail_for(&self, key: &DeliveryKey) -> String {
+        match &self.about {
+            About::Order | About::Shared(_) => self.detail.clone(),
+            About::Customer(_) => format!("{}; last seen with order {}", self.detail, key.order),
         }
     }
 }

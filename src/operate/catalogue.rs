@@ -12,8 +12,12 @@ use crate::{
         sweep::Seen,
         worker::Worker,
     },
-    config::SinkSettings,
-    domain::{catalogue::Kind, ids::SinkName},
+    config::{CatalogueSettings, SinkSettings},
+    domain::{
+        catalogue::{Costs, Kind},
+        ids::SinkName,
+        limits::Window,
+    },
     sinks::links::{LinkKey, LinkKind},
     store::{
         self, StoreError,
@@ -218,6 +222,38 @@ pub async fn bootstrap(
     Ok(done)
 }
 
+/// What the months of a sink are planned from.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    settings: CatalogueSettings,
+    costs: Costs,
+    kinds: Vec<Kind>,
+    reads_back: bool,
+    limits: Vec<(Window, u32)>,
+}
+
+impl Ground {
+    /// None: the sink has no catalogue.
+    pub fn of(worker: &Worker, sink: &SinkSettings) -> Option<Self> {
+        Some(Self {
+            settings: worker.settings().clone(),
+            costs: worker.catalogue()?.costs(),
+            kinds: worker.kinds(),
+            reads_back: worker.reads_back(),
+            limits: sink.call_limits().1,
+        })
+    }
+}
+
+/// A month that is to be planned.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Month {
+    pub sink: SinkName,
+    /// None: as many as in the last 30 days.
+    pub orders_a_day: Option<u32>,
+}
+
 /// What a sink's month costs in calls.
 #[derive(Debug, Serialize)]
 pub struct Budget {
@@ -234,29 +270,27 @@ pub struct Budget {
     pub used: Vec<CallBudget>,
 }
 
-/// Plans a month, with what was used of each limit and when it runs out.
-pub async fn budget(
-    pool: &PgPool,
-    worker: &Worker,
-    sink: &SinkSettings,
-    orders_a_day: Option<u64>,
-) -> Operated<Budget> {
-    let name = worker.sink();
-    let orders_a_month = match orders_a_day {
-        Some(orders) => orders * u64::from(DAYS),
+/// Plans a month, with what was used of each limit and when it runs out. Without ground the sink has no catalogue.
+pub async fn budget(pool: &PgPool, month: &Month, ground: Option<&Ground>) -> Operated<Budget> {
+    let name = &month.sink;
+    let Some(ground) = ground else {
+        let mut db = pool.acquire().await.map_err(StoreError::of("catalogue.begin"))?;
+        operations::sink_must_exist(&mut db, name).await?;
+        return Err(Refusal::NoCatalogue(name.clone()).into());
+    };
+    let orders_a_month = match month.orders_a_day {
+        Some(orders) => u64::from(orders) * u64::from(DAYS),
         None => store::catalogue::orders_of_the_last(pool, name, DAYS).await?,
     };
-    let kinds = worker.kinds();
-    let Some(catalogue) = worker.catalogue() else { return Err(Refusal::NoCatalogue(name.clone()).into()) };
     let load = Load {
-        settings: worker.settings(),
-        costs: catalogue.costs(),
-        kinds: &kinds,
-        reads_back: worker.reads_back(),
+        settings: &ground.settings,
+        costs: ground.costs,
+        kinds: &ground.kinds,
+        reads_back: ground.reads_back,
         orders_a_month,
     };
     let plan = estimate::of(&load);
-    let allowed = estimate::allowed(&sink.call_limits().1);
+    let allowed = estimate::allowed(&ground.limits);
     let fits = allowed.is_none_or(|allowed| plan.total <= allowed);
     let mine = format!("sink:{name}");
     let is_mine = |budget: &CallBudget| {

@@ -92,6 +92,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/v1/reconcile", get(books))
         .route("/api/v1/links", get(list_links))
         .route("/api/v1/catalogue", get(freshness))
+        .route("/api/v1/budget", get(month))
         .merge(changes)
 }
 
@@ -278,11 +279,20 @@ async fn freshness(State(shared): State<Arc<Shared>>, query: Query_<OfSink>) -> 
     within(&shared.reads, DATABASE_LIMIT, Box::pin(catalogue::status(&shared.ops.pool, sink.as_ref()))).await
 }
 
+async fn month(State(shared): State<Arc<Shared>>, query: Query_<catalogue::Month>) -> Result<Response, Refusal> {
+    let Query(month) = query.map_err(|rejection| bad_request(rejection.body_text()))?;
+    let present = shared.ops.present.load_full();
+    let ground = present.grounds.get(&month.sink);
+    within(&shared.reads, DATABASE_LIMIT, Box::pin(catalogue::budget(&shared.ops.pool, &month, ground))).await
+}
+
 /// The books of the sinks that carry money, without the orders that are as they should be.
 async fn books(State(shared): State<Arc<Shared>>, query: Query_<Reconcile>) -> Result<Response, Refusal> {
     let Query(request) = query.map_err(|rejection| bad_request(rejection.body_text()))?;
     if request.by == By::Order {
-        return Err(bad_request("rows are by day or vendor here: `reconcile --by order` writes one for each order"));
+        return Err(bad_request(
+            "rows are by day, vendor or currency here: `reconcile --by order` writes one for each order",
+        ));
     }
     within(&shared.books, CHANGE_LIMIT, Box::pin(read_books(&shared.ops.pool, &request))).await
 }
@@ -376,7 +386,7 @@ async fn backfill(State(shared): State<Arc<Shared>>, asked: Asked<stored::Backfi
 }
 
 async fn prune(State(shared): State<Arc<Shared>>, asked: Asked<prune::Prune>) -> Changed {
-    let retention = shared.ops.retention.load_full();
+    let retention = shared.ops.present.load().retention;
     change(&shared, Box::pin(prune::prune(asked.desk(&shared), &retention, &asked.request, &mut in_time()))).await
 }
 

@@ -13,4 +13,4 @@ pub mod pruner;
 pub mod server;
 pub mod timeline;
 
-pub use server::{OpsState, serve};
+pub use server::{OpsState, Present, serve};

@@ -6,7 +6,7 @@
 //!
 //! Probes must not be starved by the service or starve it: reads of the database are few at a time and short.
 
-use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -37,10 +37,12 @@ use super::{
     timeline::{Event, timeline},
 };
 use crate::{
+    app::App,
     clock::Clock,
-    config::RetentionSettings,
+    config::{RetentionSettings, Settings},
     database::{MIGRATOR, migrate::pending_migrations},
-    domain::ids::SourceName,
+    domain::ids::{SinkName, SourceName},
+    operate::catalogue::Ground,
     store::{
         StoreError, orders,
         orders::OrderHistory,
@@ -65,8 +67,7 @@ const LARGEST_HEADERS: usize = 16 * 1024;
 pub struct OpsState {
     pub pool: PgPool,
     pub clock: Clock,
-    /// What `prune` goes by; follows a reload.
-    pub retention: Arc<ArcSwap<RetentionSettings>>,
+    pub present: Arc<ArcSwap<Present>>,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub version: &'static str,
@@ -76,6 +77,25 @@ pub struct OpsState {
     /// Must be there to change anything, and to listen beyond loopback: without it nothing but the probes is answered
     /// there.
     pub admin_token: Option<SecretString>,
+}
+
+/// What follows a reload.
+#[derive(Debug, Clone, Default)]
+pub struct Present {
+    /// What `prune` goes by.
+    pub retention: RetentionSettings,
+    /// What the months of sinks that have a catalogue are planned from.
+    pub grounds: BTreeMap<SinkName, Ground>,
+}
+
+impl Present {
+    pub fn of(settings: &Settings, app: &App) -> Self {
+        let grounds = app.catalogues.iter().filter_map(|worker| {
+            let name = worker.sink();
+            Some((name.clone(), Ground::of(worker, settings.sinks.get(name)?)?))
+        });
+        Self { retention: settings.retention, grounds: grounds.collect() }
+    }
 }
 
 impl fmt::Debug for OpsState {

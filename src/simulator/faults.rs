@@ -250,6 +250,14 @@ impl Fault {
         matches!(self.reply, Reply::Genuine) && !self.breaks_off
     }
 
+    /// Nothing happens, and the client is told so.
+    pub fn refuses_clearly(&self) -> bool {
+        let is_clear = |answer: &Answer| (400..500).contains(&answer.status);
+        self.reach == Reach::Nothing
+            && !self.breaks_off
+            && matches!(&self.reply, Reply::Instead(answer) if is_clear(answer))
+    }
+
     /// The connection goes before the request was read.
     pub fn refuses_to_read(&self) -> bool {
         self.reach == Reach::Nothing && matches!(self.reply, Reply::Cut)

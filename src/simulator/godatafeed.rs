@@ -455,6 +455,12 @@ impl Simulator for GoDataFeed {
         operation.is_write()
     }
 
+    fn comes(&self, route: &Route) {
+        if route.operation == Operation::Acknowledge {
+            self.ledger().acknowledgement_comes(&route.order);
+        }
+    }
+
     fn check(&self, route: Route, incoming: &Incoming) -> Result<(Job, Received), Answer> {
         let (asked, order) = self.read(&route, incoming).map_err(|refusal| self.refuse(refusal))?;
         let Incoming { at, path, query, body, .. } = incoming;
@@ -503,12 +509,16 @@ impl Simulator for GoDataFeed {
     }
 
     fn told(&self, job: &Job) {
-        if let Asked::Listing(page) = job.asked {
-            let mut ledger = self.ledger();
-            ledger.were_listed(&job.listed);
-            if page.is_none_or(|page| page.number == 1) {
-                ledger.begins_listing(job.asked_at);
+        match (&job.asked, job.order) {
+            (Asked::Listing(page), _) => {
+                let mut ledger = self.ledger();
+                ledger.were_listed(&job.listed);
+                if page.is_none_or(|page| page.number == 1) {
+                    ledger.begins_listing(job.asked_at);
+                }
             }
+            (Asked::Write(Content::Acknowledge { .. }), Some(at)) => self.ledger().acknowledgement_is_answered(at),
+            _ => {}
         }
     }
 

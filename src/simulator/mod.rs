@@ -109,7 +109,7 @@ pub struct SimulateOptions {
     pub xero: XeroOptions,
     /// How Lightspeed behaves; what else this struct names is taken from there.
     pub lightspeed: LightspeedOptions,
-    /// How Unleashed behaves; what else this struct names is taken from there.
+    /// How Unleashed behaves; what else this struct names is taken from there. It has the dishes of the world besides.
     pub unleashed: UnleashedOptions,
     /// See [`WorldOptions::payload_bytes`].
     pub payload_bytes: Option<usize>,
@@ -290,8 +290,12 @@ pub async fn run(options: SimulateOptions) -> Result<Simulation, SimulatorError>
     };
     let unleashed = match options.unleashed_listen {
         Some(listen) => {
+            let named = &options.unleashed.products;
+            let dishes = unleashed::products_of(&world).into_iter().filter(|dish| !named.contains(dish));
+            let products = named.iter().cloned().chain(dishes).collect();
             let started = UnleashedSim::start(UnleashedOptions {
                 listen,
+                products,
                 chaos: options.chaos,
                 seed,
                 clock: options.clock.clone(),

@@ -30,6 +30,14 @@ pub(super) fn expected_minor(payload: &Value) -> i64 {
     supplied + minor(&payload["deliveryFee"]) + minor(&payload["serviceFee"])
 }
 
+/// What of an order's lines has a name of its own, by that.
+pub(super) fn dishes(payload: &Value) -> impl Iterator<Item = &str> {
+    let is_dish =
+        |line: &&Value| line["type"].as_str().map_or_else(|| minor(&line["price"]) >= 0, |kind| kind == "product");
+    let dishes = payload["items"].as_array().into_iter().flatten().filter(is_dish);
+    dishes.filter_map(|line| line["name"].as_str()).filter(|name| !name.is_empty())
+}
+
 fn unit_minor(line: &Value) -> i64 {
     let categories = line["optionCategories"].as_array().into_iter().flatten();
     let options = categories.flat_map(|category| category["selectedOptions"].as_array().into_iter().flatten());

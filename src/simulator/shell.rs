@@ -75,6 +75,9 @@ pub trait Simulator: Send + Sync + Sized + 'static {
         format!("{method} {path}?{query} {:x}", short_hash(&[body]))
     }
 
+    /// A request came whose client may believe in its effect, unless it is [`told`](Self::told) what became of it.
+    fn comes(&self, _route: &Self::Route) {}
+
     /// Reads a request, or refuses it for its form.
     fn check(&self, route: Self::Route, incoming: &Incoming) -> Result<(Self::Job, Self::Received), Answer>;
 
@@ -357,6 +360,9 @@ impl<S: Simulator> Shell<S> {
         cut: &Cut,
     ) -> Result<Response<Body>, Answer> {
         let fault = self.next_fault(&route, incoming, call);
+        if !fault.refuses_clearly() {
+            self.simulator.comes(&route);
+        }
         if fault.refuses_to_read() {
             return Ok(fault.disguise(Answer::json(200, Bytes::new()), cut));
         }

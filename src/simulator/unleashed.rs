@@ -44,6 +44,7 @@ use std::{
 
 use axum::Router;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use self::quota::Quota;
 pub use self::{
@@ -62,9 +63,10 @@ use super::{
     amount::Fine,
     faults::{Chaos, Side},
     ledger::Mismatch,
+    payload,
     shell::{self, Destination, Setup, Sim},
     time::SimTime,
-    world::World,
+    world::{StreamVersion, World},
 };
 use crate::clock::Clock;
 
@@ -128,6 +130,15 @@ impl fmt::Debug for UnleashedOptions {
         let mut text = f.debug_struct("UnleashedOptions");
         text.field("listen", &self.listen).field("rules", &self.rules).finish_non_exhaustive()
     }
+}
+
+/// The dishes of a world's orders, each as a product whose code is its name.
+pub fn products_of(world: &World) -> Vec<String> {
+    let read = |version: &StreamVersion| serde_json::from_slice::<Value>(&version.payload).ok();
+    let orders: Vec<Value> = world.versions.iter().filter_map(read).collect();
+    let dishes: BTreeSet<&str> = orders.iter().flat_map(payload::dishes).collect();
+    // Longer codes nobody takes.
+    dishes.into_iter().filter(|dish| dish.chars().count() <= account::MAX_CODE).map(str::to_owned).collect()
 }
 
 /// The running server. The scopes of its journal are `unleashed:reads` and `unleashed:writes`, and `unleashed` for both.

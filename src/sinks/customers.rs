@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::pointer::Pointer,
     domain::{
-        delivery::{Outcome, Reason, Sent},
+        delivery::{About, Alert, Outcome, Reason, Sent},
         ids::SinkName,
     },
 };
@@ -35,8 +35,8 @@ const LONGEST_CODE: usize = 50;
 const LONGEST_EMAIL: usize = 255;
 /// Stands before a customer's id in the code of his record, in every sink.
 pub const PREFIX: &str = "SCF-C-";
-/// Assumed: so many characters tell a code with a customer's id from one that is a digest of it.
-const DIGITS_OF_A_DIGEST: usize = 24;
+/// Of a customer whose id is too long for a code. Assumed: no id is written like one.
+const BYTES_OF_A_DIGEST: usize = 12;
 /// How long others leave the making of a record to the one that began it, beyond its call.
 const MAKING_MARGIN: Duration = Duration::from_secs(15);
 /// When one that was left to another is looked at again.
@@ -56,6 +56,13 @@ pub struct Customer {
     pub email: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
+}
+
+/// The customer's id in the code of his record. None: the code is a digest of something longer, or none of ours.
+pub fn account_of(code: &str) -> Option<&str> {
+    let id = code.strip_prefix(PREFIX).filter(|id| !id.is_empty())?;
+    let may_be_digest = id.len() == 2 * BYTES_OF_A_DIGEST && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (!may_be_digest).then_some(id)
 }
 
 /// The customer of an order, from the order as received. None: nobody can be told by id or e-mail.
@@ -115,7 +122,7 @@ impl<'c> Recognised<'c> {
         let code = match id {
             Some(id) if PREFIX.len() + id.chars().count() <= LONGEST_CODE => format!("{PREFIX}{id}"),
             // An address is not to stand in a code that everybody sees.
-            _ => format!("{PREFIX}{}", hex::encode(&Sha256::digest(&key)[..12])),
+            _ => format!("{PREFIX}{}", hex::encode(&Sha256::digest(&key)[..BYTES_OF_A_DIGEST])),
         };
         let told = |text: &Option<String>| text.as_deref().map(tidy).filter(|text| !text.is_empty());
         Some(Self {
@@ -127,13 +134,6 @@ impl<'c> Recognised<'c> {
             email,
         })
     }
-}
-
-/// The customer's id in our code for him. None: the code is a digest of something longer, or none of ours.
-pub(super) fn account_of(code: &str) -> Option<&str> {
-    let id = code.strip_prefix(PREFIX).filter(|id| !id.is_empty())?;
-    let may_be_digest = id.len() == DIGITS_OF_A_DIGEST && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (!may_be_digest).then_some(id)
 }
 
 /// A customer's text without what looks like markup.
@@ -170,7 +170,7 @@ pub enum NoRecord {
 }
 
 impl NoRecord {
-    pub fn cause(self) -> &'static str {
+    fn cause(self) -> &'static str {
         match self {
             Self::Ambiguous => "ambiguous_customer",
             Self::Archived => "customer_archived",
@@ -181,7 +181,7 @@ impl NoRecord {
     }
 
     /// What to do about it, for a person.
-    pub fn hint(self) -> &'static str {
+    fn hint(self) -> &'static str {
         match self {
             Self::Ambiguous => {
                 "several customers or records share an e-mail, so the order bears the one of the house: link the customer by \
@@ -202,6 +202,16 @@ impl NoRecord {
                  `customer_links`"
             }
         }
+    }
+}
+
+impl NoRecord {
+    /// One for each e-mail, else for each customer, however many orders he has.
+    pub fn alert(self, customer: &Customer) -> Alert {
+        let email = customer.email.as_deref().map(|email| email.trim().to_lowercase());
+        let who = email.or_else(|| customer.id.clone()).unwrap_or_default();
+        let about = About::Customer(hex::encode(&Sha256::digest(who)[..BYTES_OF_A_DIGEST]));
+        Alert { cause: self.cause(), about, detail: self.hint().to_owned() }
     }
 }
 

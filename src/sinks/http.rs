@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reqwest::{Response, StatusCode, header::HeaderMap};
+use reqwest::{
+    Response, StatusCode,
+    header::{DATE, HeaderMap},
+};
 
 use crate::{
     domain::{
@@ -78,6 +81,12 @@ pub fn refused(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> O
         500.. => unknown_unless_asked(Reason::ServerError),
         _ => Outcome::Reject { reason: Reason::Refused },
     })
+}
+
+/// The destination's clock, as its answer tells it.
+pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
 /// What an answer's headers tell about the destination's limits; what cannot be read is left out.

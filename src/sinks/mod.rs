@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod customers;
 pub mod godatafeed;
 pub mod http;
+pub mod lax;
 pub mod lightspeed;
 pub mod links;
 pub mod oauth;
@@ -253,7 +254,7 @@ pub trait Sink: Send + Sync + 'static {
     /// Brings up to date what many orders share, as a listing or a price table; called when a plan is
     /// [`Plan::Unread`], often by several deliveries at once, of which one is enough to read. Returns which calls it took.
     /// Anything but an answer in time fails the deliveries that lack it with this outcome, and no others; all calls count as
-    /// [`Answer::calls_beside`] then.
+    /// [`Answer::calls_beside`] then. Without a call it is what was told before, and says nothing of the destination now.
     fn prepare(&self, _now: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
         Box::pin(std::future::ready(Ok(Calls::default())))
     }
@@ -272,6 +273,12 @@ pub trait Sink: Send + Sync + 'static {
     /// Most steps of one name that can go out in one call.
     fn group_size(&self) -> usize {
         1
+    }
+
+    /// Whether the destination limits how many calls are in progress, whoever makes them. Then `concurrency` is what all
+    /// processes have together.
+    fn limits_calls_at_once(&self) -> bool {
+        false
     }
 
     /// Sends several steps of one name in one call; asked only where [`Sink::group_size`] allows it.

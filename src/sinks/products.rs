@@ -1,16 +1,22 @@
-//! How the product of an order's item is told from others.
+//! How the product of an order's item is told from others, and which record stands for it.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::links::{How, LinkKey, LinkKind, LinkStore};
 use crate::{
     config::{
         field::{Field, Table},
         pointer::Pointer,
         problems::Section,
     },
-    domain::sale::normalised,
+    domain::{ids::SinkName, sale::normalised},
 };
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -48,5 +54,39 @@ impl ItemFields {
     /// which is another in every order.
     pub fn key(&self, name: &str, raw: Option<&Value>) -> String {
         self.told(raw).map_or_else(|| normalised(name), str::to_owned)
+    }
+}
+
+/// Links what was sold to the records that posted documents name by a code, so that those are looked at now and then. Nothing
+/// that is posted depends on it.
+#[derive(Debug)]
+pub struct Sold {
+    sink: SinkName,
+    links: Arc<dyn LinkStore>,
+    /// By this process: what is ours and its code.
+    linked: Mutex<BTreeSet<(String, String)>>,
+}
+
+impl Sold {
+    pub fn new(sink: &SinkName, links: &Arc<dyn LinkStore>) -> Self {
+        Self { sink: sink.clone(), links: Arc::clone(links), linked: Mutex::default() }
+    }
+
+    /// What was sold, each with the code that stands for it.
+    pub async fn link(&self, named: Vec<(String, String)>) {
+        for pair in named {
+            if self.linked().contains(&pair) {
+                continue;
+            }
+            let key = LinkKey { sink: &self.sink, kind: LinkKind::Product, local_key: &pair.0 };
+            match self.links.link(key, &pair.1, How::Code).await {
+                Ok(_) => drop(self.linked().insert(pair)),
+                Err(error) => tracing::warn!(sink.name = %self.sink, error = error.0.as_ref(), "product not linked"),
+            }
+        }
+    }
+
+    fn linked(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

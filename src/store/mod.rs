@@ -23,6 +23,7 @@ pub mod reconciliation;
 pub mod replay;
 pub mod retention;
 pub mod sinks;
+pub mod slots;
 pub mod sources;
 pub mod status;
 pub mod summaries;

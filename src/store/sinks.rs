@@ -270,16 +270,23 @@ pub async fn win_probe(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes a probe due again that was won and came to no call.
-pub async fn return_probe(db: impl PgExecutor<'_>, sink: &SinkName, lane: &str, offset_ms: i64) -> Result<()> {
+/// Makes a probe due again, after the wait, that was won and came to no call.
+pub async fn return_probe(
+    db: impl PgExecutor<'_>,
+    sink: &SinkName,
+    lane: &str,
+    wait: Duration,
+    offset_ms: i64,
+) -> Result<()> {
     sqlx::query!(
         r#"-- sinks.return_probe
         UPDATE sink_lanes
-        SET probe_at = now() + $3 * interval '1 millisecond'
+        SET probe_at = now() + $4 * interval '1 millisecond' + $3 * interval '1 millisecond'
         WHERE sink = $1 AND lane = $2 AND breaker = 'half_open'
         "#,
         sink.as_str(),
         lane,
+        millis(wait) as f64,
         offset_ms as f64,
     )
     .execute(db)

@@ -94,12 +94,13 @@ async fn an_order_that_goes_back_to_placed_after_it_was_brought_is_told_of() {
 
 /// Settings that a person has to mend.
 fn held() -> Plan {
+    held_for("account 205")
+}
+
+fn held_for(what: &str) -> Plan {
     let waiting_for = WaitingFor::Configuration;
-    let alert = Alert {
-        cause: waiting_for.as_str(),
-        about: About::Shared("account 205".to_owned()),
-        detail: "correct `accounts`".to_owned(),
-    };
+    let about = About::Shared(what.to_owned());
+    let alert = Alert { cause: waiting_for.as_str(), about, detail: "correct `accounts`".to_owned() };
     Plan::Wait { wait: Duration::from_hours(3), waiting_for, alert: Some(alert) }
 }
 
@@ -130,4 +131,59 @@ async fn settings_that_are_read_again_wake_what_waits_for_them_and_close_its_ale
 
     assert_eq!(puppet.calls().len(), 1, "without waiting for three hours");
     assert_eq!(open(&app).await, []);
+}
+
+/// Cause: only settings that were read again closed it, so it stood for ever where the cause was mended at the destination.
+#[tokio::test]
+async fn an_alert_about_settings_ends_with_the_last_order_that_waits_under_it() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let (mut app, puppet) = app_with_puppet().await;
+    for (id, what) in [("A-1", "account 205"), ("A-2", "account 205"), ("A-3", "tax type X")] {
+        puppet.plans(held_for(what));
+        app.arrives(&order(id, 1, "accepted")).await;
+        app.advance(HOUR);
+    }
+    let account = told("configuration", "hook/account 205", "correct `accounts`", 2);
+    let tax = told("configuration", "hook/tax type X", "correct `accounts`", 1);
+    assert_eq!(open(&app).await, [account.clone(), tax.clone()]);
+
+    app.dispatch().await;
+    assert_eq!(app.delivery("A-1").await.state, "applied");
+    assert_eq!(open(&app).await, [account, tax.clone()], "another waits under it still");
+
+    app.advance(HOUR);
+    app.dispatch().await;
+    assert_eq!(open(&app).await, [tax]);
+
+    app.advance(HOUR);
+    app.dispatch().await;
+    assert_eq!(open(&app).await, []);
+}
+
+#[tokio::test]
+async fn an_order_that_waits_for_something_else_now_stands_under_that_alert_alone() {
+    let (mut app, puppet) = app_with_puppet().await;
+    puppet.plans(held_for("account 205"));
+    puppet.plans(held_for("tax type X"));
+    app.arrives(&order("A-1", 1, "accepted")).await;
+
+    app.advance(Duration::from_hours(3));
+    app.dispatch().await;
+
+    assert_eq!(open(&app).await, [told("configuration", "hook/tax type X", "correct `accounts`", 1)]);
+    assert_eq!(app.text("SELECT held_for FROM deliveries").await.as_deref(), Some("hook/tax type X"));
+}
+
+#[tokio::test]
+async fn what_is_given_back_undecided_stands_under_its_alert_still() {
+    let (mut app, puppet) = app_with_puppet().await;
+    puppet.plans(held());
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    puppet.plans(Plan::Note(Receipt::default()));
+    puppet.plans(held());
+
+    app.advance(Duration::from_hours(3));
+    app.dispatch().await;
+
+    assert_eq!(open(&app).await, [told("configuration", "hook/account 205", "correct `accounts`", 2)]);
 }

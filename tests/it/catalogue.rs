@@ -1,6 +1,26 @@
 //! The copy of a destination's products and customers: pulled page by page, looked at again, never trusted for longer than
 //! it is fresh.
+//!
+//! What the synchronisation practices want shown (their section 12), and where it is:
+//!
+//! | # | Shown by |
+//! | --- | --- |
+//! | 1 | [`a_second_pull_over_the_same_window_changes_nothing`], [`a_crash_after_any_page_loses_nothing_and_repeats_at_most_a_page`] |
+//! | 2 | [`a_record_changed_during_a_pull_comes_with_the_next_one`] |
+//! | 3 | `sweeps::each_of_a_thousand_linked_products_is_checked_within_twenty_days`, `sweeps::of_a_thousand_products_one_that_always_fails_costs_the_others_no_more_than_its_own_looks`, `sweeps::a_product_that_always_fails_keeps_no_other_waiting_and_does_not_hide` |
+//! | 4 | `sweeps::a_product_that_died_in_silence_breaks_its_link_after_three_different_days` |
+//! | 5 | `xero::simulated::contacts::no_request_about_a_linked_customer_says_anything_but_its_id` |
+//! | 6 | `xero::simulated::contacts::two_contacts_with_one_e_mail_leave_the_order_to_the_house_and_a_person_is_told_once` |
+//! | 7 | `xero::simulated::items::an_item_whose_maker_died_right_then_is_linked_by_the_next_and_not_made_again` |
+//! | 8 | `crash_walk` and `kills` (at the till), `g3_no_effect_twice`; `conformance` for every kind of sink |
+//! | 9 | the random histories beside the plans of Xero, Lightspeed and Unleashed (`plan::tests::random`), `g5_to_the_penny` |
+//! | 10 | `xero::simulated::locked::a_hundred_orders_that_wait_for_the_same_are_one_alert_and_go_together_once_it_is_mended`, `retry::waits_double_then_turn_slow_and_giving_up_parks_with_an_alert`. What a destination refuses for good is an alert for each order; `deliveries retry --reason` takes them together |
+//! | 11 | `retry::a_throttled_order_waits_as_long_as_asked_and_that_costs_no_attempt`, `retry::throttling_until_a_date_waits_until_then`, `retry::throttling_without_a_readable_wish_backs_off_by_itself` |
+//! | 12 | `xero::simulated::catalogue::with_a_day_used_up_orders_are_posted_and_nothing_is_looked_at_also_after_a_restart` |
+//! | 13 | `unleashed::whole::a_month_that_is_used_up_opens_with_the_next_one`, `budgets::a_new_month_opens_the_budget_again` |
+//! | 14 | `config::tests::two_ledgers_of_one_vendor_are_refused_unless_both_permit_it`, `config::tests::stock_and_books_of_one_vendor_are_two_ledgers` |
 
+mod month;
 mod people;
 mod shop;
 mod sweeps;
@@ -54,6 +74,23 @@ async fn link(app: &TestApp, kind: &str, key: &str, remote_id: &str) {
     .bind(kind)
     .bind(key)
     .bind(remote_id)
+    .execute(&app.pool)
+    .await
+    .unwrap();
+}
+
+/// So many records that are linked and of which the feed of changes has never told, called `product-00000` and so on.
+async fn link_many(app: &TestApp, shop: &Shop, kind: Kind, records: i64) {
+    for n in 0..records {
+        shop.put_in_silence(kind, &format!("{kind}-{n:05}"), "Lamb");
+    }
+    sqlx::query(
+        "INSERT INTO links (sink, kind, local_key, remote_id, how, created_at)
+         SELECT $1, $2, 'key ' || n, $2 || '-' || to_char(n, 'FM00000'), 'code', now() FROM generate_series(0, $3 - 1) n",
+    )
+    .bind(SINK)
+    .bind(kind.as_str())
+    .bind(records)
     .execute(&app.pool)
     .await
     .unwrap();

@@ -11,6 +11,7 @@ use scoffable_sync::{
     config::{self, LoadOptions},
     simulator::{
         spoton::Chain,
+        unleashed::UnleashedOptions,
         webhook::WebhookOptions,
         world::{World, WorldOptions},
     },
@@ -310,7 +311,7 @@ fn the_simulators_file_fits_what_simulate_offers() {
     let path = WebhookOptions::default().path;
     assert!(text.contains(&format!("url = \"http://{}{path}\"", simulate::RECEIVER)));
     assert!(text.contains(&format!("signing_secret = \"{}\"", simulate::SIGNING_SECRET)));
-    for address in [simulate::SPOTON, simulate::GODATAFEED, simulate::XERO] {
+    for address in [simulate::SPOTON, simulate::GODATAFEED, simulate::XERO, simulate::UNLEASHED] {
         assert!(text.contains(&format!("base_url = \"http://{address}")), "{address}");
     }
     let secrets = [
@@ -319,6 +320,8 @@ fn the_simulators_file_fits_what_simulate_offers() {
         ("token", simulate::GODATAFEED_TOKEN),
         ("client_id", simulate::XERO_CLIENT_ID),
         ("client_secret", simulate::XERO_CLIENT_SECRET),
+        ("api_id", simulate::UNLEASHED_API_ID),
+        ("api_key", simulate::UNLEASHED_API_KEY),
     ];
     for (key, value) in secrets {
         assert!(text.contains(&format!("{key} = \"{value}\"")), "{key} {value}");
@@ -331,6 +334,7 @@ fn the_simulators_file_maps_every_simulated_vendor() {
     let world = World::generate(WorldOptions { orders: 30, seed: 7, ..WorldOptions::default() });
     let file = include_str!("../../config/simulator.toml").parse::<toml::Table>().unwrap();
     let mapped = &file["sinks"]["pos"]["vendors"];
+    let warehouse = UnleashedOptions::default().warehouses.remove(0);
 
     for (id, vendor) in Chain::of(&world).vendors {
         let there = |key: &str| mapped[&id][key].as_str();
@@ -338,6 +342,7 @@ fn the_simulators_file_maps_every_simulated_vendor() {
         assert_eq!(there("menu_id"), Some(vendor.menu_id.as_str()), "{id}");
         assert_eq!(there("fallback_item_id"), Some(vendor.fallback_item_id.as_str()), "{id}");
         assert!(file["sinks"]["shop"]["vendors"].get(&id).is_some(), "{id}");
+        assert_eq!(file["sinks"]["stock"]["vendors"][&id]["warehouse"].as_str(), Some(&*warehouse), "{id}");
     }
 }
 
@@ -366,7 +371,14 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
         let finished =
             demo(data.path(), args).with("x.y", "ignored").arg("--exit-when-idle").finish().await.expect_code(0);
 
-        let books = ["the receiver took ", "the kitchens got ", "GoDataFeed was told ", "Xero has ", "Lightspeed has "];
+        let books = [
+            "the receiver took ",
+            "the kitchens got ",
+            "GoDataFeed was told ",
+            "Xero has ",
+            "Lightspeed has ",
+            "Unleashed has ",
+        ];
         for line in
             ["private Postgres in ", "http://127.0.0.1:", " versions of 30 orders", "\norder "].iter().chain(&books)
         {
@@ -374,7 +386,16 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
         }
         let right = finished.stdout.lines().filter(|line| line.contains(": 0 differences, 0 wrongs, "));
         assert_eq!(right.count(), books.len(), "{}", finished.stdout);
-        for step in ["hook  post", "pos   submit", "feed  acknowledge", "feed  ship", "books invoice", "shop  sale"] {
+        let steps = [
+            "hook  post",
+            "pos   submit",
+            "feed  acknowledge",
+            "feed  ship",
+            "books invoice",
+            "shop  sale",
+            "stock order",
+        ];
+        for step in steps {
             assert!(finished.stdout.contains(step), "{step}: {}", finished.stdout);
         }
         assert!(is_silent(&finished.stderr), "{}", finished.stderr);
@@ -430,16 +451,16 @@ const ELSEWHERE: [&str; 4] = ["--lightspeed", "127.0.0.1:0", "--unleashed", "127
 
 #[tokio::test]
 async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_destination() {
-    let [stream, receiver, spoton, godatafeed, xero, lightspeed] =
+    let [stream, receiver, spoton, godatafeed, xero, lightspeed, unleashed] =
         std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
     // As shipped, but for the calls that Xero takes in a minute, which would take minutes.
     let shipped = include_str!("../../config/simulator.toml");
     let copy = ConfigFile::holding(&shipped.replace("\nper_minute = 60\n", "\nper_minute = \"unlimited\"\n"));
     let file = copy.path();
     let simulate = ["simulate", "--orders", "20", "--pace", "1s", "--stream", &stream, "--receiver", &receiver];
-    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--xero", &xero, "--config", &file];
-    let shop = ["--lightspeed", &lightspeed, "--unleashed", "127.0.0.1:0"];
-    let mut simulators = scoffable_sync(simulate.into_iter().chain(others).chain(shop)).start();
+    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--xero", &xero, "--lightspeed", &lightspeed];
+    let more = ["--unleashed", &unleashed, "--config", &file];
+    let mut simulators = scoffable_sync(simulate.into_iter().chain(others).chain(more)).start();
     simulators.says("Ctrl-C").await;
     let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
     assert!(line.contains(&format!("http://{spoton}/oauth2/v1/token")), "{line}");
@@ -457,13 +478,15 @@ async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_desti
             .with("sinks.books.token_url", &format!("http://{xero}/connect/token"))
             .with("sinks.books.limits.per_minute", "unlimited")
             .with("sinks.shop.base_url", &format!("http://{lightspeed}"))
+            .with("sinks.stock.base_url", &format!("http://{unleashed}"))
+            .with("sinks.stock.limits.per_minute", "unlimited")
     };
 
     let daemon = with_the_file("run").start();
 
     let pool = database.pool().await;
     until("all is delivered", async || {
-        // An order in a currency that the shop has not waits for a person.
+        // An order in a currency that the shop and the stock do not take goes on waiting there.
         let sql = "SELECT count(*) > 0 AND NOT bool_or(open AND waiting_for IS DISTINCT FROM 'configuration')
                           AND (SELECT count(*) = 20 FROM orders) FROM deliveries";
         sqlx::query_scalar::<_, Option<bool>>(sql).fetch_one(&pool).await.unwrap() == Some(true)
@@ -471,15 +494,15 @@ async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_desti
     .await;
     let applied = "SELECT sink FROM deliveries WHERE state = 'applied' GROUP BY sink ORDER BY sink";
     let sinks: Vec<String> = sqlx::query_scalar(applied).fetch_all(&pool).await.unwrap();
-    assert_eq!(sinks, ["books", "feed", "hook", "pos", "shop"]);
+    assert_eq!(sinks, ["books", "feed", "hook", "pos", "shop", "stock"]);
     let client = scoffable_sync::http::client_builder().timeout(Duration::from_secs(10)).build().unwrap();
-    for simulated in [&receiver, &spoton, &godatafeed, &xero, &lightspeed] {
+    for simulated in [&receiver, &spoton, &godatafeed, &xero, &lightspeed, &unleashed] {
         let state = client.get(format!("http://{simulated}/_sim/state")).send().await.unwrap();
         let state: Value = state.json().await.unwrap();
         assert_eq!(state["n_violations"], 0, "{simulated}: {state:#}");
     }
     let reconciled = with_the_file("reconcile").finish().await.expect_code(0);
-    for sink in ["books (xero)", "pos (spoton)", "shop (lightspeed)"] {
+    for sink in ["books (xero)", "pos (spoton)", "shop (lightspeed)", "stock (unleashed)"] {
         assert!(reconciled.stdout.contains(sink), "{}", reconciled.stdout);
     }
     for process in [daemon, simulators] {

@@ -19,6 +19,7 @@ mod safe;
 mod spoton;
 mod subject;
 mod till;
+mod unleashed;
 mod unprovable;
 mod webhook;
 mod xero;
@@ -172,4 +173,48 @@ mod a_shop {
         an_older_version_that_is_found_leaves_the_newer_one_owed,
         a_cancellation_during_a_doubt_is_owed_once_the_step_is_found,
     );
+}
+
+/// What it refuses waits for a person, or for a newer version, and is not parked: tests/it/unleashed/simulated/cost.rs. It takes
+/// no version that is outdated already. A dry run reads what every order needs, as a new process does.
+mod a_stock {
+    use super::{groups::tests, of_making_provably, of_needy, of_provable, of_tireless, unleashed::Stock};
+
+    tests!(any, Stock:
+        a_new_order_is_brought_by_the_requests_it_takes_and_each_once,
+        a_version_that_changes_nothing_visible_asks_for_nothing,
+        a_correction_replaces_what_stands,
+        an_outcome_lost_with_its_process_leaves_one_effect_each,
+        a_throttled_request_waits_as_long_as_asked_and_costs_no_attempt,
+        throttling_without_a_wish_backs_off_and_costs_no_attempt,
+        unaccepted_credentials_block_the_sink_until_they_are_accepted_again,
+        a_missing_right_blocks_the_sink_until_it_is_given_again,
+        a_redirect_is_refused_and_nothing_follows_it,
+        every_fault_at_every_request_of_a_correction_ends_right,
+        every_fault_at_every_request_of_a_cancellation_ends_right,
+        a_process_stopped_at_any_moment_loses_nothing,
+        two_processes_share_the_work_and_repeat_none,
+        a_dry_run_asks_for_no_effect_and_changes_nothing,
+        nothing_that_is_echoed_is_kept_or_logged,
+        behind_another_sink_it_waits_and_is_woken,
+        a_version_that_arrives_while_a_request_is_under_way_follows_it,
+        a_drain_waits_for_the_answer_and_records_it,
+        an_order_cancelled_before_it_was_sent_is_never_sent,
+        every_fault_at_every_request_of_an_order_accepted_again_ends_right,
+        a_restart_between_any_two_steps_repeats_none,
+        before_another_sink_it_wakes_that_one,
+        before_another_sink_what_was_taken_back_holds_that_one_until_it_stands_again,
+    );
+    tests!(once, Stock:
+        a_lost_answer_is_a_doubt_that_a_look_up_settles,
+        a_server_error_that_names_a_time_is_a_doubt_and_no_repeat,
+        a_doubt_that_is_given_back_stays_one,
+        a_look_up_that_fails_is_made_again,
+        an_older_version_that_is_found_leaves_the_newer_one_owed,
+        a_cancellation_during_a_doubt_is_owed_once_the_step_is_found,
+    );
+    of_provable!(Stock);
+    of_making_provably!(Stock);
+    of_tireless!(Stock);
+    of_needy!(Stock);
 }

@@ -272,11 +272,11 @@ fn known(statement: &str) -> Option<Known> {
         ("deliveries", "wake_dependents") => at(B::DependentsWoken),
         ("sinks", "open_breaker" | "close_breaker" | "sum_up_breakers") => at(B::BreakerTurned),
         ("sources", "renew" | "poll_now")
-        | ("deliveries", "link" | "wake_held")
+        | ("deliveries", "link" | "wake_held" | "close_mended")
         | ("sinks", "return_probe")
         | ("budgets", "create")
         | ("summaries", "wake")
-        | ("alerts" | "links", _) => Some(Known::Harmless),
+        | ("alerts" | "links" | "slots", _) => Some(Known::Harmless),
         ("sources", "borrow" | "give_back")
         | ("summaries", "close")
         | ("operations" | "quarantine" | "replay" | "backfill" | "retention" | "catalogue", _) => Some(Known::Whole),

@@ -557,6 +557,41 @@ async fn a_shared_read_that_goes_well_closes_the_breaker_although_nothing_is_sen
 }
 
 #[tokio::test]
+async fn what_was_told_before_is_no_failed_probe_and_the_next_comes_when_it_may() {
+    let (mut app, puppet) = app_with(Puppet::new(Repeat::Never)).await;
+    puppet.is_not_prepared(Outcome::Blocked { reason: Reason::Misconfigured });
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    let told =
+        Outcome::Retry { reason: Reason::ServerError, sent: Sent::No, not_before: Some(Duration::from_secs(20)) };
+    puppet.is_told_again(told);
+
+    app.advance(Duration::from_secs(31));
+    app.dispatch().await;
+    app.advance(Duration::from_secs(19));
+    app.dispatch().await;
+    assert_eq!(puppet.calls(), []);
+    app.advance(Duration::from_secs(1));
+    app.dispatch().await;
+
+    assert_eq!(puppet.calls(), [send("A-1-1")]);
+}
+
+#[tokio::test]
+async fn a_shared_read_that_fails_for_many_orders_failed_once() {
+    let mut puppet = Puppet::new(Repeat::Never);
+    puppet.group_size = 10;
+    let (mut app, puppet) = app_with(puppet).await;
+    puppet.is_not_prepared(unreachable());
+    for n in 0..10 {
+        app.stores(&order(&format!("A-{n}"), 1, "accepted")).await;
+    }
+
+    app.dispatch().await;
+
+    assert_eq!(app.text("SELECT breaker FROM sinks").await.as_deref(), Some("closed"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_prepared_is_tried_again_and_nothing_is_sent_meanwhile() {
     let (mut app, puppet) = app_with(Puppet::new(Repeat::Never)).await;
     puppet.is_not_prepared(unreachable());

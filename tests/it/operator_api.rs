@@ -5,9 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use reqwest::{Method, StatusCode};
 use scoffable_sync::{
-    config::RetentionSettings,
     http,
-    ops::{OpsState, health::Limits, serve},
+    ops::{OpsState, Present, health::Limits, serve},
     simulator::till::TillOptions,
     telemetry::metrics::Metrics,
 };
@@ -23,7 +22,7 @@ use crate::{
 
 const TOKEN: &str = "0123456789abcdef";
 
-struct Api {
+pub struct Api {
     address: SocketAddr,
     http: reqwest::Client,
     token: Option<&'static str>,
@@ -38,7 +37,7 @@ impl Api {
         let state = OpsState {
             pool: app.pool.clone(),
             clock: app.clock.clone(),
-            retention: Arc::new(ArcSwap::from_pointee(RetentionSettings::default())),
+            present: Arc::new(ArcSwap::from_pointee(Present::of(&app.settings, &app.another_process().await))),
             metrics: Arc::new(Metrics::default()),
             limits: Limits { lag: [].into() },
             version: "1.2.3",
@@ -52,7 +51,7 @@ impl Api {
         Self { address, http, token: Some(TOKEN), _stop: stop.drop_guard() }
     }
 
-    async fn start(app: &TestApp) -> Self {
+    pub async fn start(app: &TestApp) -> Self {
         Self::on("127.0.0.1:0", app, Some(TOKEN)).await
     }
 
@@ -68,7 +67,7 @@ impl Api {
         answer(self.request(Method::POST, path).json(body)).await
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub async fn get(&self, path: &str) -> (u16, Value) {
         answer(self.request(Method::GET, path)).await
     }
 
@@ -608,6 +607,10 @@ async fn a_sink_without_a_catalogue_has_nothing_to_look_at_or_to_read() {
     assert_eq!((status, answer["error"]["code"].as_str()), (409, Some("no_catalogue")));
     let (status, answer) = api.post("bootstrap", &json!({"sink": "hook", "yes": true})).await;
     assert_eq!((status, answer["error"]["code"].as_str()), (409, Some("no_catalogue")));
+    let (status, answer) = api.get("budget?sink=hook").await;
+    assert_eq!((status, answer["error"]["code"].as_str()), (409, Some("no_catalogue")));
+    let (status, answer) = api.get("budget?sink=nowhere").await;
+    assert_eq!((status, answer["error"]["code"].as_str()), (404, Some("unknown_sink")));
 
     assert_eq!(api.get("catalogue").await, (200, json!({"catalogue": []})));
     assert_eq!(actions(&app).await, 0);

@@ -11,10 +11,10 @@ use reqwest::{Method, StatusCode};
 use scoffable_sync::{
     cli::{self, config::Form},
     clock::Clock,
-    config::{self, LoadOptions, RetentionSettings},
+    config::{self, LoadOptions},
     domain::ids::SourceName,
     http,
-    ops::{OpsState, health::Limits, serve},
+    ops::{OpsState, Present, health::Limits, serve},
     simulator::{
         scoffable::{ScoffableOptions, ScoffableSim},
         webhook::{WebhookOptions, WebhookSim},
@@ -138,7 +138,7 @@ impl Ops {
         let mut state = OpsState {
             pool: pool.clone(),
             clock: Clock::default(),
-            retention: Arc::new(ArcSwap::from_pointee(RetentionSettings::default())),
+            present: Arc::new(ArcSwap::from_pointee(Present::default())),
             metrics: Arc::new(Metrics::default()),
             limits: limits(),
             version: "1.2.3",

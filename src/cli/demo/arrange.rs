@@ -23,6 +23,7 @@ use crate::{
         limits::Limit,
         scoffable::{Limits, Pace},
         spoton::{SCOPE_ORDERS, SCOPE_REPORTS, VendorMapping},
+        unleashed::UnleashedSim,
         world::{Vendor, World},
         xero::{XeroLimits, XeroOptions},
     },
@@ -44,6 +45,10 @@ const BOOKS_PER_MINUTE: u32 = 800;
 const SHOP: LightspeedLimits = LightspeedLimits { per_register: 10_000, ..LightspeedLimits::DOCUMENTED };
 const SHOP_PER_FIVE_MINUTES: u32 = 15_000;
 
+/// Nobody documents how many calls Unleashed takes in a minute; what a careful client asks for is too slow to watch.
+const STOCK_PER_MINUTE: u32 = 800;
+const STOCK_PER_HOUR: u32 = 40_000;
+
 pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulation, CliError> {
     let limit = Some(Limit::per_minute(REQUESTS_PER_MINUTE));
     let somewhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -51,6 +56,7 @@ pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulatio
         spoton_listen: Some(somewhere),
         godatafeed_listen: Some(somewhere),
         xero_listen: Some(somewhere),
+        unleashed_listen: Some(somewhere),
         xero: XeroOptions { limits: BOOKS, ..XeroOptions::default() },
         lightspeed_listen: Some(somewhere),
         lightspeed: LightspeedOptions { limits: Some(SHOP), ..LightspeedOptions::default() },
@@ -153,6 +159,7 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("sinks.books.tax_types", &inline_toml(&json!({ "default": "OUTPUT2", "untaxed": "NONE" }))),
         ("sinks.books.stable_for", "3s"),
         ("sinks.books.limits.per_minute", &BOOKS_PER_MINUTE.to_string()),
+        // The shop and the stock keep the same vendors' sales.
         ("sinks.books.allow_multiple_ledgers", "true"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -166,7 +173,8 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("retry.give_up_after", "10m"),
         ("breaker.probe", "500ms"),
     ];
-    for sink in ["hook", "pos", "feed", "books", "shop"] {
+    overrides.extend(stock(simulation)?);
+    for sink in ["hook", "pos", "feed", "books", "shop", "stock"] {
         overrides.extend(impatient.map(|(key, value)| (format!("sinks.{sink}.{key}"), value.to_owned())));
     }
     Ok(config::load(&LoadOptions { overrides, ..LoadOptions::default() })?)
@@ -199,6 +207,41 @@ fn shop(lightspeed: Option<&LightspeedSim>, world: &World) -> Vec<(String, Strin
         ("allow_multiple_ledgers", "true"),
     ];
     keys.map(|(key, value)| (format!("sinks.shop.{key}"), value.to_owned())).into()
+}
+
+/// The keys of the sink for Unleashed. Every dish of the world is a product there, in plenty.
+fn stock(simulation: &Simulation) -> Result<Vec<(String, String)>, CliError> {
+    let Some(unleashed) = &simulation.unleashed else {
+        return Err(anyhow::anyhow!("the demo's stock is not simulated").into());
+    };
+    let (options, house) = (unleashed.options(), house_customer(unleashed)?);
+    let warehouse = options.warehouses.first().map(String::as_str).unwrap_or_default();
+    let of_vendor = |id: &String| (id.clone(), json!({ "warehouse": warehouse }));
+    let vendors = simulation.world.vendors.iter().map(|vendor| of_vendor(&vendor.id)).collect::<Map<String, Value>>();
+    let keys = [
+        ("kind", "unleashed"),
+        ("base_url", &*unleashed.url()),
+        ("api_id", &options.api_id),
+        ("api_key", &options.api_key),
+        ("client_type", "acme/scoffsync"),
+        ("time_zone", "Europe/London"),
+        ("currency", &options.settings.base_currency),
+        ("tax", &inline_toml(&json!({ "code": "V.A.T.", "rate": "0.2" }))),
+        ("house_customer", &house),
+        ("vendors", &inline_toml(&vendors.into())),
+        // Rather than after hours in which an order may still be edited.
+        ("complete", "immediately"),
+        ("stable_for", "3s"),
+        ("requests_per_minute", &STOCK_PER_MINUTE.to_string()),
+        ("requests_per_hour", &STOCK_PER_HOUR.to_string()),
+        ("allow_multiple_ledgers", "true"),
+    ];
+    Ok(keys.into_iter().map(|(key, value)| (format!("sinks.stock.{key}"), value.to_owned())).collect())
+}
+
+fn house_customer(unleashed: &UnleashedSim) -> Result<String, CliError> {
+    let house = unleashed.options().customers.first().and_then(|name| unleashed.customer_guid(name));
+    Ok(house.ok_or_else(|| anyhow::anyhow!("the demo's stock has no customers"))?.to_string())
 }
 
 /// The accounts of the simulated organisation, as a bookkeeper would name them.

@@ -47,6 +47,7 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         feed(simulation, seen),
         ledger(simulation, seen),
         shop(simulation, seen),
+        stock(simulation, seen),
     ];
     for books in all.into_iter().flatten() {
         let of_sink: Vec<&Exception> =
@@ -173,6 +174,19 @@ fn shop(simulation: &Simulation, seen: &Seen) -> Option<Books> {
     })
 }
 
+fn stock(simulation: &Simulation, seen: &Seen) -> Option<Books> {
+    let unleashed = simulation.unleashed.as_ref()?;
+    let n_orders = unleashed.ledger().account().orders().len();
+    let wrongs = told(&unleashed.violations()).into_iter().chain(told(&unleashed.doubled()));
+    Some(Books {
+        sink: "stock",
+        took: format!("Unleashed has {n_orders} sales orders:"),
+        mismatches: unleashed.compare(&simulation.world, &excused(seen, &["stock"])),
+        wrongs: wrongs.collect(),
+        forgives: false,
+    })
+}
+
 /// Orders that wait for a person there, were left out, or stand as well as they can.
 fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
     let is_excused = |exception: &&Exception| {
@@ -183,6 +197,8 @@ fn excused(seen: &Seen, sinks: &[&str]) -> BTreeSet<String> {
                 (_, "skipped") => LEFT_OUT.contains(&told),
                 ("books", "applied") => OTHERWISE_IN_THE_BOOKS.contains(&told),
                 ("shop", "applied") => OTHERWISE_IN_THE_SHOP.contains(&told),
+                // All notices there tell what stands rightly.
+                ("stock", "applied") => false,
                 _ => true,
             }
     };

@@ -83,7 +83,8 @@ pub enum Violation {
     ShippedAfterCancelled {
         order: String,
     },
-    /// Shipped what somebody else had taken over, or cancelled it although an earlier answer had told so. Refused.
+    /// Shipped what somebody else had taken over, or cancelled it although an earlier answer had told so, and no
+    /// acknowledgement that it may have been taken over by was left without an answer. Refused.
     NotOurs {
         order: String,
         operation: Operation,
@@ -268,6 +269,8 @@ pub struct Counterpart {
     history: Vec<Change>,
     writes: Vec<Write>,
     calls: BTreeMap<Operation, u64>,
+    /// Acknowledgements whose client was never told what became of them.
+    unanswered: u64,
     /// A listing showed it, and its answer was not tampered with.
     was_listed: bool,
     /// Lists go on showing it as new.
@@ -318,6 +321,11 @@ impl Counterpart {
 
     fn was_refused_as_taken(&self) -> bool {
         self.writes.iter().any(|write| write.result == Err(Refused::Taken))
+    }
+
+    /// All that its client can see is that it is not new any more, as after an acknowledgement of its own.
+    fn may_be_taken_for_its_own(&self) -> bool {
+        self.unanswered > 0
     }
 
     fn is_its_own_number(&self, number: &str) -> bool {
@@ -409,6 +417,7 @@ impl Ledger {
             history: vec![Change { state: OrderState::New, at: appears_at, by: By::SomebodyElse }],
             writes: Vec::new(),
             calls: BTreeMap::new(),
+            unanswered: 0,
             was_listed: false,
             is_hidden: false,
         });
@@ -440,6 +449,16 @@ impl Ledger {
             (_, None) => {}
         }
         working
+    }
+
+    pub(super) fn acknowledgement_comes(&mut self, id: &str) {
+        if let Some(at) = self.appeared(id) {
+            self.orders[at].unanswered += 1;
+        }
+    }
+
+    pub(super) fn acknowledgement_is_answered(&mut self, at: usize) {
+        self.orders[at].unanswered -= 1;
     }
 
     /// Counts a well-formed request about an order.
@@ -649,7 +668,8 @@ impl Ledger {
         let (refused, violation) = match order.state() {
             OrderState::New => (Refused::NotAcknowledged, Some(Violation::ShippedBeforeAcknowledged { order: id })),
             OrderState::Acknowledged if order.is_somebody_elses() => {
-                (Refused::Taken, Some(Violation::NotOurs { order: id, operation: Operation::UpdateStatus }))
+                let violation = Violation::NotOurs { order: id, operation: Operation::UpdateStatus };
+                (Refused::Taken, (!order.may_be_taken_for_its_own()).then_some(violation))
             }
             OrderState::Acknowledged => return Ok(Done::Applied),
             OrderState::Shipped if order.shipment.as_ref() == Some(shipment) => return Ok(Done::Repeated),
@@ -698,7 +718,7 @@ impl Ledger {
         let id = order.id.clone();
         match order.state() {
             OrderState::Acknowledged if order.is_somebody_elses() => {
-                if order.was_refused_as_taken() {
+                if order.was_refused_as_taken() && !order.may_be_taken_for_its_own() {
                     self.violate(Violation::NotOurs { order: id, operation: Operation::UpdateStatus });
                 }
                 Err(Refused::Taken)

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{feed::LATE, *};
 use crate::simulator::{
-    faults::{cut_after, cut_before, plainly, slow_to_start, status},
+    faults::{Reach, cut_after, cut_before, plainly, slow_to_start, status},
     test_client::{client, secs},
     world::WorldOptions,
 };
@@ -229,6 +229,35 @@ async fn what_happened_elsewhere_in_the_meantime_is_refused_and_no_violation() {
 
     assert_eq!(gdf.states(&ids[0]), [OrderState::New, OrderState::Acknowledged]);
     assert_eq!(gdf.violations(), []);
+}
+
+#[tokio::test]
+async fn who_never_heard_what_became_of_an_acknowledgement_may_take_the_order_for_its_own() {
+    let ships = |gdf: Scene, id: String| async move {
+        gdf.take_elsewhere(&id);
+        assert_eq!(gdf.new_orders().await, Vec::<String>::new());
+        assert_eq!(gdf.update(&id, &gdf.shipped()).await, 409);
+        gdf.violations()
+    };
+    for lost in [cut_before(), cut_after(), status(503)] {
+        let gdf = start().await;
+        let id = gdf.arrives("1");
+        if lost.reach() == Reach::Effect {
+            gdf.take_elsewhere(&id);
+        }
+        gdf.answer_next([lost]);
+        let body = json!({"destinationOrderNumber": "ord-1"});
+        let _ = gdf.request(Method::PUT, &format!("/orders/{id}/acknowledge"), Some(&body)).send().await; // perhaps cut
+
+        assert_eq!(ships(gdf, id).await, []);
+    }
+    let gdf = start().await;
+    let id = gdf.arrives("1");
+    gdf.answer_next([status(429)]);
+    assert_eq!(gdf.acknowledge(&id, "ord-1").await, 429);
+
+    let violation = Violation::NotOurs { order: id.clone(), operation: Operation::UpdateStatus };
+    assert_eq!(ships(gdf, id).await, [violation], "that was an answer");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod stock;
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub(super) use self::catalogue::MAX_CODE;
 use self::stock::Stock;
 pub use self::{
     catalogue::{Customer, Overwrite, Product, Warehouse},

@@ -1,6 +1,7 @@
 //! What the account says of each Scoffable order, what stands twice, and how the client behaved.
 //!
-//! A *family* are all sales orders and credit notes of one Scoffable order, by their numbers and references ([`Member`]).
+//! A *family* are all sales orders and credit notes of one Scoffable order, by their source ids, else their numbers, and by
+//! their references ([`Member`]).
 //! What it comes to is its sales orders that are not deleted minus its credit notes that are completed: that is what must be
 //! right.
 
@@ -20,6 +21,10 @@ use crate::simulator::{
     conduct::{InFlight, Violations, Working},
     family::{Member, Role},
 };
+
+/// What the source id of a sales order begins with that tells the Scoffable order. Assumed: an id that is too long for a number
+/// stands only there.
+const SOURCE: &str = "scoffable:";
 
 /// What a correct client never does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -196,15 +201,27 @@ impl Ledger {
         &self.doubled
     }
 
-    /// The Scoffable order a number or a reference is of.
-    pub(super) fn order_of(&self, number: &str) -> Option<String> {
-        Member::of_document(number, &self.prefix).map(|member| member.order)
+    /// The Scoffable order a reference is of.
+    pub(super) fn order_of(&self, reference: &str) -> Option<String> {
+        Member::of_document(reference, &self.prefix).map(|member| member.order)
+    }
+
+    /// What a sales order is to which Scoffable order.
+    pub(super) fn member_of(&self, number: &str, source_id: Option<&str>) -> Option<Member> {
+        let member = Member::of_document(number, &self.prefix)?;
+        let told = source_id.and_then(|id| id.strip_prefix(SOURCE)).filter(|order| !order.is_empty());
+        Some(Member { order: told.map_or(member.order, str::to_owned), ..member })
+    }
+
+    fn family_of(&self, order: &SalesOrder) -> Option<String> {
+        self.member_of(&order.number, order.source_id.as_deref()).map(|member| member.order)
     }
 
     /// Notes a sales order that was just made.
     pub(super) fn order_was_made(&mut self, at: usize) {
-        let number = self.account.orders()[at].number.clone();
-        let Some(Member { order, role }) = Member::of_document(&number, &self.prefix) else {
+        let made = &self.account.orders()[at];
+        let number = made.number.clone();
+        let Some(Member { order, role }) = self.member_of(&number, made.source_id.as_deref()) else {
             self.violate(Violation::ForeignNumber { number });
             return;
         };
@@ -259,7 +276,7 @@ impl Ledger {
 
     /// All sales orders of a Scoffable order ever.
     pub fn orders_of<'a>(&'a self, order: &'a str) -> impl Iterator<Item = &'a SalesOrder> {
-        self.account.orders().iter().filter(move |one| self.order_of(&one.number).as_deref() == Some(order))
+        self.account.orders().iter().filter(move |one| self.family_of(one).as_deref() == Some(order))
     }
 
     /// All its credit notes ever.
@@ -272,9 +289,9 @@ impl Ledger {
 
     /// Scoffable orders of which there was ever a sales order or a credit note.
     pub fn orders(&self) -> Vec<String> {
-        let numbers = self.account.orders().iter().map(|order| order.number.as_str());
+        let sold = self.account.orders().iter().filter_map(|order| self.family_of(order));
         let references = self.account.credits().iter().filter_map(|note| note.reference.as_deref());
-        let mut orders: Vec<String> = numbers.chain(references).filter_map(|name| self.order_of(name)).collect();
+        let mut orders: Vec<String> = sold.chain(references.filter_map(|name| self.order_of(name))).collect();
         orders.sort_unstable();
         orders.dedup();
         orders

@@ -88,10 +88,12 @@ impl Simulator for Unleashed {
             ledger.note_overwrites();
             done
         };
-        match done {
+        let answer = match done {
             Ok((status, body)) => Answer::json(status.as_u16(), body.get().to_owned()),
             Err(refusal) => self.refuse(&refusal),
-        }
+        };
+        // Its own clock, and not that of the machine.
+        answer.header("date", &self.time.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string())
     }
 
     fn state(&self) -> Value {
@@ -307,10 +309,11 @@ fn note_habits(ledger: &mut Ledger, operation: Operation, asked: &Asked) {
 /// The Scoffable order a write is about.
 fn order_of(ledger: &Ledger, asked: &Asked) -> Option<String> {
     let account = ledger.account();
-    let of_order = |guid| account.order_of(guid).and_then(|order| ledger.order_of(&order.number));
+    let named = |number: &str, source_id: Option<&str>| ledger.member_of(number, source_id).map(|member| member.order);
+    let of_order = |guid| account.order_of(guid).and_then(|order| named(&order.number, order.source_id.as_deref()));
     let of_credit = |guid| ledger.order_of(account.credit_of(guid)?.reference.as_deref()?);
     match asked {
-        Asked::PostOrder { body, .. } => ledger.order_of(body.order_number.as_deref()?),
+        Asked::PostOrder { body, .. } => named(body.order_number.as_deref()?, body.source_id.as_deref()),
         Asked::PutOrder { guid, .. } | Asked::CompleteOrder { guid } | Asked::DeleteOrder { guid } => of_order(*guid),
         Asked::DeleteOrderLine { line } => of_order(account.orders()[account.place_of_line(*line)?].guid),
         Asked::FreeCredit { body } => ledger.order_of(body.reference.as_deref()?),

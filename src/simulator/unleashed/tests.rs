@@ -12,6 +12,7 @@ use super::*;
 use crate::simulator::{
     amount::Cents,
     digest::id_for,
+    family::Member,
     test_client::{client, secs},
 };
 
@@ -125,7 +126,7 @@ impl Desk {
             "CustomerRef": "812345", "Warehouse": {"WarehouseCode": "KITCHEN1"}, "Currency": {"CurrencyCode": "GBP"},
             "ExchangeRate": 1, "Tax": {"TaxCode": "V.A.T."}, "TaxRate": 0.2, "Taxable": true, "DiscountRate": 0,
             "SubTotal": amount(net), "TaxTotal": amount(tax), "Total": amount(net + tax),
-            "SourceId": format!("scoffable:{number}"), "Comments": "v1", "SalesOrderLines": made,
+            "SourceId": source_id(number), "Comments": "v1", "SalesOrderLines": made,
         })
     }
 
@@ -150,6 +151,11 @@ impl Desk {
     fn on_hand(&self, product: &str) -> i64 {
         self.ledger().account().on_hand(product, "KITCHEN1").expect("a level").0 / Fine::ONE.0
     }
+}
+
+/// That of the Scoffable order a number is of.
+fn source_id(number: &str) -> String {
+    Member::of_document(number, "SCF-").map_or_else(String::new, |member| format!("scoffable:{}", member.order))
 }
 
 fn order_line(number: &str, at: usize, (product, quantity, price): (&str, i64, i64)) -> Value {

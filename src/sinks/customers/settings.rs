@@ -91,7 +91,7 @@ impl Customers {
     }
 
     /// The same as links. One by e-mail is only linked at a sale where customers have ids: those are their keys.
-    pub fn links_by_hand(&self) -> impl Iterator<Item = ByHand> {
+    pub fn linked_by_hand(&self) -> impl Iterator<Item = ByHand> {
         let is_key = |key: &str| !key.contains('@') || self.fields.id.is_none();
         self.links.iter().filter(move |(key, _)| is_key(key)).map(|(key, id)| ByHand {
             kind: LinkKind::Customer,

@@ -48,3 +48,9 @@ fn an_address_never_stands_in_a_code() {
     assert!(recognised.code.starts_with(PREFIX) && !recognised.code.contains("ines"), "{}", recognised.code);
     assert!(!recognised.name.contains("ines"), "{}", recognised.name);
 }
+
+#[test]
+fn a_code_that_may_be_a_digest_tells_nobody() {
+    assert_eq!(account_of("SCF-C-0123456789abcdef01234567"), None);
+    assert_eq!([account_of("SCF-C-"), account_of("C-77"), account_of("SCF-C-A1")], [None, None, Some("A1")]);
+}

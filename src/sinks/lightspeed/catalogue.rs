@@ -122,7 +122,7 @@ impl Catalogue for Client {
             remote_id: id.clone(),
         });
         let is_per_customer = self.settings.customer_mode == CustomerMode::PerCustomer;
-        let customers = self.settings.customers.links_by_hand().filter(|_| is_per_customer);
+        let customers = self.settings.customers.linked_by_hand().filter(|_| is_per_customer);
         products.chain(customers).collect()
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{About, Alert, Outcome, Reason, Receipt, Step},
+        delivery::{Outcome, Reason, Receipt, Step},
         money::Currency,
     },
     sinks::{Answer, Told, customers::Linker, http::excerpt},
@@ -110,8 +110,7 @@ impl Sender<'_> {
             let named = match found {
                 Some(Ok(named)) => Some(named),
                 Some(Err(why)) => {
-                    let detail = why.hint().to_owned();
-                    alert = Some(Alert { cause: why.cause(), about: About::Order, detail });
+                    alert = Some(why.alert(customer));
                     None
                 }
                 None => None,

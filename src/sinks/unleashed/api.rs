@@ -30,12 +30,12 @@ use crate::{
     config::url::HttpUrl,
     domain::{
         delivery::{Outcome, Reason},
-        limits::{LearnedLimit, Told, Window, month_after},
+        limits::{self, LearnedLimit, Window, month_after},
     },
     http::retry_after,
     sinks::{
         Answer,
-        http::{Read, excerpt, failed, read_up_to, refused},
+        http::{Read, date, excerpt, failed, read_up_to, refused},
     },
 };
 
@@ -91,6 +91,13 @@ impl Heard {
     }
 }
 
+/// What was read, and when by the destination's clock.
+#[derive(Debug, Default)]
+pub struct Told<T> {
+    pub said: T,
+    pub date: Option<DateTime<Utc>>,
+}
+
 /// One task's requests, one after the other, and how many they were.
 #[derive(Debug)]
 pub struct Asking<'c> {
@@ -120,10 +127,19 @@ impl<'c> Asking<'c> {
 
     /// Reads what is at a path. What is not there is none.
     pub async fn read<T: DeserializeOwned>(&mut self, path: &[&str], query: &Query) -> Result<Option<T>, Answer> {
+        Ok(self.read_told(path, query).await?.map(|told| told.said))
+    }
+
+    /// The same with the destination's clock.
+    pub async fn read_told<T: DeserializeOwned>(
+        &mut self,
+        path: &[&str],
+        query: &Query,
+    ) -> Result<Option<Told<T>>, Answer> {
         let heard = self.ask(&Method::GET, path, query, None).await?;
         match heard.answer.status.as_u16() {
             200..=299 => match heard.said() {
-                Some(said) => Ok(Some(said)),
+                Some(said) => Ok(Some(Told { said, date: date(&heard.answer.headers) })),
                 None => Err(heard.into_answer(Outcome::Unknown { reason: Reason::UnreadableAnswer })),
             },
             404 => Ok(None),
@@ -229,7 +245,7 @@ impl Api {
             let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(before)).min(LONGEST_PAUSE);
             (Window::Minute, asked.unwrap_or(pause))
         };
-        let limits = vec![LearnedLimit { window, told: Told::Refused { wait } }];
+        let limits = vec![LearnedLimit { window, told: limits::Told::Refused { wait } }];
         Answer { limits, ..heard.into_answer(Outcome::Throttled { not_before: Some(wait) }) }
     }
 }

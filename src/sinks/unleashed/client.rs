@@ -15,17 +15,18 @@ use super::{
     facts::Facts,
     look_up,
     reading::{self, Shared},
+    receipt::Held,
     send::Sender,
     signature::Signer,
     verify,
 };
 use crate::{
     domain::{
-        delivery::Step,
+        delivery::{Outcome, Step},
         ids::SinkName,
         reconciliation::{Holding, Seen},
     },
-    sinks::{Answer, BuildError, Calls, Doubt, LookedUp, Services, Turns, links::LinkStore},
+    sinks::{Answer, BuildError, Calls, Doubt, LookedUp, Services, Turns, links::LinkStore, products::Sold},
 };
 
 const API_ID: &str = "api-auth-id";
@@ -34,11 +35,12 @@ const CLIENT_TYPE: &str = "client-type";
 #[derive(Debug)]
 pub struct Client {
     name: SinkName,
-    settings: UnleashedSettings,
+    pub(super) settings: UnleashedSettings,
     timeout: Duration,
-    api: Api,
+    pub(super) api: Api,
     shared: Shared,
     links: Arc<dyn LinkStore>,
+    sold: Sold,
 }
 
 impl Client {
@@ -73,6 +75,7 @@ impl Client {
             },
             shared: Shared::default(),
             links: Arc::clone(&services.links),
+            sold: Sold::new(name, &services.links),
         })
     }
 
@@ -99,7 +102,13 @@ impl Client {
             settings: &self.settings,
             timeout: self.timeout,
         };
-        sender.send(&mut Asking::new(&self.api, now), step).await
+        let answer = sender.send(&mut Asking::new(&self.api, now), step).await;
+        if let Outcome::Delivered(receipt) = &answer.outcome
+            && let Ok(held) = Held::of(receipt.receipt.as_ref())
+        {
+            self.sold.link(held.named_products(&self.settings.products.item.code)).await;
+        }
+        answer
     }
 
     pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> LookedUp {

@@ -18,7 +18,8 @@ pub use self::{
 use super::amounts::Rate;
 use crate::{
     config::{
-        SinkCommon, Versions,
+        CatalogueSettings, SinkCommon, Versions,
+        catalogue::RawCatalogue,
         duration::{self, RawDuration},
         field::{Field, Named, Parse, Table, Wrong, brief, choice},
         problems::Section,
@@ -36,6 +37,8 @@ use crate::{
 const BASE_URL: &str = "https://api.unleashedsoftware.com";
 /// What of a plan's calls is used, in per cent: the owner warns at 90, and others may use the same account.
 const SHARE: u64 = 80;
+/// Records on a page. Source: Unleashed API documentation: 200 unless told otherwise.
+const PAGE_SIZE: u32 = 200;
 /// As many as `limits` takes.
 const MOST_CALLS: u32 = 100_000_000;
 
@@ -60,7 +63,7 @@ pub struct RawUnleashed {
     complete: Field<Complete>,
     /// Where what lowers an order's price goes: `"distribute"` over the goods, or `"lines"` of their own.
     discounts: Field<Discounts>,
-    /// What becomes of an order of several tax rates: `"lines"` or `"hold"`.
+    /// Only `"lines"`: each line bears its tax.
     mixed_tax: Field<MixedTax>,
     /// Only false: where the address stands in an order is not known.
     copy_address: Field<NotYet>,
@@ -105,6 +108,8 @@ pub struct RawUnleashed {
     customer_relays: Field<Vec<String>>,
     /// GUIDs of customers, by customer id or e-mail. Never changed by the program.
     customer_links: Field<Named<String>>,
+    /// How often what was changed there is asked for, and what is looked at again.
+    catalogue: Field<Table<RawCatalogue>>,
 }
 
 /// Assumed: letters, digits, `-` and `_` make a word.
@@ -224,13 +229,48 @@ pub enum Discounts {
 }
 choice!(Discounts { Distribute = "distribute", Lines = "lines" });
 
-/// All lines have the one rate of `tax`, so no order has several yet, and neither word changes anything.
+/// Each line bears its tax. There is no other way: orders do not tell the rates of their lines, so that all have the one of
+/// `tax`, and none is mixed that could be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MixedTax {
     Lines,
-    Hold,
 }
-choice!(MixedTax { Lines = "lines", Hold = "hold" });
+
+impl MixedTax {
+    const LINES: &str = "lines";
+}
+
+impl Serialize for MixedTax {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(Self::LINES)
+    }
+}
+
+impl Parse for MixedTax {
+    fn parse(value: Value) -> Result<Self, Wrong> {
+        match value.as_str() {
+            Some(Self::LINES) => Ok(Self::Lines),
+            Some("hold") => Err(Wrong::new(
+                "\"hold\" cannot be had: orders do not tell the tax rates of their lines, so all have the one of `tax`, and \
+                 none is mixed that could be held",
+                "leave the key out",
+            )),
+            _ => Err(crate::config::field::not_a_choice(&value, &[Self::LINES])),
+        }
+    }
+}
+
+impl JsonSchema for MixedTax {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "UnleashedMixedTax".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "const": Self::LINES })
+    }
+}
 
 /// Something that can only be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -367,6 +407,7 @@ pub struct UnleashedSettings {
     pub house_customer: String,
     #[serde(flatten)]
     pub customers: Customers,
+    pub catalogue: CatalogueSettings,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
@@ -484,6 +525,7 @@ impl RawUnleashed {
             item_fields: ItemFields::validate(self.item_fields, section),
             customer_mode,
             customers,
+            catalogue: CatalogueSettings::validate(self.catalogue, PAGE_SIZE, section),
             // Last, so that they hide no other problem.
             api_id: api_id?,
             api_key: api_key?,

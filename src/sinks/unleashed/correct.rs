@@ -118,7 +118,8 @@ fn sums<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Sums<'a> {
     sums
 }
 
-fn is_nothing(lines: &[&Line]) -> bool {
+/// They come to nothing: neither goods nor money.
+pub fn is_nothing(lines: &[&Line]) -> bool {
     sums(lines.iter().copied()).values().all(|sum| sum.units == 0 && sum.gross == 0)
 }
 

@@ -1,6 +1,6 @@
 //! What became of steps whose answers were lost: a reading for each.
 //!
-//! An order is asked for by its GUID, a credit note is looked for by its reference. What stands and says what ours says is ours;
+//! An order is asked for by its GUID, and by its number where that finds none; a credit note is looked for by its reference. What stands and says what ours says is ours;
 //! what says something else is never touched, and a person looks.
 //!
 //! Source: Unleashed API documentation, `/SalesOrders`, `/CreditNotes`.
@@ -52,7 +52,7 @@ async fn one(asking: &mut Asking<'_>, call: &Call, held: Held) -> Result<Finding
 }
 
 async fn made(asking: &mut Asking<'_>, on: &On, mut held: Held) -> Result<Finding, Answer> {
-    let Some(there) = order_of(asking, &on.guid).await? else { return Ok(Finding::NotFound) };
+    let Some(there) = order_of(asking, &on.guid, &on.number).await? else { return Ok(Finding::NotFound) };
     let now = asking.now();
     Ok(if adopted(&mut held, on, &there, now) { Finding::Stands(held.known()) } else { another(on) })
 }
@@ -67,7 +67,7 @@ fn another(on: &On) -> Finding {
 }
 
 async fn completed(asking: &mut Asking<'_>, on: &On, mut held: Held) -> Result<Finding, Answer> {
-    let there = order_of(asking, &on.guid).await?;
+    let there = order_of(asking, &on.guid, &on.number).await?;
     let status = there.as_ref().and_then(|there| there.order_status.as_deref()).map(Standing::parse);
     if status.is_some_and(Standing::is_open) {
         return Ok(Finding::NotFound);
@@ -77,7 +77,7 @@ async fn completed(asking: &mut Asking<'_>, on: &On, mut held: Held) -> Result<F
 }
 
 async fn updated(asking: &mut Asking<'_>, update: &Update, mut held: Held) -> Result<Finding, Answer> {
-    let there = order_of(asking, &update.on.guid).await?;
+    let there = order_of(asking, &update.on.guid, &update.on.number).await?;
     take_in(&mut held, &update.on, there.as_ref())?;
     let is_ours = held.document(&update.on.number).is_some_and(|document| {
         !document.edited && document.told_minor == Some(document.gross_minor) && document.left_over.is_empty()
@@ -86,14 +86,14 @@ async fn updated(asking: &mut Asking<'_>, update: &Update, mut held: Held) -> Re
 }
 
 async fn deleted(asking: &mut Asking<'_>, on: &On, held: &Held) -> Result<Finding, Answer> {
-    let there = order_of(asking, &on.guid).await?;
+    let there = order_of(asking, &on.guid, &on.number).await?;
     let status = there.as_ref().and_then(|there| there.order_status.as_deref()).map(Standing::parse);
     let stands = there.is_some() && status.is_none_or(Standing::stands);
     Ok(if stands { Finding::NotFound } else { Finding::Stands(held.known()) })
 }
 
 async fn without_lines(asking: &mut Asking<'_>, lines: &DeleteLines, mut held: Held) -> Result<Finding, Answer> {
-    let there = order_of(asking, &lines.on.guid).await?;
+    let there = order_of(asking, &lines.on.guid, &lines.on.number).await?;
     let is_left = |there: &wire::SalesOrder| {
         let guids = there.sales_order_lines.iter().filter_map(|line| line.guid.as_ref());
         guids.into_iter().any(|guid| lines.lines.contains(&guid.to_ascii_lowercase()))

@@ -18,6 +18,7 @@ pub mod amounts;
 mod api;
 mod body;
 pub mod call;
+mod catalogue;
 pub mod client;
 pub mod config;
 pub mod correct;
@@ -43,7 +44,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::UnleashedSettings, plan::Stock};
-use super::{Answer, BuildError, Calls, Doubt, LookedUp, Services, Sink, Turns, View};
+use super::{Answer, BuildError, Calls, Doubt, LookedUp, Services, Sink, Turns, View, catalogue::Catalogue};
 use crate::domain::{
     delivery::{Plan, Reason, Step, WaitingFor},
     ids::SinkName,
@@ -102,6 +103,10 @@ impl Sink for Unleashed {
 
     fn verify<'a>(&'a self, held: &'a [Holding], turns: &'a dyn Turns, now: DateTime<Utc>) -> BoxFuture<'a, Vec<Seen>> {
         Box::pin(self.client.verify(held, turns, now))
+    }
+
+    fn catalogue(&self) -> Option<&dyn Catalogue> {
+        Some(&self.client)
     }
 
     fn blocked_hint(&self, reason: Reason) -> &'static str {

@@ -7,7 +7,7 @@
 //! 4. Then the version is settled, with a notice where a person should know something.
 //!
 //! One step at a time: between two of them all of it is decided anew, from what was confirmed. What Unleashed refused is tried
-//! again after [`HOLD`], and so is what waits for a person to mend settings.
+//! again after [`HOLD`], or with the next version at once, and so is what waits for a person to mend settings.
 //!
 //! The customer of an order is chosen once and never changes, so no order is ever made again for that.
 
@@ -181,7 +181,9 @@ impl Planner<'_> {
 
     fn refused(&self, is_in_the_way: impl Fn(&str) -> bool) -> Option<Plan> {
         let now = self.view.now;
-        let in_the_way = self.held.refusals.iter().filter(|refusal| is_in_the_way(&refusal.step));
+        let is_of_this_version = self.held.tried_for == Some(self.view.version.0);
+        let refusals = self.held.refusals.iter().filter(|_| is_of_this_version);
+        let in_the_way = refusals.filter(|refusal| is_in_the_way(&refusal.step));
         let fresh = in_the_way.filter_map(|refusal| {
             let left = HOLD.checked_sub((now - refusal.at).to_std().unwrap_or_default())?;
             (!left.is_zero()).then_some((refusal, left))
@@ -427,10 +429,14 @@ impl Planner<'_> {
         let body = call.written();
         let digest = hex::encode(Sha256::digest(&body));
         let parts = format!("{} | {} | {what} | {} | {digest}", key.sink, key.order, self.view.version);
+        let version = self.view.version.0;
+        let is_of_this_version = held.tried_for == Some(version);
+        let stays = |refusal: &Refusal| is_of_this_version && refusal.step != call.name();
         let held = Held {
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
-            refusals: held.refusals.into_iter().filter(|refusal| refusal.step != call.name()).collect(),
+            refusals: held.refusals.into_iter().filter(stays).collect(),
+            tried_for: Some(version),
             ..held
         };
         Plan::Send(Step {

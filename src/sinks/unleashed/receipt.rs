@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     amounts::{Part, parts},
     config::Tax,
+    correct::is_nothing,
     guid,
 };
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
     },
     sinks::customers::Named,
 };
+
+/// Before the key of what is a dish.
+pub const GOODS: &str = "goods:";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -36,6 +40,9 @@ pub struct Held {
     pub refused_products: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// The version that the last step was for, and the refusals with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried_for: Option<i64>,
     /// When the orders were last read there, and for which version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<ReadMark>,
@@ -271,7 +278,7 @@ impl Held {
 
     pub fn receipt(&self) -> Value {
         let mut receipt = serde_json::to_value(self).expect("plain data");
-        receipt[STANDS] = self.documents.iter().any(Document::stands).into();
+        receipt[STANDS] = self.is_there().into();
         receipt[CORRECTIONS_AVOIDED] = self.corrections_avoided.into();
         if self.currency.is_some() {
             receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": self.declared_minor });
@@ -285,6 +292,13 @@ impl Held {
         Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None }
     }
 
+    /// Something of the order stands there. What was credited whole does not, although its documents stay for ever.
+    fn is_there(&self) -> bool {
+        let lines: Vec<&Line> = self.standing().flat_map(|document| &document.lines).collect();
+        let is_credited = self.standing().any(|document| document.kind == DocumentKind::Credit);
+        self.standing().next().is_some() && !(is_credited && is_nothing(&lines))
+    }
+
     /// What the documents that stand come to, in minor units.
     pub fn posted_minor(&self) -> i64 {
         self.standing().map(|document| document.sign() * document.gross_minor).sum()
@@ -292,6 +306,13 @@ impl Held {
 
     pub fn standing(&self) -> impl Iterator<Item = &Document> {
         self.documents.iter().filter(|document| document.stands())
+    }
+
+    /// The products that lines of documents name which stand: what was sold, and its code. The generic one is nobody's.
+    pub fn named_products(&self, generic: &str) -> Vec<(String, String)> {
+        let made = self.standing().filter(|document| document.made_at.is_some());
+        let lines = made.flat_map(|document| &document.lines).filter(|line| line.code != generic);
+        lines.filter_map(|line| Some((line.key.strip_prefix(GOODS)?.to_owned(), line.code.clone()))).collect()
     }
 
     pub fn document(&self, number: &str) -> Option<&Document> {

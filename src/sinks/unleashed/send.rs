@@ -97,10 +97,7 @@ impl Sender<'_> {
         let house = || Named { id: self.settings.house_customer.clone(), how: Came::House };
         let (named, alert) = match found {
             Some(Ok(named)) => (named, None),
-            Some(Err(why)) => {
-                let alert = Alert { cause: why.cause(), about: About::Order, detail: why.hint().to_owned() };
-                (house(), Some(alert))
-            }
+            Some(Err(why)) => (house(), Some(why.alert(&wanted.customer))),
             None => (house(), None),
         };
         held.customer = Some(named);
@@ -177,7 +174,7 @@ impl Sender<'_> {
             return Ok(delivered(held.known()));
         }
         // It may be there already, whatever this refusal says.
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         let answer = match there {
             Some(there) if adopted(&mut held, on, &there, asking.now()) => delivered(held.known()),
             Some(_) => conflict(),
@@ -197,7 +194,7 @@ impl Sender<'_> {
             held.changed(&on.number, None);
             return Ok(delivered(held.known()));
         }
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         held.restore(&change.before);
         if !took_in(&mut held, on, there.as_ref())? {
             self.refuse(&mut held, name::COMPLETE, on, cause::NOT_COMPLETED, asking.now());
@@ -212,7 +209,7 @@ impl Sender<'_> {
             held.changed(&on.number, modified_at(&heard));
             return Ok(delivered(held.known()));
         }
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         held.restore(&update.before);
         if !took_in(&mut held, on, there.as_ref())? {
             self.refuse(&mut held, name::UPDATE, on, cause::REJECTED, asking.now());
@@ -226,7 +223,7 @@ impl Sender<'_> {
         if heard.is_success() || heard.is_not_found() {
             return Ok(delivered(held.known()));
         }
-        let there = order_of(asking, &on.guid).await.map_err(still_unknown)?;
+        let there = order_of(asking, &on.guid, &on.number).await.map_err(still_unknown)?;
         if there.as_ref().is_none_or(|there| !is_standing(there)) {
             return Ok(told_by(&heard, delivered(held.known())));
         }
@@ -322,9 +319,16 @@ fn refuse_product(held: &mut Held, product: &super::call::Product, at: DateTime<
     held.refusals.push(Refusal { step, about: product.code.clone(), cause, at });
 }
 
-/// The order of a GUID; none: it is not there.
-pub async fn order_of(asking: &mut Asking<'_>, guid: &str) -> Result<Option<wire::SalesOrder>, Answer> {
-    asking.read(&[ORDERS, guid], &Query::default()).await
+/// The order of a GUID; none: it is not there. One that is not found is asked for by its number as well: an order that stands
+/// is not to be made again, or taken for deleted, because of one odd 404.
+pub async fn order_of(asking: &mut Asking<'_>, guid: &str, number: &str) -> Result<Option<wire::SalesOrder>, Answer> {
+    let there: Option<wire::SalesOrder> = asking.read(&[ORDERS, guid], &Query::default()).await?;
+    if there.is_some() || !is_plain(number) {
+        return Ok(there);
+    }
+    let listed: Page<wire::SalesOrder> = asking.list(&[ORDERS], &Query::of(&[("orderNumber", number)])).await?;
+    let is_it = |order: &wire::SalesOrder| order.guid.as_ref().is_some_and(|there| there.eq_ignore_ascii_case(guid));
+    Ok(listed.items.into_iter().find(is_it))
 }
 
 /// The credit note of a reference, among those changed since a day. Assumed: deleted ones are left out.
@@ -421,7 +425,7 @@ fn took_in(held: &mut Held, on: &On, there: Option<&wire::SalesOrder>) -> Result
 async fn read_all(asking: &mut Asking<'_>, read: &Read, mut held: Held) -> Result<Answer, Answer> {
     let Some(currency) = held.currency else { return Err(Outcome::Reject { reason: Reason::Refused }.into()) };
     for on in &read.orders {
-        let seen = match order_of(asking, &on.guid).await? {
+        let seen = match order_of(asking, &on.guid, &on.number).await? {
             Some(there) => Some(there.seen(currency).ok_or(Unreadable)?),
             None => None,
         };

@@ -19,7 +19,7 @@ use super::{
     config::{Discounts, MissingProduct, Service, ThirdParty, UnleashedSettings},
     facts::Facts,
     guid,
-    receipt::{Held, Line},
+    receipt::{GOODS, Held, Line},
     spread::spread,
 };
 use crate::{
@@ -324,7 +324,7 @@ impl Draft<'_> {
         };
         let comments = if is_generic { line.description() } else { line.notes.join("; ") };
         let dish = Line {
-            key: format!("goods:{key}"),
+            key: format!("{GOODS}{key}"),
             code,
             units: line.quantity,
             gross_minor: line.gross_minor,

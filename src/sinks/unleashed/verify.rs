@@ -77,7 +77,7 @@ async fn worth(
 
 /// In minor units; 0 of what does not stand. None: it is not told, or in another currency.
 async fn order_total(asking: &mut Asking<'_>, document: &Document, currency: Currency) -> Result<Option<i64>, Answer> {
-    let Some(there) = order_of(asking, &document.guid).await? else { return Ok(Some(0)) };
+    let Some(there) = order_of(asking, &document.guid, &document.number).await? else { return Ok(Some(0)) };
     let Some(status) = there.order_status.as_deref().map(Standing::parse) else { return Ok(None) };
     if !status.stands() {
         return Ok(Some(0));

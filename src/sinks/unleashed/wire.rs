@@ -8,90 +8,32 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
 use super::receipt::{Seen, SeenLine, Standing};
-use crate::domain::{
-    decimal::decimal,
-    money::{Currency, Money},
-};
-
-/// A number as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Number(String);
-
-impl Number {
-    /// Of major units, in minor ones; none for what they cannot say exactly.
-    pub fn minor(&self, currency: Currency) -> Option<i64> {
-        Money::from_decimal(&self.0, currency).map(|money| money.amount)
-    }
-
-    pub fn whole(&self) -> Option<i64> {
-        decimal(&self.0).ok().filter(|number| number.scale == 0).map(|number| number.coefficient)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let text = raw.get().trim_matches('"').trim();
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) {
-            return Err(serde::de::Error::custom("not a number"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// An instant, as `/Date(1760000000000)/` or ISO 8601, in UTC where no zone is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub DateTime<Utc>);
-
-impl Moment {
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if let Some(inner) = text.strip_prefix("/Date(").and_then(|text| text.strip_suffix(")/")) {
-            return DateTime::from_timestamp_millis(inner.parse().ok()?).map(Self);
-        }
-        if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(at.to_utc()));
-        }
-        let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(chrono::NaiveTime::MIN));
-        let at = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").or_else(|_| day());
-        at.ok().map(|at| Self(at.and_utc()))
-    }
-}
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a date"))
-    }
-}
-
-/// `null` is nothing.
-fn lax<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
+pub use crate::sinks::lax::{Moment, Number};
+use crate::{domain::money::Currency, sinks::lax::or_nothing};
 
 /// One page of a list.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Page<T> {
-    #[serde(default, deserialize_with = "lax")]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub pagination: Pagination,
     #[serde(default = "Vec::new")]
     pub items: Vec<T>,
 }
 
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { pagination: Pagination::default(), items: Vec::new() }
+    }
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Pagination {
+    pub number_of_items: Option<u64>,
     pub number_of_pages: Option<u32>,
 }
 
@@ -105,7 +47,7 @@ pub struct SalesOrder {
     pub currency: Option<CurrencyName>,
     pub total: Option<Number>,
     pub last_modified_on: Option<Moment>,
-    #[serde(deserialize_with = "lax")]
+    #[serde(deserialize_with = "or_nothing")]
     pub sales_order_lines: Vec<OrderLine>,
 }
 
@@ -186,10 +128,12 @@ impl CreditNote {
 pub struct Customer {
     pub guid: Option<String>,
     pub customer_code: Option<String>,
+    pub customer_name: Option<String>,
     pub email: Option<String>,
-    #[serde(deserialize_with = "lax")]
+    pub last_modified_on: Option<Moment>,
+    #[serde(deserialize_with = "or_nothing")]
     pub obsolete: bool,
-    #[serde(deserialize_with = "lax")]
+    #[serde(deserialize_with = "or_nothing")]
     pub stop_credit: bool,
 }
 
@@ -206,15 +150,27 @@ pub struct Product {
     pub product_code: Option<String>,
     pub product_description: Option<String>,
     pub barcode: Option<String>,
-    #[serde(deserialize_with = "lax")]
+    pub default_sell_price: Option<Number>,
+    pub last_modified_on: Option<Moment>,
+    #[serde(deserialize_with = "or_nothing")]
     pub obsolete: bool,
+}
+
+/// Of a product, in all warehouses together.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Stock {
+    pub product_code: Option<String>,
+    pub qty_on_hand: Option<Number>,
+    pub allocated_qty: Option<Number>,
+    pub last_modified_on: Option<Moment>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Warehouse {
     pub warehouse_code: Option<String>,
-    #[serde(deserialize_with = "lax")]
+    #[serde(deserialize_with = "or_nothing")]
     pub obsolete: bool,
 }
 
@@ -223,22 +179,13 @@ pub struct Warehouse {
 pub struct TaxRate {
     pub tax_code: Option<String>,
     pub tax_rate: Option<Number>,
-    #[serde(deserialize_with = "lax")]
+    #[serde(deserialize_with = "or_nothing")]
     pub obsolete: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_come_in_two_forms() {
-        let at = "2025-10-09T08:53:20Z".parse().unwrap();
-        for text in ["/Date(1760000000000)/", "2025-10-09T08:53:20", "2025-10-09T08:53:20.000Z"] {
-            assert_eq!(Moment::parse(text), Some(Moment(at)), "{text}");
-        }
-        assert_eq!(Moment::parse("yesterday"), None);
-    }
 
     #[test]
     fn an_order_is_read_whatever_else_and_however_little_stands_in_it() {

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use reqwest::{
     Method, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MODIFIED_SINCE},
 };
 
 use super::{
@@ -27,7 +27,7 @@ use crate::{
     },
     sinks::{
         Answer, Calls,
-        http::{Problem, Read, excerpt, failed, learned_limits, read_up_to, refused},
+        http::{Problem, Read, date, excerpt, failed, learned_limits, read_up_to, refused},
         oauth::Tokens,
     },
 };
@@ -107,11 +107,6 @@ pub struct Since {
     /// Xero's clock.
     pub date: Option<DateTime<Utc>>,
     pub limits: Vec<LearnedLimit>,
-}
-
-fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let text = headers.get(DATE)?.to_str().ok()?;
-    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
 /// One task's requests, one after the other, how many they were, and what the last answer told about limits.

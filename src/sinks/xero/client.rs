@@ -1,10 +1,6 @@
 //! What asks one organisation's Xero: sends steps, looks up what became of them, and reads what orders share.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderValue;
@@ -29,8 +25,9 @@ use crate::{
     },
     sinks::{
         Answer, BuildError, Calls, Doubt, GroupAnswer, LookedUp, Services, Turns,
-        links::{How, LinkKey, LinkKind, LinkStore},
+        links::LinkStore,
         oauth::{ClientAuth, ClientCredentials, Rotating, TokenEndpoint, Tokens},
+        products::Sold,
     },
 };
 
@@ -45,8 +42,7 @@ pub struct Client {
     pub(super) api: Api,
     shared: Shared,
     links: Arc<dyn LinkStore>,
-    /// Products that are known to be linked, by our key and Xero's code.
-    linked: Mutex<BTreeSet<(String, String)>>,
+    sold: Sold,
 }
 
 impl Client {
@@ -89,7 +85,7 @@ impl Client {
             },
             shared: Shared::default(),
             links: Arc::clone(&services.links),
-            linked: Mutex::default(),
+            sold: Sold::new(name, &services.links),
         })
     }
 
@@ -143,21 +139,7 @@ impl Client {
             return;
         }
         let Outcome::Delivered(receipt) = &answer.outcome else { return };
-        for (local_key, code) in Held::of(receipt.receipt.as_ref()).map(|held| held.named_items()).unwrap_or_default() {
-            let pair = (local_key, code);
-            if self.linked().contains(&pair) {
-                continue;
-            }
-            let key = LinkKey { sink: &self.name, kind: LinkKind::Product, local_key: &pair.0 };
-            match self.links.link(key, &pair.1, How::Code).await {
-                Ok(_) => drop(self.linked().insert(pair)),
-                Err(error) => tracing::warn!(sink.name = %self.name, error = error.0.as_ref(), "item not linked"),
-            }
-        }
-    }
-
-    fn linked(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
-        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sold.link(Held::of(receipt.receipt.as_ref()).map(|held| held.named_items()).unwrap_or_default()).await;
     }
 
     pub async fn look_up(&self, doubts: &[Doubt<'_>], now: DateTime<Utc>) -> LookedUp {

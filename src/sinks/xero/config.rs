@@ -119,6 +119,8 @@ pub struct RawXero {
     locked_first_post: Field<LockedFirstPost>,
     /// How a posted order is corrected: `"delta"`, `"reverse_and_replace"` or `"rewrite_payments"`.
     correction: Field<Correction>,
+    /// By what a day that was closed is corrected: `"documents"`. `"journal"` is not built.
+    delta: Field<Delta>,
     /// Permits credit notes for documents that a person has edited.
     correct_edited: Field<bool>,
     /// Writes a note into the history of an order's invoice for each version that is posted. A call each.
@@ -201,6 +203,16 @@ choice!(Correction {
     ReverseAndReplace = "reverse_and_replace",
     RewritePayments = "rewrite_payments"
 });
+
+/// By what a day that was closed is corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delta {
+    /// Each change by an invoice or credit note of its own.
+    Documents,
+    /// By a manual journal, which this program does not make.
+    Journal,
+}
+choice!(Delta { Documents = "documents", Journal = "journal" });
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goodwill {
@@ -428,6 +440,14 @@ impl RawXero {
                 zone
             });
         let mode = section.take("mode", self.mode).unwrap_or(Mode::PerOrder);
+        if section.take("delta", self.delta) == Some(Delta::Journal) {
+            section.problem(
+                "delta",
+                "corrections by manual journal are not built",
+                "leave the key out: what changes after a day was closed is a credit note or an invoice of its own, dated on \
+                 the day on which it comes",
+            );
+        }
         let summary_at = section.take("summary_at", self.summary_at).and_then(|text| {
             let time = NaiveTime::parse_from_str(&text, TIME).ok();
             if time.is_none() {

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{About, Alert, Outcome, Reason, Sent},
+        delivery::{Alert, Outcome, Reason, Sent},
         ids::SinkName,
     },
     sinks::{
@@ -61,21 +61,20 @@ pub struct Finder<'f> {
 impl Finder<'_> {
     /// Finds or makes the contact of a call.
     pub async fn find(&self, asking: &mut Asking<'_>, wanted: &call::Contact) -> Result<Found, Answer> {
-        let (found, house_name) = match wanted {
+        let (alert, house_name) = match wanted {
             call::Contact::House { name } => (None, name),
             call::Contact::Customer { customer, house_name } => {
                 let Self { sink, links, settings, timeout, .. } = *self;
                 let linker = Linker { sink, links, settings: &settings.customers, timeout };
-                (linker.find(&mut Contacts { asking, sink }, customer).await?, house_name)
+                match linker.find(&mut Contacts { asking, sink }, customer).await? {
+                    Some(Ok(held)) => return Ok(Found { held, alert: None }),
+                    Some(Err(why)) => (Some(why.alert(customer)), house_name),
+                    None => (None, house_name),
+                }
             }
         };
-        let why = match found {
-            Some(Ok(held)) => return Ok(Found { held, alert: None }),
-            Some(Err(why)) => Some(why),
-            None => None,
-        };
         let id = self.house(asking, house_name).await?;
-        Ok(Found { held: Named { id, how: Came::House }, alert: why.map(alert) })
+        Ok(Found { held: Named { id, how: Came::House }, alert })
     }
 
     /// The one contact: as configured, as it was found, or made.
@@ -97,10 +96,6 @@ impl Finder<'_> {
         self.shared.has_house_contact(&contact_id);
         Ok(contact_id)
     }
-}
-
-fn alert(why: NoRecord) -> Alert {
-    Alert { cause: why.cause(), about: About::Order, detail: why.hint().to_owned() }
 }
 
 /// The organisation's contacts.

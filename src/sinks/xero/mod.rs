@@ -135,6 +135,11 @@ impl Sink for Xero {
         GROUP
     }
 
+    /// Source: Xero developer documentation, OAuth 2.0 API limits: five calls in progress in an organisation.
+    fn limits_calls_at_once(&self) -> bool {
+        true
+    }
+
     fn send_group<'a>(&'a self, steps: &'a [&'a Step], now: DateTime<Utc>) -> BoxFuture<'a, GroupAnswer> {
         Box::pin(self.client.send_group(steps, now))
     }

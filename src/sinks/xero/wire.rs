@@ -9,79 +9,11 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use super::receipt::DocumentKind;
-use crate::domain::money::{Currency, Money};
-
-/// A number of major units or of per cent, as it was written; Xero also writes it as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Number(String);
-
-impl Number {
-    /// In minor units of a currency; none for what they cannot say exactly.
-    pub fn minor(&self, currency: Currency) -> Option<i64> {
-        Money::from_decimal(&self.0, currency).map(|money| money.amount)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let text = raw.get().trim_matches('"').trim();
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) {
-            return Err(serde::de::Error::custom("not a number"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// An instant or a day, in either of Xero's forms: `/Date(1760000000000+0000)/` or ISO 8601.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub DateTime<Utc>);
-
-impl Moment {
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if let Some(inner) = text.strip_prefix("/Date(").and_then(|text| text.strip_suffix(")/")) {
-            // The offset only says how the instant would be shown.
-            let end =
-                inner.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-')).map_or(inner.len(), |(at, _)| at);
-            return DateTime::from_timestamp_millis(inner[..end].parse().ok()?).map(Self);
-        }
-        if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(at.to_utc()));
-        }
-        // Without a zone it is UTC, as the names of the fields say; a day is its midnight.
-        let at = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f");
-        let at =
-            at.or_else(|_| NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|day| day.and_time(chrono::NaiveTime::MIN)));
-        at.ok().map(|at| Self(at.and_utc()))
-    }
-
-    /// Days travel as midnight.
-    pub fn day(self) -> NaiveDate {
-        self.0.date_naive()
-    }
-}
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a date"))
-    }
-}
-
-/// `null` is an empty list.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
+use crate::sinks::lax::or_nothing;
+pub use crate::sinks::lax::{Moment, Number};
 
 /// Also written as text. Source: the examples of the API description.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -165,16 +97,16 @@ pub struct Document {
     pub date: Option<Moment>,
     pub contact: Option<Named>,
     pub currency_code: Option<String>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub line_items: Vec<LineItem>,
     pub total: Option<Number>,
     pub amount_due: Option<Number>,
     pub amount_paid: Option<Number>,
     pub amount_credited: Option<Number>,
     pub remaining_credit: Option<Number>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub payments: Vec<Payment>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub allocations: Vec<Allocation>,
     #[serde(rename = "UpdatedDateUTC")]
     pub updated_date_utc: Option<Moment>,
@@ -183,7 +115,7 @@ pub struct Document {
     pub has_errors: bool,
     #[serde(deserialize_with = "flag")]
     pub has_validation_errors: bool,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub validation_errors: Vec<Message>,
 }
 
@@ -252,7 +184,7 @@ pub struct Payment {
     pub has_errors: bool,
     #[serde(deserialize_with = "flag")]
     pub has_validation_errors: bool,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub validation_errors: Vec<Message>,
 }
 
@@ -276,7 +208,7 @@ pub struct Allocation {
     pub has_errors: bool,
     #[serde(deserialize_with = "flag")]
     pub has_validation_errors: bool,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub validation_errors: Vec<Message>,
 }
 
@@ -299,7 +231,7 @@ pub struct Contact {
     pub has_errors: bool,
     #[serde(deserialize_with = "flag")]
     pub has_validation_errors: bool,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub validation_errors: Vec<Message>,
 }
 
@@ -338,7 +270,7 @@ pub struct Item {
     pub has_errors: bool,
     #[serde(deserialize_with = "flag")]
     pub has_validation_errors: bool,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub validation_errors: Vec<Message>,
 }
 
@@ -403,7 +335,7 @@ pub struct CurrencyName {
 pub struct TrackingCategory {
     pub name: Option<String>,
     pub status: Option<String>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub options: Vec<TrackingOption>,
 }
 
@@ -433,29 +365,29 @@ pub struct HistoryRecord {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Listing {
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub invoices: Vec<Document>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub credit_notes: Vec<Document>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub payments: Vec<Payment>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub allocations: Vec<Allocation>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub contacts: Vec<Contact>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub items: Vec<Item>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub organisations: Vec<Organisation>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub tax_rates: Vec<TaxRate>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub accounts: Vec<Account>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub currencies: Vec<CurrencyName>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub tracking_categories: Vec<TrackingCategory>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub history_records: Vec<HistoryRecord>,
     #[serde(rename = "pagination")]
     pub pagination: Option<Pagination>,
@@ -479,14 +411,14 @@ impl Listing {
 pub struct Refusal {
     pub message: Option<String>,
     pub detail: Option<String>,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub elements: Vec<RefusedElement>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RefusedElement {
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_nothing")]
     pub validation_errors: Vec<Message>,
 }
 
@@ -513,55 +445,10 @@ pub struct Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::money::Currency;
 
     fn gbp() -> Currency {
         Currency::parse("GBP").unwrap()
-    }
-
-    fn amount(text: &str) -> Option<i64> {
-        serde_json::from_str::<Payment>(&format!(r#"{{"Amount": {text}}}"#)).ok()?.amount?.minor(gbp())
-    }
-
-    #[test]
-    fn amounts_are_read_to_the_penny_or_not_at_all() {
-        let cases = [
-            ("23.29", Some(2329)),
-            ("23.2", Some(2320)),
-            ("23", Some(2300)),
-            ("-0.01", Some(-1)),
-            ("0.0000", Some(0)),
-            ("\"46.00\"", Some(4600)),
-            ("90071992547409.93", Some(9_007_199_254_740_993)), // no float has room for it
-            ("23.295", None),
-            ("\"\"", None),
-            ("\"1,000.00\"", None),
-            ("\"NaN\"", None),
-            ("null", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(amount(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn dates_are_read_in_either_form() {
-        let at: DateTime<Utc> = "2018-12-31T00:00:00Z".parse().unwrap();
-        for text in [
-            "/Date(1546214400000+0000)/",
-            "/Date(1546214400000)/",
-            "/Date(1546214400000-0800)/",
-            "2018-12-31T00:00:00",
-            "2018-12-31T00:00:00Z",
-            "2018-12-31T00:00:00.0000000",
-            "2018-12-31T01:00:00+01:00",
-            "2018-12-31",
-        ] {
-            assert_eq!(Moment::parse(text), Some(Moment(at)), "{text}");
-        }
-        assert_eq!(Moment::parse("/Date(-86400000+0000)/").unwrap().day().to_string(), "1969-12-31");
-        for text in ["", "/Date()/", "/Date(soon)/", "31/12/2018"] {
-            assert_eq!(Moment::parse(text), None, "{text}");
-        }
     }
 
     #[test]

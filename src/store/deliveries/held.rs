@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::DeliveryKey,
+        delivery::{DeliveryKey, WaitingFor},
         ids::{OrderKey, SinkName},
     },
     store::{self, Result, StoreError, millis},
@@ -243,6 +243,31 @@ pub async fn wake_held(db: &mut PgConnection, sink: &SinkName, offset_ms: i64) -
     .execute(&mut *db)
     .await
     .map_err(StoreError::of("deliveries.wake_held"))?;
-    store::alerts::resolve_all(&mut *db, "configuration", sink).await?;
+    store::alerts::resolve_all(&mut *db, WaitingFor::Configuration.as_str(), sink).await?;
     Ok(woken.rows_affected())
+}
+
+/// Closes the alerts about settings that no delivery of a sink waits under any more. After the settlement that released one,
+/// and not within it: of two that release the last ones at once neither sees the other's.
+pub async fn close_mended(db: impl PgExecutor<'_>, sink: &SinkName) -> Result<()> {
+    sqlx::query!(
+        r#"-- deliveries.close_mended
+        UPDATE alerts a
+        SET resolved_at = now()
+        FROM (
+            SELECT a.id, a.count
+            FROM alerts a
+            WHERE a.cause = $2 AND starts_with(a.subject, $1 || '/') AND a.resolved_at IS NULL
+              AND NOT EXISTS (SELECT FROM deliveries d WHERE d.open AND d.sink = $1 AND d.held_for = a.subject)
+        ) mended
+        -- Told again meanwhile: somebody waits under it.
+        WHERE a.id = mended.id AND a.count = mended.count AND a.resolved_at IS NULL
+        "#,
+        sink.as_str(),
+        WaitingFor::Configuration.as_str(),
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("deliveries.close_mended"))?;
+    Ok(())
 }

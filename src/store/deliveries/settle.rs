@@ -107,6 +107,17 @@ pub enum Superseding {
     InTurn,
 }
 
+/// A row that moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub order: OrderKey,
+    pub state: State,
+    /// By how much its receipt counts more corrections avoided than before.
+    pub corrections_avoided: u64,
+    /// It waits no more for what it waited for under an alert: see [`super::close_mended`].
+    pub released: bool,
+}
+
 /// Records attempts, moves the rows whose lease is still ours, and raises an alert for each parked one and for each that
 /// carries one; the alert of a notice ends with it. Returns the rows that moved; the attempts are recorded in any case.
 pub async fn settle(
@@ -115,7 +126,7 @@ pub async fn settle(
     superseding: Superseding,
     batch: &[Settlement],
     offset_ms: i64,
-) -> Result<Vec<(OrderKey, State)>> {
+) -> Result<Vec<Settled>> {
     let mut c = Columns::default();
     for settlement in batch {
         c.push(settlement);
@@ -128,15 +139,17 @@ pub async fn settle(
                         $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[],
                         $17::text[], $18::jsonb[], $19::text[], $20::text[],
                         $21::int[], $22::text[], $23::timestamptz[], $24::timestamptz[], $25::text[], $26::smallint[],
-                        $27::text[], $28::bytea[], $29::text[], $36::text[], $30::bool[]) WITH ORDINALITY
+                        $27::text[], $28::bytea[], $29::text[], $36::text[], $30::bool[], $37::text[]) WITH ORDINALITY
                 AS i (source, order_id, token, version, state, reason, hint, waiting_for,
                       next_ms, not_before_ms, failed, refund, curable, sent_version,
                       external_id, receipt, notice, last_error,
                       attempt, step, started_at, finished_at, outcome, http_status,
-                      attempt_reason, request_digest, response_excerpt, attempt_external_id, again, n)
+                      attempt_reason, request_digest, response_excerpt, attempt_external_id, again, held_for, n)
         ), locked AS MATERIALIZED (
             -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
-            SELECT i.n, d.notice
+            SELECT i.n, d.notice, d.held_for,
+                   greatest(coalesce((i.receipt ->> 'corrections_avoided')::bigint, 0)
+                            - coalesce((d.receipt ->> 'corrections_avoided')::bigint, 0), 0) AS avoided
             FROM input i
             JOIN deliveries d ON d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
             -- A late answer settles the doubt about its own sending. Of the same step sent again since it says nothing.
@@ -171,6 +184,8 @@ pub async fn settle(
                                        WHEN i.failed THEN coalesce(d.first_failed_at, i.now)
                                        WHEN i.refund THEN d.first_failed_at END,
                 waiting_for = i.waiting_for,
+                -- What was given back undecided waits for what it waited for.
+                held_for = CASE WHEN i.outcome IS NULL THEN d.held_for ELSE i.held_for END,
                 reason = CASE WHEN i.state = 'parked' AND NOT i.curable OR i.state = 'in_doubt'
                                 OR d.wanted_version <= i.version THEN i.reason END,
                 hint = CASE WHEN i.state = 'parked' AND NOT i.curable OR i.state = 'in_doubt'
@@ -188,7 +203,8 @@ pub async fn settle(
             FROM input i
             JOIN locked l USING (n)
             WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
-            RETURNING i.n, d.source, d.order_id, d.state, d.open, d.notice, l.notice AS notice_before
+            RETURNING i.n, d.source, d.order_id, d.state, d.open, d.notice, l.notice AS notice_before, l.avoided,
+                      l.held_for IS NOT NULL AND d.held_for IS DISTINCT FROM l.held_for AS released
         ), alerted AS (
             INSERT INTO alerts AS a (cause, subject, detail, count)
             SELECT r.cause, r.subject, min(r.detail), count(*)
@@ -238,12 +254,19 @@ pub async fn settle(
                                     AND known.attempt = i.attempt AND known.started_at = i.started_at))
         ), seen AS (
             UPDATE sinks
-            SET last_success_at = now() + $2 * interval '1 millisecond'
+            SET last_success_at = CASE WHEN told.delivered THEN now() + $2 * interval '1 millisecond' ELSE last_success_at END,
+                corrections_avoided = corrections_avoided + told.avoided
+            FROM (
+                SELECT EXISTS (SELECT FROM input WHERE outcome = 'delivered') AS delivered,
+                       (SELECT coalesce(sum(m.avoided), 0) FROM moved m)::bigint AS avoided
+            ) told
             WHERE name = $1
-              AND EXISTS (SELECT FROM input WHERE outcome = 'delivered')
-              AND coalesce(last_success_at, '-infinity') < now() + ($2 - 1000) * interval '1 millisecond'
+              AND (told.avoided > 0
+                   OR told.delivered
+                      AND coalesce(last_success_at, '-infinity') < now() + ($2 - 1000) * interval '1 millisecond')
         )
-        SELECT source AS "source!", order_id AS "order_id!", state AS "state!" FROM moved
+        SELECT source AS "source!", order_id AS "order_id!", state AS "state!", avoided AS "avoided!", released AS "released!"
+        FROM moved
         "#,
         sink.as_str(),
         offset_ms as f64,
@@ -279,8 +302,9 @@ pub async fn settle(
         &c.told_by[..],
         &c.told_cause[..] as _,
         &c.told_subject[..],
-        &c.told_detail[..] as _,
+        &c.told_detail[..],
         &c.attempt_external_id[..] as _,
+        &c.held_for[..] as _,
     )
     .fetch_all(db)
     .await
@@ -290,7 +314,12 @@ pub async fn settle(
             let operation = "deliveries.settle";
             let source = SourceName::parse(&row.source).map_err(|error| undecodable(operation, error))?;
             let state = known_state(&row.state, operation)?;
-            Ok((OrderKey { source, order_id: OrderId::new(row.order_id) }, state))
+            Ok(Settled {
+                order: OrderKey { source, order_id: OrderId::new(row.order_id) },
+                state,
+                corrections_avoided: u64::try_from(row.avoided).unwrap_or_default(),
+                released: row.released,
+            })
         })
         .collect()
 }
@@ -327,10 +356,11 @@ struct Columns<'a> {
     response_excerpt: Vec<Option<&'a str>>,
     attempt_external_id: Vec<Option<&'a str>>,
     again: Vec<bool>,
+    held_for: Vec<Option<String>>,
     told_by: Vec<i64>,
     told_cause: Vec<&'a str>,
     told_subject: Vec<String>,
-    told_detail: Vec<&'a str>,
+    told_detail: Vec<String>,
 }
 
 impl<'a> Columns<'a> {
@@ -382,7 +412,7 @@ impl<'a> Columns<'a> {
             self.told_by.push(self.source.len() as i64);
             self.told_cause.push(alert.cause);
             self.told_subject.push(alert.subject(&s.key));
-            self.told_detail.push(&alert.detail);
+            self.told_detail.push(alert.detail_for(&s.key));
         }
         self.attempt.push(s.attempt.number as i32);
         self.step.push(s.attempt.step.as_deref());
@@ -395,5 +425,7 @@ impl<'a> Columns<'a> {
         self.response_excerpt.push(s.attempt.response_excerpt.as_deref());
         self.attempt_external_id.push(s.attempt.external_id.as_deref());
         self.again.push(s.attempt.again);
+        let waits_under = |alert: &&Alert| waiting_for == Some(alert.cause);
+        self.held_for.push(s.alert.as_ref().filter(waits_under).map(|alert| alert.subject(&s.key)));
     }
 }

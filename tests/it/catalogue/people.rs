@@ -2,7 +2,7 @@
 
 use scoffable_sync::operate::{
     self, Desk,
-    catalogue::{Bootstrap, Sync},
+    catalogue::{Bootstrap, Ground, Month, Sync},
 };
 use scoffable_sync::store::operations::Operator;
 
@@ -123,9 +123,10 @@ async fn a_months_budget_counts_the_orders_that_there_were_and_names_the_knob() 
     let shop = Shop::new(&app.clock, Counts::Time, &[Kind::Product]);
     let often = CatalogueSettings { pull_interval: Duration::from_mins(1), ..settings() };
     let keeper = keeper(&app, &shop, often);
-    let hook = &app.settings.sinks[&sink()];
+    let ground = Ground::of(&keeper, &app.settings.sinks[&sink()]);
+    let month = Month { sink: sink(), orders_a_day: Some(10) };
 
-    let dear = operate::catalogue::budget(&app.pool, &keeper, hook, Some(10)).await.unwrap();
+    let dear = operate::catalogue::budget(&app.pool, &month, ground.as_ref()).await.unwrap();
 
     assert_eq!((dear.plan.pulls, dear.plan.orders, dear.allowed, dear.fits), (43_200, 300, Some(3_000), false));
     assert_eq!(dear.knob.map(|knob| knob.setting), Some("pull_interval"));

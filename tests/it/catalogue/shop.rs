@@ -350,6 +350,7 @@ pub fn keeper(app: &TestApp, shop: &Arc<Shop>, settings: CatalogueSettings) -> W
         lanes: vec![String::new()],
         dependents: Vec::new(),
         metrics: Arc::default(),
+        slots: None,
     };
     Worker::new(Arc::new(driver), settings, chrono_tz::Tz::UTC)
 }

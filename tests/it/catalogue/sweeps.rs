@@ -6,14 +6,7 @@ use super::*;
 async fn each_of_a_thousand_linked_products_is_checked_within_twenty_days() {
     let app = TestApp::start().await;
     let shop = Shop::new(&app.clock, Counts::Time, &[Kind::Product]);
-    for n in 0..1_000 {
-        shop.put_in_silence(Kind::Product, &format!("p{n:03}"), "Lamb");
-    }
-    app.run(
-        "INSERT INTO links (sink, kind, local_key, remote_id, how, created_at)
-         SELECT 'hook', 'product', 'dish ' || n, 'p' || to_char(n, 'FM000'), 'code', now() FROM generate_series(0, 999) n",
-    )
-    .await;
+    link_many(&app, &shop, Kind::Product, 1_000).await;
     let mut keeper = keeper(&app, &shop, only_sweeps());
     let began = app.clock.elapsed();
 
@@ -29,6 +22,29 @@ async fn each_of_a_thousand_linked_products_is_checked_within_twenty_days() {
     assert_eq!(app.number(unchecked).await, 0);
     let horizon = app.number("SELECT horizon_days::bigint FROM catalogue_status WHERE kind = 'product'").await;
     assert_eq!(horizon, 20);
+}
+
+#[tokio::test]
+async fn of_a_thousand_products_one_that_always_fails_costs_the_others_no_more_than_its_own_looks() {
+    let app = TestApp::start().await;
+    let shop = Shop::new(&app.clock, Counts::Time, &[Kind::Product]);
+    link_many(&app, &shop, Kind::Product, 1_000).await;
+    shop.fails_at("product-00000");
+    let mut keeper = keeper(&app, &shop, only_sweeps());
+    let began = app.clock.elapsed();
+
+    let (mut looked, mut in_vain) = (BTreeSet::new(), 0);
+    while looked.len() < 1_000 {
+        next_turn(&app, &mut keeper).await;
+        let looks: Vec<_> = shop.calls().into_iter().filter(|call| call.starts_with("look")).collect();
+        in_vain += looks.iter().filter(|look| look.ends_with("product-00000")).count();
+        looked.extend(looks);
+        // At most three a day are in vain, of fifty.
+        assert!(app.clock.elapsed().saturating_sub(began) < 22 * DAY, "{} were looked at", looked.len());
+    }
+
+    assert!(in_vain >= 3, "it is not passed over for good");
+    assert_eq!(app.number("SELECT count(*) FROM catalogue_entities WHERE last_checked_at IS NOT NULL").await, 999);
 }
 
 #[tokio::test]

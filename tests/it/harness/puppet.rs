@@ -47,7 +47,7 @@ struct Said {
     groups: VecDeque<GroupAnswer>,
     findings: VecDeque<Finding>,
     look_up_costs: Option<Calls>,
-    unprepared: VecDeque<Outcome>,
+    unprepared: VecDeque<Answer>,
     lacks_a_read: bool,
     plans: VecDeque<Plan>,
     waits: bool,
@@ -101,8 +101,17 @@ impl Puppet {
 
     /// The next plan lacks a shared read, which ends so.
     pub fn is_not_prepared(&self, outcome: Outcome) {
+        self.lacks(Answer { calls_beside: 1, ..outcome.into() });
+    }
+
+    /// The next plan lacks a shared read, which is not made: how the one before ended is told again.
+    pub fn is_told_again(&self, outcome: Outcome) {
+        self.lacks(outcome.into());
+    }
+
+    fn lacks(&self, told: Answer) {
         let mut said = self.said();
-        said.unprepared.push_back(outcome);
+        said.unprepared.push_back(told);
         said.lacks_a_read = true;
     }
 
@@ -125,7 +134,7 @@ impl Sink for Puppet {
         let unprepared = said.unprepared.pop_front();
         said.lacks_a_read = unprepared.is_some();
         Box::pin(std::future::ready(match unprepared {
-            Some(outcome) => Err(outcome.into()),
+            Some(told) => Err(told),
             None => Ok(Calls { made: 1, limits: Vec::new() }),
         }))
     }
@@ -209,6 +218,7 @@ pub fn drive(app: &mut TestApp, sink: Arc<dyn Sink>) {
         lanes: vec![String::new()],
         dependents: Vec::new(),
         metrics: Arc::default(),
+        slots: None,
     };
     app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];
 }

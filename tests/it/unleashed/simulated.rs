@@ -1,5 +1,12 @@
 //! The whole sink with the whole daemon around it, at a strict simulated Unleashed.
 
+mod catalogue;
+mod cost;
+mod histories;
+mod quota;
+
+use std::collections::BTreeMap;
+
 use scoffable_sync::simulator::{
     faults::cut_after,
     unleashed::{OrderStatus, UnleashedOptions, UnleashedSim, WithoutStock},
@@ -14,7 +21,7 @@ fn assert_nothing_wrong(sim: &UnleashedSim) {
 
 async fn at_unleashed(keys: &[(&str, &str)]) -> (TestApp, UnleashedSim) {
     let setup = Setup::default();
-    let products = ["KOFTA", "SCF-ADJUSTMENT"].map(str::to_owned).into();
+    let products = ["KOFTA", "NAAN", "LASSI", "SCF-ADJUSTMENT"].map(str::to_owned).into();
     let options = UnleashedOptions { clock: setup.clock().clone(), products, ..UnleashedOptions::default() };
     let sim = UnleashedSim::start(options).await.expect("a loopback port is free");
     let house = sim.customer_guid("Scoffable customers").expect("it is there").to_string();

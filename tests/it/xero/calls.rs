@@ -1,9 +1,12 @@
 //! How many calls orders cost, counted by a strict simulated Xero that enforces its documented limits.
 
-use scoffable_sync::simulator::xero::{XeroLimits, XeroSim};
+use scoffable_sync::simulator::xero::{XeroLimits, XeroOptions, XeroSim};
 use serde_json::Value;
 
-use super::{simulated::at_xero_with, *};
+use super::{
+    simulated::{Books, at_xero_with, start},
+    *,
+};
 use crate::harness::app::{PATIENCE, order, order_of};
 
 /// What the sink may by itself, at a Xero as it is documented.
@@ -67,6 +70,51 @@ async fn so_does_a_backlog_of_a_running_loop() {
 
     assert_cheap("a running loop", sim.journal().total(), 250);
     assert_well_behaved(&sim);
+}
+
+/// Cause: each process had `concurrency` calls in progress by itself, so two of them had more than Xero takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_have_no_more_calls_in_progress_together_than_one_may() {
+    let setup = Setup::default();
+    let limits = XeroLimits { in_progress: Some(3), ..XeroLimits::NONE };
+    // So slow that calls certainly meet.
+    let latency = Duration::from_millis(40);
+    let sim = start(&setup, XeroOptions { limits, latency, ..XeroOptions::default() }).await;
+    let Books { mut app, sim } = Books::of(setup, sim, &[]).await;
+    app.arrives(&order("1", 1, "accepted")).await;
+    app.run_to_rest().await;
+    let other = app.another_process().await;
+    for n in 0..60 {
+        // Nothing hangs on them, so that each is changed by a call of its own.
+        let mut unpaid = order(&format!("{}", 800_000 + n), 1, "accepted");
+        unpaid["customerPayments"] = json!([]);
+        app.publish(&unpaid);
+    }
+    app.poll().await;
+    app.run_to_rest().await;
+    for n in 0..60 {
+        let mut unpaid = order_of(&format!("{}", 800_000 + n), 2, "accepted", 900);
+        unpaid["customerPayments"] = json!([]);
+        app.publish(&unpaid);
+    }
+    app.poll().await;
+
+    let loops = app.dispatchers.drain(..).chain(other.dispatchers);
+    let running: Vec<_> = loops.map(|one| tokio::spawn(one.run(app.drain.clone()))).collect();
+    let began = tokio::time::Instant::now();
+    while open(&app).await > 0 {
+        assert!(began.elapsed() < 3 * PATIENCE, "deliveries are still open");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.drain.cancel();
+    for run in running {
+        run.await.expect("nothing breaks");
+    }
+
+    assert_eq!(sim.journal().answers().get(&429), None, "no call is over the limit");
+    assert_eq!(sim.ledger().calls().peak_in_progress, 3, "and they make use of it");
+    assert_eq!(app.number("SELECT count(*) FROM call_slots WHERE owner IS NOT NULL").await, 0);
+    assert_eq!((sim.violations(), sim.doubled()), (vec![], vec![]));
 }
 
 /// Of the 5,000 calls that Xero permits a day the sink uses 4,000, and 30,000 orders fit: all of it by a fiftieth. Cause:

@@ -16,7 +16,7 @@ use crate::simulator::{
 };
 
 /// In characters. Source: Unleashed API documentation, `/Products`.
-const MAX_CODE: usize = 100;
+pub(in crate::simulator::unleashed) const MAX_CODE: usize = 100;
 const MAX_TEXT: usize = 500;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

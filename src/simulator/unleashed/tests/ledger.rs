@@ -70,6 +70,20 @@ async fn foreign_names_missing_guids_and_details_of_customers_are_noted() {
     );
 }
 
+#[tokio::test]
+async fn an_id_that_no_number_holds_is_told_by_the_source_id() {
+    let desk = start().await;
+    let mut order = desk.order("SCF-4d2f-R2", &[("NAAN", 1, 100)]);
+    order["SourceId"] = json!("scoffable:so-0b1c2d3e-000017");
+    desk.posted(&order).await;
+    desk.credited(&desk.credit("SCF-so-0b1c2d3e-000017-C1", &[("NAAN", 1, 50)])).await;
+
+    let ledger = desk.ledger();
+    assert_eq!(ledger.orders(), ["so-0b1c2d3e-000017"]);
+    assert_eq!(ledger.stands("so-0b1c2d3e-000017"), Cents(60));
+    assert!(ledger.violations().is_empty());
+}
+
 /// A world of one order, whose versions have a status, a total and what their lines add up to.
 fn world(currency: &str, versions: &[(&str, i64, i64)]) -> World {
     let mut world = World::empty();

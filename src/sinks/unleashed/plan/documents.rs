@@ -1,6 +1,8 @@
 //! Steps that make documents, change them, complete them, or take them back.
 
-use super::{Planner, park};
+use sha2::{Digest, Sha256};
+
+use super::Planner;
 use crate::{
     domain::delivery::{Plan, Repeat},
     sinks::unleashed::{
@@ -15,23 +17,15 @@ use crate::{
 /// Assumed: how long an order number may be is not documented; the contract of this sink keeps to this.
 const LONGEST_NUMBER: usize = 20;
 const PREFIX: &str = "SCF-";
+/// Digits that stand in a number for an order's id that is too long for it.
+const DIGITS_OF_A_DIGEST: usize = 12;
 
 impl Planner<'_> {
     pub(super) fn post(self, kind: DocumentKind, role: Role, lines: Vec<Line>, customer_id: String) -> Plan {
         let is_like = |one: &&Document| one.kind == kind && (kind == DocumentKind::Credit || one.role == role);
         let n = self.held.documents.iter().filter(is_like).count() as u32 + 1;
         let order_id = self.view.key.order.order_id.as_str();
-        let number = match (kind, role) {
-            (DocumentKind::Order, Role::Whole) if n == 1 => format!("{PREFIX}{order_id}"),
-            (DocumentKind::Order, Role::Whole) => format!("{PREFIX}{order_id}-R{n}"),
-            (DocumentKind::Order, Role::Part) => format!("{PREFIX}{order_id}-S{n}"),
-            (DocumentKind::Credit, _) => format!("{PREFIX}{order_id}-C{n}"),
-        };
-        // A credit note has our number for a reference only.
-        if kind == DocumentKind::Order && number.chars().count() > LONGEST_NUMBER {
-            let hint = "its id is too long for an order's number at Unleashed: post it by hand and discard this";
-            return park("order_id_too_long", hint, false);
-        }
+        let number = number(order_id, kind, role, n);
         let is_placed = kind == DocumentKind::Order && self.stock.settings.complete == Complete::Never;
         let gross: i64 = lines.iter().map(|line| line.gross_minor).sum();
         let today = self.view.now.date_naive();
@@ -143,4 +137,41 @@ impl Planner<'_> {
 fn now_changed(document: &mut Document) {
     document.checked = false;
     document.modified_at = None;
+}
+
+/// An order's number has to be short. The id that does not fit in it stands whole in its source id and its reference; a credit
+/// note has our number for its own reference, which may be long.
+fn number(order_id: &str, kind: DocumentKind, role: Role, n: u32) -> String {
+    let suffix = match (kind, role) {
+        (DocumentKind::Order, Role::Whole) if n == 1 => String::new(),
+        (DocumentKind::Order, Role::Whole) => format!("-R{n}"),
+        (DocumentKind::Order, Role::Part) => format!("-S{n}"),
+        (DocumentKind::Credit, _) => format!("-C{n}"),
+    };
+    let whole = format!("{PREFIX}{order_id}{suffix}");
+    if kind == DocumentKind::Credit || whole.chars().count() <= LONGEST_NUMBER {
+        return whole;
+    }
+    let digest = hex::encode(Sha256::digest(order_id));
+    format!("{PREFIX}{}{suffix}", &digest[..DIGITS_OF_A_DIGEST])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_names_the_order_and_is_never_too_long() {
+        let of = |order_id: &str, role, n| number(order_id, DocumentKind::Order, role, n);
+        let long = "so-0b1c2d3e-000017";
+
+        assert_eq!(of("812345", Role::Whole, 1), "SCF-812345");
+        assert_eq!(of("812345", Role::Whole, 2), "SCF-812345-R2");
+        assert_eq!(of("812345", Role::Part, 1), "SCF-812345-S1");
+        assert_eq!(number(long, DocumentKind::Credit, Role::Part, 1), "SCF-so-0b1c2d3e-000017-C1");
+        for (role, n) in [(Role::Whole, 1), (Role::Whole, 2), (Role::Part, 1), (Role::Part, 99)] {
+            assert!(of(long, role, n).chars().count() <= LONGEST_NUMBER, "{}", of(long, role, n));
+        }
+        assert_ne!(of(long, Role::Whole, 1), of("so-0b1c2d3e-000018", Role::Whole, 1));
+    }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn metric_and_receipts_count_the_same_corrections_that_were_avoided() {
+async fn metric_status_and_receipts_count_the_same_corrections_that_were_avoided() {
     let mut books = Books::with(&[("correction", "rewrite_payments")]).await;
     let process = books.app.another_process().await;
     (books.app.pollers, books.app.dispatchers) = (process.pollers, process.dispatchers);
@@ -30,6 +30,7 @@ async fn metric_and_receipts_count_the_same_corrections_that_were_avoided() {
     let counted = rendered.lines().find(|line| line.starts_with("scoffable_sync_sink_corrections_avoided_total{"));
     // 1: what went and what came (2 documents), then what came (1); 2: what went (1); 3 took as many as there are.
     assert_eq!(in_receipts, 4);
+    assert_eq!(books.app.number("SELECT corrections_avoided FROM sink_status").await, 4);
     assert_eq!(counted, Some("scoffable_sync_sink_corrections_avoided_total{sink=\"books\"} 4"), "{rendered}");
     books.assert_nothing_wrong();
 }

@@ -71,6 +71,41 @@ async fn a_customer_is_linked_by_account_and_the_contact_is_never_changed_again(
 }
 
 #[tokio::test]
+async fn no_request_about_a_linked_customer_says_anything_but_its_id() {
+    let mut books = per_customer().await;
+    // Linked by account, by e-mail, and after a correction, a cancellation and an acceptance.
+    books.enters("I. Marlow", "ino@example.org");
+    let ino = json!({"id": "78", "name": "Ino Marlow", "email": "ino@example.org"});
+    for (id, customer) in [("1", ines()), ("2", ines()), ("3", ino.clone()), ("4", ino)] {
+        books.bring(&order_by(id, customer)).await;
+    }
+    for (version, status, total) in [(2, "accepted", 1000), (3, "cancelled", 1000), (4, "accepted", 1400)] {
+        let mut changed = order_of("1", version, status, total);
+        changed["customer"] = ines();
+        books.bring(&changed).await;
+    }
+
+    let mut documents = 0;
+    let mut made = 0;
+    for asked in books.sim.received() {
+        assert!(!matches!(asked.operation, Operation::Update(Resource::Contacts)), "{asked:?}");
+        let Ok(body) = serde_json::from_slice::<Value>(&asked.body) else { continue };
+        made += usize::from(matches!(asked.operation, Operation::Create(Resource::Contacts)));
+        let of = |kind: &str| body[kind].as_array().cloned().unwrap_or_default();
+        for document in
+            of("Invoices").iter().chain(&of("CreditNotes")).filter(|document| document["LineItems"].is_array())
+        {
+            let said: Vec<_> = document["Contact"].as_object().expect("it names a contact").keys().collect();
+            assert_eq!(said, ["ContactID"], "{asked:?}");
+            documents += 1;
+        }
+    }
+    assert!(documents >= 6, "{documents} documents were looked at");
+    assert_eq!(made, 1, "who has no contact yet is made one, once");
+    books.assert_nothing_wrong();
+}
+
+#[tokio::test]
 async fn the_one_active_contact_with_the_customers_e_mail_is_linked_as_it_is() {
     let mut books = per_customer().await;
     let old = books.enters("Marlow (moved away)", "ines.marlow@example.org");
@@ -98,9 +133,17 @@ async fn two_contacts_with_one_e_mail_leave_the_order_to_the_house_and_a_person_
     let mut changed = order_of("1", 2, "accepted", 1000);
     changed["customer"] = ines();
     books.bring(&changed).await;
+    // Another order, and an order of another account with that address.
+    books.bring(&order_by("2", ines())).await;
+    books.bring(&order_by("3", json!({"id": "78", "name": "Ino Marlow", "email": " ines.MARLOW@example.org"}))).await;
 
-    assert_eq!(books.contact_of("1"), HOUSE);
+    for id in ["1", "2", "3"] {
+        assert_eq!(books.contact_of(id), HOUSE, "{id}");
+    }
     assert_eq!(books.alerts().await, ["ambiguous_customer"]);
+    let told = books.app.text("SELECT subject || ': ' || detail FROM alerts").await.unwrap();
+    assert!(told.ends_with("; last seen with order main/3"), "{told}");
+    assert!(!told.to_lowercase().contains("marlow") && !told.contains("77"), "{told}");
     assert_eq!(books.app.number("SELECT count(*) FROM links").await, 0);
     assert_eq!(books.contacts().len(), 3, "none was made");
     books.assert_comes_to("1", 1000, &[(ONLINE, 1000)]);

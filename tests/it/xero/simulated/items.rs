@@ -1,11 +1,12 @@
 //! Lines that name Xero's items.
 
 use scoffable_sync::simulator::{
-    faults::status,
+    faults::{slow, status},
     xero::{Operation, Resource},
 };
 
 use super::*;
+use crate::harness::app::PATIENCE;
 
 /// The dish of the usual order, as it is a code.
 const CODE: &str = "lamb kofta plate";
@@ -61,6 +62,34 @@ async fn items_that_are_missing_are_made_once_and_no_stock_is_kept_of_them() {
     assert_eq!(books.named_by("2"), [Some(CODE.to_owned()), Some(items[1].clone())]);
     assert!(books.sim.by_hand(|all, _| all.items().iter().all(|item| item.is_sold && !item.is_purchased)));
     books.assert_comes_to("2", 4650, &[(ONLINE, 4650)]);
+}
+
+#[tokio::test]
+async fn an_item_whose_maker_died_right_then_is_linked_by_the_next_and_not_made_again() {
+    let mut books = making_items().await;
+    books.bring(&order_with("0", 1, &[("Naan", 290)])).await;
+    books.sim.answer_next_to(Operation::Create(Resource::Items), [slow(PATIENCE)]);
+    books.app.stores(&order("1", 1, "accepted")).await;
+
+    let Books { app, sim } = &mut books;
+    let made = async {
+        while !sim.by_hand(|all, _| all.items().iter().any(|item| item.code == CODE)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! {
+        () = made => {}
+        sent = app.dispatch() => panic!("it hears of the item: {sent}"),
+    }
+    app.restart().await;
+    app.run_to_rest().await;
+
+    assert_eq!(books.items(), ["naan", CODE]);
+    assert_eq!(books.named_by("1"), [Some(CODE.to_owned())]);
+    let links = "SELECT count(*) FROM links WHERE kind = 'product' AND remote_id = 'lamb kofta plate'";
+    assert_eq!(books.app.number(links).await, 1);
+    books.assert_comes_to("1", 1250, &[(ONLINE, 1250)]);
+    books.assert_nothing_wrong();
 }
 
 /// The receipt once kept an item as made although Xero had refused it, and the invoice then named what was not there.

@@ -34,6 +34,28 @@ async fn a_first_posting_into_a_closed_period_waits_until_it_is_opened() {
 
     assert_eq!(books.dated().0, ["2026-03-01"]);
     books.assert_comes_to("1", 1250, &[(ONLINE, 1250)]);
+    assert_eq!(books.alerts().await, [""; 0], "what was mended there is told no more");
+}
+
+#[tokio::test]
+async fn a_hundred_orders_that_wait_for_the_same_are_one_alert_and_go_together_once_it_is_mended() {
+    let mut books = Books::usual().await;
+    books.sim.lock_until(closed());
+    for n in 0..100 {
+        books.app.publish(&order(&n.to_string(), 1, "accepted"));
+    }
+    books.app.poll().await;
+
+    books.app.run_until_only("configuration").await;
+    let told = books.app.number("SELECT max(count) FROM alerts WHERE resolved_at IS NULL");
+    assert_eq!((told.await, books.alerts().await), (100, vec!["configuration".to_owned()]));
+    assert_eq!(books.app.number("SELECT sum(attempts)::bigint FROM deliveries").await, 0);
+    books.sim.lock_until(None);
+    books.app.advance(Duration::from_hours(3));
+    books.app.run_to_rest().await;
+
+    assert_eq!((books.documents().len(), books.alerts().await), (100, vec![]));
+    books.assert_nothing_wrong();
 }
 
 #[tokio::test]

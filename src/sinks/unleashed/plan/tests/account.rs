@@ -177,7 +177,7 @@ impl Scene {
                 Plan::Wait { waiting_for: WaitingFor::Shipment, wait, .. } => return (Ended::Waits, wait),
                 Plan::Wait { alert, .. } => match alert.expect("it is told").about {
                     About::Shared(subject) => Ended::Held(subject),
-                    About::Order => panic!("one alert for all"),
+                    About::Order | About::Customer(_) => panic!("one alert for all"),
                 },
                 Plan::Skip { reason, .. } => Ended::Skipped(reason),
                 Plan::Park { reason, .. } => Ended::Parked(reason),

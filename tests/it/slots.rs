@@ -1,0 +1,80 @@
+//! The slots of calls in progress that the processes of one database share.
+
+use std::time::Duration;
+
+use scoffable_sync::{
+    domain::ids::SinkName,
+    store::{
+        self,
+        slots::{Hold, create},
+    },
+};
+
+use crate::harness::app::{SINK, TestApp};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+struct Desk {
+    app: TestApp,
+    sink: SinkName,
+}
+
+impl Desk {
+    async fn with(slots: u32) -> Self {
+        let desk = Self { app: TestApp::start().await, sink: SinkName::parse(SINK).unwrap() };
+        create(&desk.app.pool, &desk.sink, slots).await.unwrap();
+        desk
+    }
+
+    async fn hold(&self, owner: &str, wanted: u32, most: u32) -> u32 {
+        let hold = Hold { sink: &self.sink, owner, wanted, most, lease: LEASE };
+        store::slots::hold(&self.app.pool, hold, self.app.clock.offset_ms()).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn processes_have_together_what_there_is_and_what_one_gives_back_another_takes() {
+    let desk = Desk::with(3).await;
+
+    assert_eq!(desk.hold("one", 2, 3).await, 2);
+    assert_eq!(desk.hold("two", 3, 3).await, 1);
+    assert_eq!(desk.hold("one", 3, 3).await, 2, "its own it keeps");
+    assert_eq!(desk.hold("one", 1, 3).await, 1);
+    assert_eq!(desk.hold("two", 3, 3).await, 2);
+    assert_eq!(desk.hold("one", 0, 3).await, 0);
+    assert_eq!(desk.hold("two", 3, 3).await, 3);
+}
+
+#[tokio::test]
+async fn what_a_process_that_died_had_is_free_within_one_lease() {
+    let desk = Desk::with(2).await;
+    assert_eq!(desk.hold("one", 2, 2).await, 2);
+
+    desk.app.advance(LEASE - Duration::from_secs(1));
+    assert_eq!(desk.hold("two", 2, 2).await, 0);
+
+    desk.app.advance(Duration::from_secs(2));
+    assert_eq!(desk.hold("two", 2, 2).await, 2);
+    assert_eq!(desk.hold("one", 2, 2).await, 0, "should it come back after all");
+}
+
+#[tokio::test]
+async fn a_limit_that_was_lowered_holds_at_once() {
+    let desk = Desk::with(3).await;
+    assert_eq!(desk.hold("one", 3, 3).await, 3);
+
+    assert_eq!(desk.hold("one", 3, 2).await, 2);
+    assert_eq!(desk.hold("two", 3, 2).await, 0);
+}
+
+#[tokio::test]
+async fn processes_that_ask_at_once_never_get_more_than_there_is() {
+    let desk = Desk::with(3).await;
+
+    for _ in 0..20 {
+        let names = ["one", "two", "three", "four"];
+        let got = futures::future::join_all(names.map(|name| desk.hold(name, 2, 3))).await;
+        assert!(got.iter().sum::<u32>() <= 3, "{got:?}");
+        futures::future::join_all(names.map(|name| desk.hold(name, 0, 3))).await;
+    }
+}
