@@ -49,7 +49,7 @@ use scoffable_sync::{
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use support::{Bench, assemble, median, settings, stream};
+use support::{Bench, assemble, at_books, median, settings, stream};
 use tokio_util::sync::CancellationToken;
 
 const NOWHERE: &str = "http://127.0.0.1:9/";
@@ -391,40 +391,6 @@ fn paid(id: &str, version: i64, total: i64) -> Value {
     }
     order["customerPayments"] = json!([{"type": "online", "collectedBy": "scoffable", "payment": amount}]);
     order
-}
-
-/// The keys of a sink at these books, without limits.
-fn at_books(sim: &XeroSim) -> Vec<(String, String)> {
-    let options = sim.options();
-    let accounts = [
-        ("sales", "200"),
-        ("service_fee", "201"),
-        ("delivery_fee", "202"),
-        ("vendor_voucher", "205"),
-        ("rounding", "498"),
-        ("difference", "499"),
-        ("scoffable_clearing", "611"),
-        ("cash", "612"),
-        ("card_terminal", "613"),
-    ];
-    let (url, token_url) = (sim.url(), sim.token_url());
-    let keys = [
-        ("kind", "xero"),
-        ("base_url", &url),
-        ("token_url", &token_url),
-        ("client_id", &options.client_id),
-        ("client_secret", &options.client_secret),
-        ("scopes", "broad"),
-        ("time_zone", "Europe/London"),
-        ("stable_for", "0s"),
-        ("tax_types.default", "OUTPUT2"),
-        ("tax_types.untaxed", "NONE"),
-        ("limits.per_minute", "unlimited"),
-        ("limits.per_day", "unlimited"),
-    ];
-    let keys = keys.map(|(key, value)| (format!("sinks.books.{key}"), value.to_owned()));
-    let accounts = accounts.map(|(key, code)| (format!("sinks.books.accounts.{key}"), code.to_owned()));
-    keys.into_iter().chain(accounts).collect()
 }
 
 /// A backlog, then an order alone and its corrections.

@@ -6,14 +6,9 @@
 #[allow(dead_code)] // each benchmark uses its part
 mod support;
 
-use std::{
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
-
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
-use support::Bench;
+use support::{Bench, Run, command};
 
 #[tokio::main]
 async fn main() {
@@ -36,48 +31,8 @@ async fn main() {
     bench.stop().await;
 }
 
-struct Run {
-    took: Duration,
-    peak_kib: f64,
-}
-
 fn run(url: &str, more: &[&str]) -> Run {
-    let started = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_scoffable-sync"))
-        .args(["reconcile", "books"])
-        .args(more)
-        .env("SCOFFABLE_SYNC__DATABASE__URL", url)
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__KIND", "scoffable")
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__TOKEN", "none")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the command starts");
-    let watching = std::thread::spawn({
-        let pid = child.id();
-        move || watch(pid)
-    });
-    // Read as it comes, as a pipe into a file would.
-    let mut out = child.stdout.take().expect("it is piped");
-    let written = std::io::copy(&mut out, &mut std::io::sink()).expect("it can be read");
-    let status = child.wait().expect("it ends");
-    assert!(status.success() && written > 0, "{status}");
-    Run { took: started.elapsed(), peak_kib: watching.join().expect("nobody panicked") }
-}
-
-/// The most memory that a process ever had, looked at until it ends.
-fn watch(pid: u32) -> f64 {
-    let mut most = 0.0;
-    // Source: proc_pid_status(5): VmHWM, in KiB, the highest so far. It is gone once the process has ended.
-    while let Some(now) = std::fs::read_to_string(format!("/proc/{pid}/status")).ok().as_deref().and_then(high_water) {
-        most = now;
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    most
-}
-
-fn high_water(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
+    support::run(command(url).args(["reconcile", "books"]).args(more))
 }
 
 async fn fill(pool: &PgPool, orders: i64) {

@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
+    alerts::courier::{Courier, CourierError},
     boundary::{Boundary, reach},
     catalogue::worker::Worker,
     clock::Clock,
@@ -37,6 +38,8 @@ pub struct App {
     /// None: nothing is ever removed.
     pub pruner: Option<Pruner>,
     pub keeper: Keeper,
+    /// None: nobody is told of alerts.
+    pub courier: Option<Courier>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -46,6 +49,8 @@ pub enum AppError {
     Source { name: SourceName, source: ClientError },
     #[error("sink {name} cannot be built")]
     Sink { name: SinkName, source: BuildError },
+    #[error("nobody can be told of alerts")]
+    Alerts(#[from] CourierError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -155,7 +160,8 @@ impl App {
             owner: owner.to_owned(),
         });
         let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
-        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, metrics })
+        let courier = Courier::of(settings, pool, clock, &metrics)?;
+        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, courier, metrics })
     }
 
     /// Starts every loop.
@@ -173,6 +179,9 @@ impl App {
             phase.spawn("pruner", pruner.run(phase.drain().clone()));
         }
         phase.spawn("keeper", self.keeper.run(phase.drain().clone()));
+        if let Some(courier) = self.courier {
+            phase.spawn("courier", courier.run(phase.drain().clone()));
+        }
     }
 }
 

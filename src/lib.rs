@@ -40,7 +40,8 @@
 //! | [`config`] | read → validate → build; `config/default.toml` is the manual | |
 //! | [`database`] | connect, migrate, the private server of `url = "embedded"` | orders |
 //! | [`operate`] | what a person may ask for, by command and over HTTP: requests, answers, consent | who called |
-//! | [`ops`] | health, metrics and status over HTTP | how anything is decided |
+//! | [`ops`] | health, metrics, status and the page over HTTP | how anything is decided |
+//! | [`alerts`] | tells people what stands in `alerts`, by e-mail and by a POST | what raises them |
 //! | [`app`] | wiring, and nothing else | |
 //! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs and metrics, the HTTP client all share | |
 //! | [`boundary`] | names for the moments at which a process may die; nothing in a release | |
@@ -49,6 +50,7 @@
 //!
 //! The tests begin at `tests/it/delivery.rs`; each promise has a module named after it.
 
+pub mod alerts;
 pub mod app;
 pub mod boundary;
 pub mod catalogue;

@@ -1,7 +1,12 @@
 //! What the benchmarks stand on: a private Postgres with production durability, simulated systems on loopback, and the
 //! table of ratios. Every figure is held against a bare loop of the same run; absolute figures belong to one machine.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use scoffable_sync::{
     app::{self, App},
@@ -17,6 +22,7 @@ use scoffable_sync::{
     simulator::{
         scoffable::{Limits, ScoffableOptions, ScoffableSim},
         world::{World, WorldOptions},
+        xero::XeroSim,
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -113,6 +119,88 @@ pub fn cpu_of(pid: u32) -> Duration {
     let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
     let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
+/// The keys of a sink `books` at this Xero, without limits.
+pub fn at_books(sim: &XeroSim) -> Vec<(String, String)> {
+    let options = sim.options();
+    let accounts = [
+        ("sales", "200"),
+        ("service_fee", "201"),
+        ("delivery_fee", "202"),
+        ("vendor_voucher", "205"),
+        ("rounding", "498"),
+        ("difference", "499"),
+        ("scoffable_clearing", "611"),
+        ("cash", "612"),
+        ("card_terminal", "613"),
+    ];
+    let (url, token_url) = (sim.url(), sim.token_url());
+    let keys = [
+        ("kind", "xero"),
+        ("base_url", &url),
+        ("token_url", &token_url),
+        ("client_id", &options.client_id),
+        ("client_secret", &options.client_secret),
+        ("scopes", "broad"),
+        ("time_zone", "Europe/London"),
+        ("stable_for", "0s"),
+        ("tax_types.default", "OUTPUT2"),
+        ("tax_types.untaxed", "NONE"),
+        ("limits.per_minute", "unlimited"),
+        ("limits.per_day", "unlimited"),
+    ];
+    let keys = keys.map(|(key, value)| (format!("sinks.books.{key}"), value.to_owned()));
+    let accounts = accounts.map(|(key, code)| (format!("sinks.books.accounts.{key}"), code.to_owned()));
+    keys.into_iter().chain(accounts).collect()
+}
+
+/// The real program, at this database and without anything else that is configured.
+pub fn command(url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scoffable-sync"));
+    command
+        .env("SCOFFABLE_SYNC__DATABASE__URL", url)
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__KIND", "scoffable")
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__TOKEN", "none");
+    command
+}
+
+/// What a command took.
+pub struct Run {
+    pub took: Duration,
+    pub peak_kib: f64,
+}
+
+/// Runs a command to its end, which has to be a good one and to say something.
+pub fn run(command: &mut Command) -> Run {
+    let started = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
+    let watching = std::thread::spawn({
+        let pid = child.id();
+        move || most_memory_of(pid)
+    });
+    // Read as it comes, as a pipe into a file would.
+    let mut out = child.stdout.take().expect("it is piped");
+    let written = std::io::copy(&mut out, &mut std::io::sink()).expect("it can be read");
+    let status = child.wait().expect("it ends");
+    assert!(status.success() && written > 0, "{status}");
+    Run { took: started.elapsed(), peak_kib: watching.join().expect("nobody panicked") }
+}
+
+/// The most memory that a process ever had, in KiB, looked at until it ends.
+fn most_memory_of(pid: u32) -> f64 {
+    let mut most = 0.0;
+    // Source: proc_pid_status(5): VmHWM, in KiB, the highest so far. It is gone once the process has ended.
+    while let Some(now) = std::fs::read_to_string(format!("/proc/{pid}/status")).ok().as_deref().and_then(high_water) {
+        most = now;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    most
+}
+
+fn high_water(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 pub fn median(values: &mut [f64]) -> f64 {

@@ -7,8 +7,8 @@
 //! who works ([`worker`]); every reading waits for its turn in the sink's call budget, behind what orders need.
 //!
 //! It does not know which sinks there are: a sink that has a [`Catalogue`](crate::sinks::catalogue::Catalogue) gives it. What
-//! is needed for correctness is that a page and the cursor behind it are one statement and that an absence counts only after
-//! several looks; intervals and jitter only save calls.
+//! is needed for correctness is that a cursor moves in one statement with the last records of its page, and that an absence
+//! counts only after several looks; intervals and jitter only save calls.
 
 pub mod documents;
 pub mod estimate;

@@ -27,6 +27,9 @@ pub const CLOCK_SKEW: &str = "clock_skew";
 /// Clocks that differ by more are worth a word.
 const NOTABLE_SKEW: Duration = Duration::from_mins(5);
 
+/// Records in one statement: a destination without pages tells all there are at once.
+const STORED_AT_ONCE: usize = 500;
+
 /// How a pull ended, for now.
 #[derive(Debug)]
 pub enum Pulled {
@@ -113,8 +116,7 @@ impl Worker {
                 return Ok(Pulled::Missed(Missed::ClockSkew));
             }
             let progress = rules::after_page(Some(cursor), pull, &page);
-            let told = once_each(&page.records);
-            if store::catalogue::store(pool, holder, &told, Some(progress)).await? == Written::LeaseLost {
+            if self.keep_page(turn, &page.records, progress).await? == Written::LeaseLost {
                 return Ok(Pulled::LeaseLost);
             }
             self.link(&page.records).await?;
@@ -127,6 +129,20 @@ impl Worker {
                 return Ok(Pulled::Unfinished);
             }
         }
+    }
+
+    /// Stores a page, a large one in parts. How far it brings the pull stands with the last of them, so that a crash in between
+    /// repeats it.
+    async fn keep_page(&self, turn: &Turn, records: &[Record], progress: Progress) -> Result<Written, StoreError> {
+        let (pool, told) = (&self.driver.pool, once_each(records));
+        let before_last = told.len().saturating_sub(1) / STORED_AT_ONCE * STORED_AT_ONCE;
+        let (first, last) = told.split_at(before_last);
+        for part in first.chunks(STORED_AT_ONCE) {
+            if store::catalogue::store(pool, self.holder(turn), part, None).await? == Written::LeaseLost {
+                return Ok(Written::LeaseLost);
+            }
+        }
+        store::catalogue::store(pool, self.holder(turn), last, Some(progress)).await
     }
 
     /// Reads all there is of a kind, from its beginning or from where it was left. Returns None while another process has

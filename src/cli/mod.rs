@@ -275,7 +275,7 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
     let out = &mut io::stdout();
     match cli.command {
         Command::Run(install) => run::run(&options, install.into()).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Simulate(args) => Box::pin(simulate::run(args, &options, out)).await,
         Command::CheckConfig(json) => Ok(config::check(&options, json.form(), out)?),
         Command::Status(args) if args.live => live(&options).await,

@@ -7,14 +7,14 @@ use clap::Args;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::{FINE, JsonArgs, NOT_WELL, config::Form, order::changed};
+use super::{FINE, JsonArgs, NOT_WELL, config::Form};
 use crate::{
     app,
     clock::Clock,
     config::Settings,
     delivery::preview::{Action, Preview},
     domain::ids::{SinkName, SourceName},
-    ops::timeline::{Change, changes_between},
+    ops::timeline::{Change, changes_between, words::changed},
     store::orders,
 };
 

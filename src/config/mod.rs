@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{SinkName, SourceName};
 
+pub mod alerts;
 pub mod catalogue;
 mod contradictions;
 pub mod database;
@@ -45,6 +46,7 @@ pub mod url;
 #[cfg(test)]
 mod tests;
 
+pub use alerts::AlertSettings;
 pub use catalogue::{CatalogueSettings, Kept, QuietHours};
 pub use database::{DatabaseSettings, DatabaseUrl};
 pub use delivery::DeliverySettings;
@@ -93,6 +95,7 @@ pub struct Settings {
     pub http: HttpSettings,
     pub delivery: DeliverySettings,
     pub retention: RetentionSettings,
+    pub alerts: AlertSettings,
     pub log: LogSettings,
     /// At least one.
     pub sources: BTreeMap<SourceName, SourceSettings>,
@@ -176,6 +179,8 @@ struct RawSettings {
     delivery: field::Field<field::Table<delivery::RawDelivery>>,
     /// How long things are kept.
     retention: field::Field<field::Table<retention::RawRetention>>,
+    /// Who is told what a person should know.
+    alerts: field::Field<field::Table<alerts::RawAlerts>>,
     /// What is logged, and how.
     log: field::Field<field::Table<log::RawLog>>,
     /// Streams of orders, each under a name of your choice.
@@ -195,6 +200,7 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
     let http = root.table("http", raw.http, http::RawHttp::validate);
     let delivery = root.table("delivery", raw.delivery, delivery::RawDelivery::validate);
     let retention = root.table("retention", raw.retention, retention::RawRetention::validate);
+    let alerts = root.table("alerts", raw.alerts, alerts::RawAlerts::validate);
     let log = root.table("log", raw.log, log::RawLog::validate);
 
     let no_sources = raw.sources.is_absent();
@@ -244,7 +250,7 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
     });
     let sinks = sinks.collect();
     contradictions::catalogues_fit_their_budgets(&sinks, found);
-    Some(Settings { database: database?, http, delivery, retention, log, sources, sinks })
+    Some(Settings { database: database?, http, delivery, retention, alerts, log, sources, sinks })
 }
 
 fn bad_name(name: &str, section: &mut problems::Section<'_>) {

@@ -736,7 +736,13 @@ fn a_secret_that_cannot_be_read_says_where_it_was_looked_for() {
 
 #[test]
 fn g10_no_secret_is_ever_printed() {
-    let text = minimal_and("headers = { x-api-key = \"hunter2-header\" }\n[http]\nadmin_token = \"hunter2-admin\"\n")
+    let alerts = "[alerts]\nping_url = \"https://ping.example.org/hunter2-ping\"\n\
+                  [alerts.webhook]\nurl = \"https://hooks.example.org/hunter2-hook\"\n\
+                  [alerts.email]\nhost = \"localhost\"\nfrom = \"a@example.org\"\nto = [\"b@example.org\"]\n\
+                  username = \"sync\"\npassword = \"hunter2-mail\"\n";
+    let text =
+        minimal_and("headers = { x-api-key = \"hunter2-header\" }\n[http]\nadmin_token = \"hunter2-admin\"\n") + alerts;
+    let text = text
         .replace("\"embedded\"", "\"postgres://hunter2-user:hunter2-password@localhost/sync?application_name=hunter2\"")
         .replace("https://example.org/o", "https://example.org/o?key=hunter2-query")
         .replace("{ env = \"TOKEN\" }", "\"hunter2-token\"")
@@ -754,6 +760,38 @@ fn g10_no_secret_is_ever_printed() {
     assert!(format!("{raw:?} {:?}", env(&[])).find("token-of-main").is_none());
 }
 
+#[test]
+fn who_is_told_of_alerts_is_checked_whole() {
+    let email = |more: &str| {
+        minimal_and(&format!("[alerts.email]\nhost = \"mail.example.org\"\nfrom = \"sync@example.org\"\n{more}"))
+    };
+    let hook = |url: &str| minimal_and(&format!("[alerts.webhook]\nurl = \"{url}\"\n"));
+    let to = "to = [\"Operations <ops@example.org>\"]\n";
+
+    let told = settings(&email(to)).alerts.email.unwrap();
+    assert_eq!((told.port, told.to[0].to_string().as_str()), (587, "Operations <ops@example.org>"));
+    let of_tls = settings(&email(&format!("{to}security = \"tls\"\n"))).alerts.email.unwrap();
+    assert_eq!(of_tls.port, 465);
+    for (text, key) in [
+        (email(""), "alerts.email.to"),
+        (email("to = [\"ops\"]\n"), "alerts.email.to"),
+        (email(&format!("{to}security = \"none\"\n")), "alerts.email.security"),
+        (email(&format!("{to}username = \"sync\"\n")), "alerts.email.password"),
+        (email(&format!("{to}ca_file = \"/nowhere/ca.pem\"\n")), "alerts.email.ca_file"),
+        (minimal_and("[alerts.email]\nfrom = \"a@example.org\"\nto = [\"b@example.org\"]\n"), "alerts.email.host"),
+        (minimal_and("[alerts.webhook]\n"), "alerts.webhook.url"),
+        (minimal_and("[alerts]\nping_url = { env = \"NOWHERE\" }\n"), "alerts.ping_url"),
+        (minimal_and("[alerts]\ngather = \"2h\"\n"), "alerts.gather"),
+        (minimal_and("[alerts]\ntime_zone = \"London\"\n"), "alerts.time_zone"),
+        (minimal_and("[alerts]\nurgent = [\"Dead letter\"]\n"), "alerts.urgent"),
+    ] {
+        assert_eq!(only_problem(&text).0, key);
+    }
+    assert!(check_text(&hook("http://example.org/x")).found.problems[0].problem.contains("plain http"));
+    assert!(check_text(&hook("http://localhost/x")).found.is_empty());
+    assert!(check_text(&email(&format!("{to}security = \"none\"\nallow_insecure = true\n"))).found.is_empty());
+}
+
 // ---- the shipped files ----------------------------------------------------------------------------------------------
 
 /// The manual with every value that has no default switched on.
@@ -766,7 +804,7 @@ fn manual_in_full() -> String {
 }
 
 /// Keys whose tables hold a secret or names of the user's.
-const WHOLE: [&str; 15] = [
+const WHOLE: [&str; 18] = [
     "token",
     "consumer_key",
     "signing_secret",
@@ -782,6 +820,9 @@ const WHOLE: [&str; 15] = [
     "items",
     "api_id",
     "api_key",
+    "password",
+    "ping_url",
+    "url",
 ];
 
 fn paths(at: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
@@ -858,8 +899,9 @@ fn the_shipped_files_load() {
     let made_up = names
         .into_iter()
         .chain(["HOOK_SECRET", "LEDGER_SECRET", "SPOTON_ID", "SPOTON_SECRET", "XERO_ID", "XERO_SECRET"])
-        .chain(["UNLEASHED_ID", "UNLEASHED_KEY", "LIGHTSPEED_TOKEN"])
-        .map(|name| (name, SIGNING_SECRET));
+        .chain(["UNLEASHED_ID", "UNLEASHED_KEY", "LIGHTSPEED_TOKEN", "MAIL_PASSWORD"])
+        .map(|name| (name, SIGNING_SECRET))
+        .chain(["PING_URL", "ALERT_HOOK"].map(|name| (name, "https://watch.example.org/secret")));
     let env: Env = made_up.collect();
     let token = files.write("gdf", "a-token");
     let path = secret.to_str().unwrap();
@@ -867,6 +909,7 @@ fn the_shipped_files_load() {
         .replace("/run/secrets/hook", path)
         .replace("/run/secrets/spoton", path)
         .replace("/run/secrets/gdf", token.to_str().unwrap())
+        .replace("/etc/ssl/certs/own-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/harness/mail/ca.pem"))
         .replace("after = \"pos\"", "")
         .replace("kind = \"godatafeed\"", "kind = \"godatafeed\"\nafter = \"hook\"")
         .replace("allow_multiple_ledgers = false", "allow_multiple_ledgers = true");

@@ -56,10 +56,10 @@ const LARGEST_BODY: usize = 64 * 1024;
 /// Rows of a list at most.
 const LONGEST_LIST: u32 = 1_000;
 /// Characters of `who` and `why` at most.
-const LONGEST_NAME: usize = 100;
-const LONGEST_REASON: usize = 1_000;
+pub(super) const LONGEST_NAME: usize = 100;
+pub(super) const LONGEST_REASON: usize = 1_000;
 /// What takes longer is cut off. A change is a transaction: cut off, it was not made, unless its end had begun.
-const CHANGE_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const CHANGE_LIMIT: Duration = Duration::from_secs(30);
 /// Something long ends its work after this and says that it is not finished.
 const WORK_LIMIT: Duration = Duration::from_secs(15);
 
@@ -214,13 +214,22 @@ async fn within<T: Serialize>(
     limit: Duration,
     work: BoxFuture<'_, Operated<T>>,
 ) -> Result<Response, Refusal> {
+    Ok(Json(attempt(gate, limit, work).await?).into_response())
+}
+
+/// The same, for whoever answers otherwise.
+pub(super) async fn attempt<T>(
+    gate: &Semaphore,
+    limit: Duration,
+    work: BoxFuture<'_, Operated<T>>,
+) -> Result<T, Refusal> {
     let unavailable = |message| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", message);
     let limited = async {
         let _permit = gate.acquire().await;
         work.await
     };
     match tokio::time::timeout(limit, limited).await {
-        Ok(Ok(answer)) => Ok(Json(answer).into_response()),
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(OperationError::Refused(refusals))) => Err(refused(&refusals)),
         Ok(Err(OperationError::Store(error))) => {
             tracing::warn!(error = chain(&error), "request failed");
@@ -372,7 +381,7 @@ async fn retry_quarantine(State(shared): State<Arc<Shared>>, asked: Asked<quaran
 }
 
 /// Ends long work in time; its answer says that it is not finished.
-fn in_time() -> impl FnMut(Step) -> ControlFlow<()> + Send {
+pub(super) fn in_time() -> impl FnMut(Step) -> ControlFlow<()> + Send {
     let begun = Instant::now();
     move |_| if begun.elapsed() < WORK_LIMIT { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

@@ -170,12 +170,23 @@ fn call_budgets(overview: &Overview, registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{domain::limits::Window, store::status::CallBudget};
+    use std::time::Duration;
 
-    #[test]
-    fn each_window_of_a_call_budget_has_its_gauges() {
-        let budget = CallBudget {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        domain::{
+            delivery::State,
+            ids::{SinkName, SourceName},
+            limits::Window,
+        },
+        store::status::{CallBudget, SinkStatus, SourceStatus},
+        telemetry::metrics::Committed,
+    };
+
+    fn budget() -> CallBudget {
+        CallBudget {
             scope: "sink:books/uk".into(),
             window: Window::Day,
             used: 12,
@@ -185,8 +196,12 @@ mod tests {
             resets_at: None,
             full_until: DateTime::from_timestamp(1_800_000_000, 0),
             runs_out_at: None,
-        };
-        let overview = Overview { call_budgets: vec![budget], ..Overview::default() };
+        }
+    }
+
+    #[test]
+    fn each_window_of_a_call_budget_has_its_gauges() {
+        let overview = Overview { call_budgets: vec![budget()], ..Overview::default() };
 
         let text = with_gauges("", "0", DateTime::UNIX_EPOCH, Some(&overview));
 
@@ -194,5 +209,117 @@ mod tests {
             let line = format!("scoffable_sync_call_budget_{name}{{scope=\"sink:books/uk\",window=\"day\"}} {value}\n");
             assert!(text.contains(&line), "{line} in {text}");
         }
+    }
+
+    /// Everything that a process tells once each thing has happened.
+    fn told() -> String {
+        let metrics = crate::telemetry::metrics::Metrics::default();
+        let (source, sink) = (SourceName::parse("main").unwrap(), SinkName::parse("hook").unwrap());
+        metrics.committed(&source, Committed { pages: 1, inserted: 1, received: 2, quarantined: 1 }, 0);
+        metrics.polled(&source, "caught_up");
+        metrics.verdict(&source, "balanced", 1);
+        metrics.attempt(&sink, "delivered", Duration::from_millis(5));
+        metrics.settled(&sink, State::Applied);
+        metrics.corrections_avoided(&sink, 1);
+        metrics.alert_message("email", "sent");
+        let overview = Overview {
+            sources: vec![SourceStatus {
+                source: "main".into(),
+                state: "active".into(),
+                reason: None,
+                hint: None,
+                last_error: None,
+                failures: 0,
+                cursor_age_seconds: Some(1),
+                lag_seconds: 1,
+                last_poll_at: None,
+                last_success_at: None,
+                next_poll_at: DateTime::UNIX_EPOCH,
+                versions: 1,
+                duplicates: 0,
+                throttled: 0,
+                quarantined: 0,
+            }],
+            sinks: vec![SinkStatus {
+                sink: "hook".into(),
+                kind: "webhook".into(),
+                state: "active".into(),
+                reason: None,
+                hint: None,
+                breaker: "closed".into(),
+                pending: 1,
+                in_flight: 0,
+                in_doubt: 0,
+                parked: 0,
+                waiting_for: [("due".to_owned(), 1)].into(),
+                oldest_due_seconds: None,
+                last_success_at: None,
+                activated_at: DateTime::UNIX_EPOCH,
+                budget_full_until: None,
+            }],
+            call_budgets: vec![budget()],
+        };
+        with_gauges(&metrics.render(), "0", DateTime::UNIX_EPOCH, Some(&overview))
+    }
+
+    /// Metrics of ours that an expression asks for, each with the labels it selects by.
+    fn asked(expression: &str) -> Vec<(String, Vec<String>)> {
+        expression
+            .match_indices("scoffable_sync_")
+            .map(|(at, _)| {
+                let rest = &expression[at..];
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let selectors = rest[end..].strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or("");
+                let labels = selectors.split(',').filter_map(|one| one.split(['=', '!']).next()).map(str::trim);
+                (rest[..end].to_owned(), labels.filter(|label| !label.is_empty()).map(str::to_owned).collect())
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn exist(expression: &str, told: &str) {
+        for (name, labels) in asked(expression) {
+            let has = |line: &&str| line.strip_prefix(&name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+            let line = told.lines().find(has).unwrap_or_else(|| panic!("nothing is called {name} ({expression})"));
+            for label in labels {
+                assert!(line.contains(&format!("{label}=\"")), "{name} has no label {label}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_shipped_rules_ask_for_what_there_is() {
+        let rules: Value = serde_saphyr::from_str(include_str!("../../config/alerts.yml")).expect("the rules are YAML");
+        let (told, rules) = (told(), rules["groups"][0]["rules"].as_array().unwrap().clone());
+        for rule in &rules {
+            exist(rule["expr"].as_str().unwrap(), &told);
+            for key in ["summary", "description"] {
+                assert!(rule["annotations"][key].is_string(), "{rule}");
+            }
+            assert!(["critical", "warning"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{rule}");
+        }
+        let names: std::collections::BTreeSet<&str> =
+            rules.iter().map(|rule| rule["alert"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), rules.len());
+    }
+
+    #[test]
+    fn the_shipped_dashboard_asks_for_what_there_is() {
+        let dashboard: Value = serde_json::from_str(include_str!("../../config/grafana.json")).expect("it is JSON");
+        let told = told();
+        let panels = dashboard["panels"].as_array().unwrap();
+        for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+            let expression = target["expr"].as_str().unwrap();
+            assert!(!asked(expression).is_empty(), "{expression}");
+            exist(expression, &told);
+        }
+        let ids: std::collections::BTreeSet<i64> = panels.iter().map(|panel| panel["id"].as_i64().unwrap()).collect();
+        assert_eq!(ids.len(), panels.len());
+    }
+
+    #[test]
+    #[should_panic(expected = "nothing is called scoffable_sync_sink_tries_total")]
+    fn a_metric_that_is_not_there_is_found_out() {
+        exist("rate(scoffable_sync_sink_tries_total[5m])", &told());
     }
 }

@@ -1,7 +1,7 @@
 //! Probes, metrics and the API over HTTP: who is answered, and what is read. What changes something is in `api`.
 //!
-//! Every answer is JSON (metrics excepted), errors too, and none holds a payload. On loopback a read needs no token, and
-//! the `Host` header must name this machine, so that a web page cannot reach us through a name it controls. Beyond loopback everything but the two probes needs the admin token; the probes
+//! Every answer is JSON (metrics and the [page] excepted), errors too, and none holds a payload. On loopback a read needs no token, and
+//! the `Host` header must name this machine, so that a web page cannot reach us through a name it controls. Beyond loopback everything but the two probes needs the admin token, the page a session that it began; the probes
 //! then answer without their reasons. A browser is told to keep nothing and to guess nothing, and no other origin may read.
 //!
 //! Probes must not be starved by the service or starve it: reads of the database are few at a time and short.
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     api,
     health::{self, Health, Limits, Reason},
-    metrics,
+    metrics, page,
     timeline::{Event, timeline},
 };
 use crate::{
@@ -120,13 +120,16 @@ pub(super) struct Shared {
     pub(super) changes: Semaphore,
     /// They read every order there is: one at a time, and never in the way of a probe.
     pub(super) books: Semaphore,
+    pub(super) logins: page::Throttle,
 }
 
 /// Answers until told to stop; requests that are being answered then get their answer.
 pub async fn serve(listener: TcpListener, ops: OpsState, stop: CancellationToken) -> io::Result<()> {
     let ip = Listener::local_addr(&listener)?.ip();
     let reach = if ip.is_loopback() { Reach::Loopback } else { Reach::Beyond };
+    let logins = page::Throttle::new(ops.clock.clone());
     let shared = Arc::new(Shared {
+        logins,
         ops,
         reach,
         ip,
@@ -149,6 +152,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/status", get(api_status))
         .route("/api/v1/orders/{id}", get(api_order))
         .merge(api::router(&shared))
+        .merge(page::router())
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not answer that method")
@@ -169,6 +173,14 @@ impl Refusal {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -182,6 +194,7 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     let admitted = admit(&shared, request.method(), request.uri(), request.headers());
     let mut response = match admitted {
         Ok(()) => next.run(request).await,
+        Err(refusal) if page::is_ours(request.uri()) => page::refused(shared.ops.version, &refusal),
         Err(refusal) => refusal.into_response(),
     };
     let headers = response.headers_mut();
@@ -189,7 +202,7 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -216,12 +229,17 @@ fn admit(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
             let message = "the Host header names another machine: use localhost, 127.0.0.1 or [::1]";
             Err(Refusal::new(StatusCode::FORBIDDEN, "host_not_allowed", message))
         }
-        Reach::Beyond if !is_probe(uri) && !has_token(shared, headers) => {
+        Reach::Beyond if !is_probe(uri) && !has_token(shared, headers) && !may_see(shared, uri, headers) => {
             let message = "present the admin token as `Authorization: Bearer …`";
             Err(Refusal::new(StatusCode::UNAUTHORIZED, "token_needed", message))
         }
         Reach::Loopback | Reach::Beyond => Ok(()),
     }
+}
+
+/// The pages only: a browser's session opens nothing else.
+fn may_see(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> bool {
+    page::is_door(uri) || page::is_ours(uri) && page::has_session(shared, headers)
 }
 
 fn is_probe(uri: &Uri) -> bool {
@@ -251,19 +269,19 @@ pub(super) fn has_token(shared: &Shared, headers: &HeaderMap) -> bool {
     let Some(token) = &shared.ops.admin_token else { return false };
     let Some(value) = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes) else { return false };
     let Some((scheme, presented)) = value.split_at_checked("Bearer ".len()) else { return false };
-    scheme.eq_ignore_ascii_case(b"Bearer ") && is_same(presented, token.expose_secret().as_bytes())
+    scheme.eq_ignore_ascii_case(b"Bearer ") && is_same(presented, token)
 }
 
 /// Takes the same time wherever the texts differ, and however long the right one is: their digests are compared, all
 /// bytes of them.
-fn is_same(presented: &[u8], right: &[u8]) -> bool {
-    let (a, b) = (Sha256::digest(presented), Sha256::digest(right));
+pub(super) fn is_same(presented: &[u8], right: &SecretString) -> bool {
+    let (a, b) = (Sha256::digest(presented), Sha256::digest(right.expose_secret()));
     let difference = a.iter().zip(b.iter()).fold(0, |difference, (a, b)| difference | (a ^ b));
     std::hint::black_box(difference) == 0
 }
 
 /// Runs a read within the limits.
-async fn read<T>(shared: &Shared, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, Refusal> {
+pub(super) async fn read<T>(shared: &Shared, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, Refusal> {
     let unavailable = |message| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", message);
     let limited = async {
         let _permit = shared.reads.acquire().await;
@@ -446,8 +464,8 @@ mod tests {
 
     #[test]
     fn a_token_is_compared_as_a_whole() {
-        assert!(is_same(b"secret", b"secret"));
-        assert!(!is_same(b"secre", b"secret"));
-        assert!(!is_same(b"", b"secret"));
+        assert!(is_same(b"secret", &"secret".into()));
+        assert!(!is_same(b"secre", &"secret".into()));
+        assert!(!is_same(b"", &"secret".into()));
     }
 }

@@ -4,6 +4,8 @@
 //! Changes are read out of the stored payloads, through the same decoder that planning uses; what that decoder does not
 //! keep (the customer, the address) cannot appear here. A change only there shows as [`Change::Details`].
 
+pub mod words;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};

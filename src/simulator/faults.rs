@@ -250,12 +250,12 @@ impl Fault {
         matches!(self.reply, Reply::Genuine) && !self.breaks_off
     }
 
-    /// Nothing happens, and the client is told so.
+    /// Nothing happens, and the client is told so. 408 does not: who lost patience with one part of a request may have had the
+    /// other.
     pub fn refuses_clearly(&self) -> bool {
-        let is_clear = |answer: &Answer| (400..500).contains(&answer.status);
-        self.reach == Reach::Nothing
-            && !self.breaks_off
-            && matches!(&self.reply, Reply::Instead(answer) if is_clear(answer))
+        let is_clear = |answer: &Answer| (400..500).contains(&answer.status) && answer.status != 408;
+        let Reply::Instead(answer) = &self.reply else { return false };
+        self.reach == Reach::Nothing && !self.breaks_off && is_clear(answer)
     }
 
     /// The connection goes before the request was read.

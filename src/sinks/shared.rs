@@ -19,10 +19,12 @@ const KEPT: Duration = Duration::from_hours(24);
 const NOT_AGAIN_WITHIN: Duration = Duration::from_mins(5);
 /// What holds orders back may have been mended there since; it is looked at again when the facts are so old.
 const MENDED_AFTER: Duration = Duration::from_hours(1);
-/// After a failure no other reading is tried for so long, unless the destination names a longer time.
-const AFTER_FAILURE: Duration = Duration::from_secs(30);
-/// The same after one that got further than the one before.
-const AFTER_PROGRESS: Duration = Duration::from_secs(2);
+/// After a failure no other reading is tried for so long, unless the destination names a longer time; twice as long after each
+/// further one that did not get further than the one before.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A reading that was interrupted is begun anew after so long.
+pub const RESUMED_WITHIN: Duration = Duration::from_mins(10);
 /// Of calls that begin side by side the reader may have looked at the clock last. As much as this, and it was set back.
 const SIDE_BY_SIDE: Duration = Duration::from_secs(1);
 
@@ -120,8 +122,7 @@ impl<F: Facts> SharedFacts<F> {
         if let Some(failed) = &self.state().failed
             && let Some(left) = left(failed.at, failed.pause, now)
         {
-            let told = Answer { calls_beside: 0, limits: Vec::new(), ..failed.told.clone() };
-            return Err(not_before(told, left));
+            return Err(told_again(&failed.told, left));
         }
         match read().await {
             (calls, Ok(facts)) => {
@@ -129,7 +130,8 @@ impl<F: Facts> SharedFacts<F> {
                 Ok(calls)
             }
             (Calls { made, limits }, Err(Failure { told, got_further })) => {
-                let usual = if got_further { AFTER_PROGRESS } else { AFTER_FAILURE };
+                let before = self.state().failed.as_ref().filter(|_| !got_further).map(|failed| failed.pause);
+                let usual = before.map_or(AFTER_FAILURE, |before| (before * 2).min(LONGEST_PAUSE));
                 let pause = asked_for(&told).unwrap_or_default().max(usual);
                 self.state().failed = Some(Failed { at: now, pause, told: told.clone() });
                 // Of a destination whose every answer tells its limits the reading has gathered them; others tell them in a refusal.
@@ -138,6 +140,19 @@ impl<F: Facts> SharedFacts<F> {
             }
         }
     }
+}
+
+/// To who asks meanwhile. Nothing was asked there: it is no other failure of the destination, and costs no attempt.
+fn told_again(told: &Answer, left: Duration) -> Answer {
+    let outcome = match &told.outcome {
+        Outcome::Blocked { reason } => Outcome::Blocked { reason: *reason },
+        Outcome::Throttled { .. }
+        | Outcome::Retry { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::Reject { .. }
+        | Outcome::Delivered(_) => Outcome::Throttled { not_before: Some(left) },
+    };
+    Answer { outcome, calls_beside: 0, limits: Vec::new(), ..told.clone() }
 }
 
 /// The same answer, not to be asked for again any sooner. What only a person ends is looked at by the breaker's probe.
@@ -216,6 +231,20 @@ mod tests {
         assert!(shared.get(NOW - TimeDelta::milliseconds(20)).is_some());
     }
 
+    /// Cause: each probe of an open breaker that was told the same failure again doubled the time to the next one.
+    #[tokio::test]
+    async fn a_failure_that_is_told_again_is_no_other_one() {
+        let shared = SharedFacts::<Noted>::default();
+        let fail = async |outcome: Outcome| {
+            let read = async || (Calls::default(), Err(Failure::from(Answer::from(outcome))));
+            shared.bring_up_to_date(NOW, read).await.unwrap_err().outcome
+        };
+        let failed = || Outcome::Retry { reason: Reason::ServerError, sent: Sent::No, not_before: None };
+
+        assert!(matches!(fail(failed()).await, Outcome::Retry { .. }));
+        assert_eq!(fail(failed()).await, Outcome::Throttled { not_before: Some(AFTER_FAILURE) });
+    }
+
     #[tokio::test]
     async fn who_asks_after_a_failure_waits_once_for_the_rest_of_its_pause() {
         let shared = SharedFacts::<Noted>::default();
@@ -226,10 +255,14 @@ mod tests {
             (asked_for(&told).unwrap().as_secs(), told.calls_beside)
         };
 
-        assert_eq!(fail(0, false).await, (30, 3));
-        assert_eq!(fail(12, false).await, (18, 0), "nobody else reads, and nothing is counted twice");
-        assert_eq!(fail(30, true).await, (2, 3), "one that got further is soon gone on with");
-        assert_eq!(fail(32, false).await, (30, 3));
+        let mut at = 0;
+        for pause in [2, 4, 8, 16, 30, 30] {
+            assert_eq!(fail(at, false).await, (pause, 3));
+            assert_eq!(fail(at + 1, false).await, (pause - 1, 0), "nobody else reads, and nothing is counted twice");
+            at += pause as i64;
+        }
+        assert_eq!(fail(at, true).await, (2, 3), "one that got further is soon gone on with");
+        assert_eq!(fail(at + 2, false).await, (4, 3));
     }
 
     /// Cause: of orders that waited for one reading, those that had looked at the clock before it read everything again.

@@ -2,7 +2,7 @@
 //! what we posted is in the files below.
 //!
 //! A kind is worked on by who leases its row. Every write of that holder names the epoch of the lease and does nothing once
-//! another has taken it; a page of records and the cursor behind it are one statement. What a crash leaves undone is done
+//! another has taken it; the cursor moves in one statement with the last records before it. What a crash leaves undone is done
 //! again and changes nothing.
 
 use std::time::Duration;

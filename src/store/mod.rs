@@ -7,6 +7,7 @@
 //! Lock order: a statement that writes several deliveries takes them in the order (sink, source, order id); ingest
 //! takes its source's row before anything else.
 
+pub mod alert_messages;
 pub mod alerts;
 pub mod backfill;
 pub mod budgets;

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use sqlx::{PgExecutor, PgPool};
 
 use super::{Result, StoreError};
-use crate::domain::ids::SourceName;
+use crate::domain::{ids::SourceName, money::Breakdown};
 
 /// Rows of one kind that are read of one order: the newest ones.
 pub const MOST_ROWS: i64 = 1_000;
@@ -175,6 +175,72 @@ pub async fn histories(pool: &PgPool, order_id: &str, source: Option<&SourceName
         });
     }
     Ok(histories)
+}
+
+/// An order that somebody calls so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub source: String,
+    pub order_id: String,
+    /// The source or the sink whose id it is.
+    pub named_by: String,
+}
+
+/// Orders that are found at most.
+const MOST_FOUND: i64 = 50;
+
+/// Orders of this id, in whatever source, and those that a destination calls so.
+pub async fn find(pool: &PgPool, id: &str) -> Result<Vec<Found>> {
+    if id.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let known = sources_of(pool, id, None).await?.into_iter();
+    let mut found: Vec<Found> = known
+        .map(|(source, _)| Found { order_id: id.to_owned(), named_by: format!("source {source}"), source })
+        .collect();
+    let called = sqlx::query_as!(
+        Found,
+        r#"-- orders.find
+        SELECT d.source AS "source!", d.order_id AS "order_id!", 'sink ' || k.name AS "named_by!"
+        FROM sinks k -- few rows, and the way to the index
+        JOIN deliveries d ON d.sink = k.name AND left(d.external_id, 200) = left($1, 200) AND d.external_id = $1
+        ORDER BY k.name, d.source, d.order_id
+        LIMIT $2
+        "#,
+        id,
+        MOST_FOUND,
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::of("orders.find"))?;
+    let is_new = |order: &Found, found: &[Found]| {
+        !found.iter().any(|it| it.source == order.source && it.order_id == order.order_id)
+    };
+    for order in called {
+        if is_new(&order, &found) {
+            found.push(order);
+        }
+    }
+    Ok(found)
+}
+
+/// The money of an order's newest version. None where it cannot be read.
+pub async fn newest_money(db: impl PgExecutor<'_>, source: &SourceName, order_id: &str) -> Result<Option<Breakdown>> {
+    let breakdown = sqlx::query_scalar!(
+        r#"-- orders.newest_money
+        SELECT breakdown
+        FROM order_versions
+        WHERE source = $1 AND order_id = $2
+        ORDER BY version DESC
+        LIMIT 1
+        "#,
+        source.as_str(),
+        order_id,
+    )
+    .fetch_optional(db)
+    .await
+    .map_err(StoreError::of("orders.newest_money"))?;
+    Ok(breakdown.and_then(|breakdown| serde_json::from_value(breakdown).ok()))
 }
 
 async fn sources_of(

@@ -249,7 +249,7 @@ pub async fn empty_quarantine(
     Ok(removed)
 }
 
-/// Deletes alerts that were resolved so long ago.
+/// Deletes alerts that were resolved so long ago, and messages about alerts that are as old. Only alerts are counted.
 pub async fn remove_alerts(pool: &PgPool, run: i64, limit: u32, older_than: Duration, offset_ms: i64) -> Result<u64> {
     let mut tx = begin(pool).await?;
     let removed = sqlx::query!(
@@ -270,6 +270,23 @@ pub async fn remove_alerts(pool: &PgPool, run: i64, limit: u32, older_than: Dura
     .await
     .map_err(StoreError::of("retention.remove_alerts"))?
     .rows_affected();
+    sqlx::query!(
+        r#"-- retention.remove_alert_messages
+        DELETE FROM alert_messages
+        WHERE id = ANY (ARRAY(
+            SELECT id
+            FROM alert_messages
+            WHERE composed_at < now() + $2 * interval '1 millisecond' - $3 * interval '1 millisecond'
+            ORDER BY composed_at
+            LIMIT $1))
+        "#,
+        i64::from(limit),
+        offset_ms as f64,
+        millis(older_than) as f64,
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(StoreError::of("retention.remove_alert_messages"))?;
     note(&mut tx, run, Kind::Alerts, removed).await?;
     commit(tx).await?;
     Ok(removed)

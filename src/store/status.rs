@@ -472,6 +472,61 @@ async fn open_alerts(db: impl PgExecutor<'_>, limit: u32) -> Result<Vec<OpenAler
     .map_err(StoreError::of("status.open_alerts"))
 }
 
+/// What was done in one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hour {
+    pub begins_at: DateTime<Utc>,
+    /// Orders of which something was decided or tried.
+    pub orders: i64,
+    /// Calls that had their effect.
+    pub delivered: i64,
+    /// Calls that had none, or perhaps none.
+    pub failed: i64,
+}
+
+/// Attempts that are counted: the newest.
+pub const MOST_ATTEMPTS: i64 = 20_000;
+
+/// The last hours, the present one last; of a day with more attempts than are counted, those that were counted whole.
+pub async fn activity(db: impl PgExecutor<'_>, hours: i32) -> Result<Vec<Hour>> {
+    sqlx::query_as!(
+        Hour,
+        r#"-- status.activity
+        WITH newest AS MATERIALIZED (
+            SELECT finished_at, date_trunc('hour', finished_at, 'UTC') AS hour, source, order_id, outcome
+            FROM attempts
+            ORDER BY id DESC
+            LIMIT $2
+        ), of_order AS (
+            SELECT hour,
+                   count(*) FILTER (WHERE outcome = 'delivered') AS delivered,
+                   count(*) FILTER (WHERE outcome IN ('retry', 'reject', 'blocked', 'unknown')) AS failed
+            FROM newest
+            GROUP BY hour, source, order_id
+        ), told AS (
+            SELECT hour, count(*) AS orders, sum(delivered)::bigint AS delivered, sum(failed)::bigint AS failed
+            FROM of_order
+            GROUP BY hour
+        )
+        SELECT h.begins_at AS "begins_at!",
+               coalesce(t.orders, 0) AS "orders!",
+               coalesce(t.delivered, 0) AS "delivered!",
+               coalesce(t.failed, 0) AS "failed!"
+        FROM generate_series(date_trunc('hour', now(), 'UTC') - ($1::integer - 1) * interval '1 hour', now(), interval '1 hour')
+             AS h (begins_at)
+        CROSS JOIN (SELECT CASE WHEN count(*) = $2 THEN min(finished_at) END AS since FROM newest) c
+        LEFT JOIN told t ON t.hour = h.begins_at
+        WHERE c.since IS NULL OR h.begins_at >= c.since
+        ORDER BY h.begins_at
+        "#,
+        hours,
+        MOST_ATTEMPTS,
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.activity"))
+}
+
 /// What the server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {

@@ -37,6 +37,12 @@ struct Sink {
     sink: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChannelCode {
+    channel: &'static str,
+    code: &'static str,
+}
+
 /// Everything that is measured while the process runs.
 #[derive(Debug)]
 pub struct Metrics {
@@ -52,6 +58,7 @@ pub struct Metrics {
     attempt_seconds: Family<Sink, Histogram>,
     settled: Family<SinkCode, Counter>,
     corrections_avoided: Family<Sink, Counter>,
+    alert_messages: Family<ChannelCode, Counter>,
 }
 
 impl Default for Metrics {
@@ -71,6 +78,7 @@ impl Default for Metrics {
             }),
             settled: Family::default(),
             corrections_avoided: Family::default(),
+            alert_messages: Family::default(),
         };
         let r = &mut metrics.registry;
         r.register("source_pages", "Pages stored", metrics.pages.clone());
@@ -92,6 +100,7 @@ impl Default for Metrics {
             "Documents that corrections did without, by changing what stood",
             metrics.corrections_avoided.clone(),
         );
+        r.register("alert_messages", "Messages about alerts: sent, failed", metrics.alert_messages.clone());
         metrics
     }
 }
@@ -137,6 +146,11 @@ impl Metrics {
         if more > 0 {
             self.corrections_avoided.get_or_create(&Sink { sink: sink.to_string() }).inc_by(more);
         }
+    }
+
+    /// `code`: `sent` or `failed`.
+    pub fn alert_message(&self, channel: &'static str, code: &'static str) {
+        self.alert_messages.get_or_create(&ChannelCode { channel, code }).inc();
     }
 
     /// The text form that Prometheus reads.

@@ -265,6 +265,25 @@ async fn twenty_thousand_changes_come_page_by_page_and_never_more_than_a_few_pag
     }
 }
 
+/// Cause: 20,000 items that came in one answer were one statement, which took twice the memory that a pull may have.
+#[tokio::test]
+async fn a_page_that_is_stored_in_parts_is_stored_whole_and_moves_the_cursor_at_its_end() {
+    let app = TestApp::start().await;
+    let shop = Shop::new(&app.clock, Counts::Versions, &[Kind::Product]);
+    let mut keeper = keeper(&app, &shop, CatalogueSettings { page_size: 1_300, ..settings() });
+    work(&mut keeper).await;
+    app.advance(Duration::from_secs(1));
+    for n in 0..1_300 {
+        shop.put(Kind::Product, &format!("p{n:04}"), "Lamb");
+    }
+    app.advance(LATER);
+
+    work(&mut keeper).await;
+
+    assert_eq!((shop.pages(), app.number("SELECT count(*) FROM catalogue_entities").await), (1, 1_300));
+    assert_eq!(app.number("SELECT (cursor ->> 'version')::bigint FROM catalogue_cursors").await, 1_300);
+}
+
 #[tokio::test]
 async fn a_pull_that_fails_leaves_the_cursor_and_waits_longer_each_time_until_it_is_too_old() {
     let app = TestApp::start().await;

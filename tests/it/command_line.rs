@@ -341,8 +341,8 @@ fn the_simulators_file_maps_every_simulated_vendor() {
         assert_eq!(there("location_id"), Some(vendor.location_id.as_str()), "{id}");
         assert_eq!(there("menu_id"), Some(vendor.menu_id.as_str()), "{id}");
         assert_eq!(there("fallback_item_id"), Some(vendor.fallback_item_id.as_str()), "{id}");
-        assert!(file["sinks"]["shop"]["vendors"].get(&id).is_some(), "{id}");
         assert_eq!(file["sinks"]["stock"]["vendors"][&id]["warehouse"].as_str(), Some(&*warehouse), "{id}");
+        assert!(file["sinks"]["shop"]["vendors"].get(&id).is_some(), "{id}");
     }
 }
 
@@ -386,7 +386,7 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
         }
         let right = finished.stdout.lines().filter(|line| line.contains(": 0 differences, 0 wrongs, "));
         assert_eq!(right.count(), books.len(), "{}", finished.stdout);
-        let steps = [
+        for step in [
             "hook  post",
             "pos   submit",
             "feed  acknowledge",
@@ -394,8 +394,7 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
             "books invoice",
             "shop  sale",
             "stock order",
-        ];
-        for step in steps {
+        ] {
             assert!(finished.stdout.contains(step), "{step}: {}", finished.stdout);
         }
         assert!(is_silent(&finished.stderr), "{}", finished.stderr);
@@ -458,9 +457,9 @@ async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_desti
     let copy = ConfigFile::holding(&shipped.replace("\nper_minute = 60\n", "\nper_minute = \"unlimited\"\n"));
     let file = copy.path();
     let simulate = ["simulate", "--orders", "20", "--pace", "1s", "--stream", &stream, "--receiver", &receiver];
-    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--xero", &xero, "--lightspeed", &lightspeed];
-    let more = ["--unleashed", &unleashed, "--config", &file];
-    let mut simulators = scoffable_sync(simulate.into_iter().chain(others).chain(more)).start();
+    let others = ["--spoton", &spoton, "--godatafeed", &godatafeed, "--xero", &xero, "--config", &file];
+    let stocks = ["--lightspeed", &lightspeed, "--unleashed", &unleashed];
+    let mut simulators = scoffable_sync(simulate.into_iter().chain(others).chain(stocks)).start();
     simulators.says("Ctrl-C").await;
     let line = simulators.says(simulate::SPOTON_CLIENT_SECRET).await;
     assert!(line.contains(&format!("http://{spoton}/oauth2/v1/token")), "{line}");
@@ -477,16 +476,16 @@ async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_desti
             .with("sinks.books.base_url", &format!("http://{xero}/api.xro/2.0"))
             .with("sinks.books.token_url", &format!("http://{xero}/connect/token"))
             .with("sinks.books.limits.per_minute", "unlimited")
-            .with("sinks.shop.base_url", &format!("http://{lightspeed}"))
             .with("sinks.stock.base_url", &format!("http://{unleashed}"))
             .with("sinks.stock.limits.per_minute", "unlimited")
+            .with("sinks.shop.base_url", &format!("http://{lightspeed}"))
     };
 
     let daemon = with_the_file("run").start();
 
     let pool = database.pool().await;
     until("all is delivered", async || {
-        // An order in a currency that the shop and the stock do not take goes on waiting there.
+        // An order in a currency that the shop and the stock do not take waits.
         let sql = "SELECT count(*) > 0 AND NOT bool_or(open AND waiting_for IS DISTINCT FROM 'configuration')
                           AND (SELECT count(*) = 20 FROM orders) FROM deliveries";
         sqlx::query_scalar::<_, Option<bool>>(sql).fetch_one(&pool).await.unwrap() == Some(true)

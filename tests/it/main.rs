@@ -3,6 +3,7 @@
 mod harness;
 
 mod alerts;
+mod alerts_told;
 mod backfill;
 mod breaker;
 mod budgets;
@@ -46,6 +47,7 @@ mod operate;
 mod operator_api;
 mod ops;
 mod pace;
+mod page;
 mod plan;
 mod process;
 mod properties;

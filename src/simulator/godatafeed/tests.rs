@@ -239,7 +239,7 @@ async fn who_never_heard_what_became_of_an_acknowledgement_may_take_the_order_fo
         assert_eq!(gdf.update(&id, &gdf.shipped()).await, 409);
         gdf.violations()
     };
-    for lost in [cut_before(), cut_after(), status(503)] {
+    for lost in [cut_before(), cut_after(), status(503), status(408)] {
         let gdf = start().await;
         let id = gdf.arrives("1");
         if lost.reach() == Reach::Effect {

@@ -14,7 +14,7 @@ use super::{
     config::UnleashedSettings,
     facts::Facts,
     look_up,
-    reading::{self, Shared},
+    reading::Shared,
     receipt::Held,
     send::Sender,
     signature::Signer,
@@ -81,17 +81,17 @@ impl Client {
 
     /// What is known of the account; none: it has to be read first.
     pub fn facts(&self, now: DateTime<Utc>) -> Option<Arc<Facts>> {
-        self.shared.get(now)
+        self.shared.facts.get(now)
     }
 
     /// It holds an order back. Whether it has to be read first, because it may have been mended there since.
     pub fn may_be_mended(&self, now: DateTime<Utc>) -> bool {
-        self.shared.hold_back(now)
+        self.shared.facts.hold_back(now)
     }
 
     /// Reads it, unless that was done a moment ago. Returns the calls that it took.
     pub async fn prepare(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
-        reading::bring_up_to_date(&self.shared, &self.api, &self.settings, now).await
+        self.shared.bring_up_to_date(&self.api, &self.settings, now).await
     }
 
     pub async fn send(&self, step: &Step, now: DateTime<Utc>) -> Answer {

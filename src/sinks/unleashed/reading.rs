@@ -1,7 +1,8 @@
-//! Reads what all orders of an account share.
+//! Reads what all orders of an account share. What was read when a reading was interrupted is not read again, unless it is old.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
 
 use super::{
     api::{Api, Asking},
@@ -14,16 +15,23 @@ use super::{
 use crate::sinks::{
     Answer, Calls,
     customers::There,
-    shared::{self, Failure, SharedFacts},
+    shared::{self, Failure, RESUMED_WITHIN, SharedFacts, is_within},
 };
 
 /// Records on a page. Source: Unleashed API documentation: 200 unless told otherwise.
 const PAGE_SIZE: &str = "200";
 /// Most pages of products that are read a day: names are only found among them.
 const MOST_PAGES: u32 = 25;
+/// What is read before the first page of products.
+const OTHER_PARTS: u32 = 4;
 
 /// What the orders of one sink share.
-pub type Shared = SharedFacts<Facts>;
+#[derive(Debug, Default)]
+pub struct Shared {
+    pub facts: SharedFacts<Facts>,
+    /// A reading that did not get to its end.
+    interrupted: Mutex<Option<Reading>>,
+}
 
 impl shared::Facts for Facts {
     fn read_at(&self) -> DateTime<Utc> {
@@ -31,55 +39,90 @@ impl shared::Facts for Facts {
     }
 }
 
-/// This product is there.
-pub fn has_product(shared: &Shared, product: KnownProduct) {
-    shared.change(|facts| {
-        if !facts.has_product(&product.code) {
-            facts.products.push(product);
-        }
-    });
+impl Shared {
+    /// This product is there.
+    pub fn has_product(&self, product: KnownProduct) {
+        self.facts.change(|facts| {
+            if !facts.has_product(&product.code) {
+                facts.products.push(product);
+            }
+        });
+    }
+
+    /// Reads if it must. Returns the calls that it took.
+    pub async fn bring_up_to_date(
+        &self,
+        api: &Api,
+        settings: &UnleashedSettings,
+        now: DateTime<Utc>,
+    ) -> Result<Calls, Answer> {
+        let read = async || {
+            let mut asking = Asking::new(api, now);
+            // Nobody else reads meanwhile. What was read so far stays here also when nobody waits for the end any more.
+            let mut interrupted = self.interrupted.lock().await;
+            let begun = interrupted.take().filter(|reading| is_within(reading.facts.read_at, RESUMED_WITHIN, now));
+            let reading = interrupted.insert(begun.unwrap_or_else(|| Reading::begun(now)));
+            let known_before = reading.n_parts;
+            let facts = reading.go_on(&mut asking, settings).await;
+            let got_further = reading.n_parts > known_before;
+            if facts.is_ok() {
+                *interrupted = None;
+            }
+            let calls = Calls { made: asking.calls(), limits: Vec::new() };
+            (calls, facts.map_err(|told| Failure { told, got_further }))
+        };
+        self.facts.bring_up_to_date(now, read).await
+    }
 }
 
-/// Reads if it must. Returns the calls that it took.
-pub async fn bring_up_to_date(
-    shared: &Shared,
-    api: &Api,
-    settings: &UnleashedSettings,
-    now: DateTime<Utc>,
-) -> Result<Calls, Answer> {
-    let read_all = async || {
-        let mut asking = Asking::new(api, now);
-        let facts = read(&mut asking, settings).await.map_err(Failure::from);
-        (Calls { made: asking.calls(), limits: Vec::new() }, facts)
-    };
-    shared.bring_up_to_date(now, read_all).await
+/// What was read so far.
+#[derive(Debug)]
+struct Reading {
+    /// As old as the first part of them.
+    facts: Facts,
+    /// How many parts were read, each page of products one.
+    n_parts: u32,
 }
 
-async fn read(asking: &mut Asking<'_>, settings: &UnleashedSettings) -> Result<Facts, Answer> {
-    let read_at = asking.now();
-    let house = match customers::by_guid(asking, &settings.house_customer).await? {
-        None => House::Missing,
-        Some(There::Active(_)) => House::Usable,
-        Some(There::Not(_)) => House::Closed,
-    };
-    let warehouses = first_page(asking, "Warehouses").await?.map(Facts::warehouses_of);
-    let taxes = first_page(asking, "Taxes").await?.map(Facts::taxes_of);
-    let currencies = first_page(asking, "Currencies").await?.map(Facts::currencies_of);
-    let mut products = Vec::new();
-    let mut has_more_products = false;
-    for page in 1..=MOST_PAGES {
-        let number = page.to_string();
-        let path: &[&str] = if page == 1 { &["Products"] } else { &["Products", &number] };
-        let query = Query::of(&[("pageSize", PAGE_SIZE)]);
-        let listed: Page<wire::Product> = asking.list(path, &query).await?;
-        products.extend(listed.items.into_iter().filter_map(KnownProduct::of));
-        let n_pages = listed.pagination.number_of_pages.unwrap_or(1);
-        has_more_products = n_pages > page;
-        if !has_more_products {
-            break;
+impl Reading {
+    fn begun(now: DateTime<Utc>) -> Self {
+        Self { facts: Facts { read_at: now, ..Facts::default() }, n_parts: 0 }
+    }
+
+    async fn go_on(&mut self, asking: &mut Asking<'_>, settings: &UnleashedSettings) -> Result<Facts, Answer> {
+        loop {
+            let facts = &mut self.facts;
+            match self.n_parts {
+                0 => {
+                    facts.house = match customers::by_guid(asking, &settings.house_customer).await? {
+                        None => House::Missing,
+                        Some(There::Active(_)) => House::Usable,
+                        Some(There::Not(_)) => House::Closed,
+                    }
+                }
+                1 => facts.warehouses = first_page(asking, "Warehouses").await?.map(Facts::warehouses_of),
+                2 => facts.taxes = first_page(asking, "Taxes").await?.map(Facts::taxes_of),
+                3 => facts.currencies = first_page(asking, "Currencies").await?.map(Facts::currencies_of),
+                before => {
+                    let page = before - OTHER_PARTS + 1;
+                    facts.has_more_products = products(asking, page, &mut facts.products).await?;
+                    if !facts.has_more_products || page == MOST_PAGES {
+                        return Ok(facts.clone());
+                    }
+                }
+            }
+            self.n_parts += 1;
         }
     }
-    Ok(Facts { read_at, warehouses, taxes, currencies, house, products, has_more_products })
+}
+
+/// Reads a page of products. Whether there are more.
+async fn products(asking: &mut Asking<'_>, page: u32, known: &mut Vec<KnownProduct>) -> Result<bool, Answer> {
+    let number = page.to_string();
+    let path: &[&str] = if page == 1 { &["Products"] } else { &["Products", &number] };
+    let listed: Page<wire::Product> = asking.list(path, &Query::of(&[("pageSize", PAGE_SIZE)])).await?;
+    known.extend(listed.items.into_iter().filter_map(KnownProduct::of));
+    Ok(listed.pagination.number_of_pages.unwrap_or(1) > page)
 }
 
 /// None: nothing of that name is listed. Nobody has more of them than a page holds.

@@ -17,7 +17,7 @@ use super::{
     config::UnleashedSettings,
     customers::Customers,
     facts::KnownProduct,
-    reading::{self, Shared},
+    reading::Shared,
     receipt::{Document, Held, Refusal, Seen, Standing},
     signature::{Query, is_plain},
     wire::{self, Page},
@@ -140,15 +140,12 @@ impl Sender<'_> {
                 continue;
             }
             held.products.push(product.code.clone());
-            reading::has_product(
-                self.shared,
-                KnownProduct {
-                    code: product.code.clone(),
-                    barcode: None,
-                    name: normalised(&product.code),
-                    shown: product.code.clone(),
-                },
-            );
+            self.shared.has_product(KnownProduct {
+                code: product.code.clone(),
+                barcode: None,
+                name: normalised(&product.code),
+                shown: product.code.clone(),
+            });
             if product.is_dish {
                 made.push(product.code.clone());
             }
@@ -304,7 +301,7 @@ impl Sender<'_> {
 
     fn refuse(&self, held: &mut Held, step: &str, on: &On, cause: &str, at: DateTime<Utc>) {
         // It may be that what was read of the account is true no more.
-        self.shared.contradicted(at);
+        self.shared.facts.contradicted(at);
         held.refuse(Refusal { step: step.to_owned(), about: on.number.clone(), cause: cause.to_owned(), at });
     }
 }

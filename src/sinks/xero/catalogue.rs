@@ -64,7 +64,7 @@ impl Catalogue for Client {
             match kind {
                 Kind::Product => {
                     let read = read(&mut asking, ITEMS, &[], since, turns).await?;
-                    let records = read.listing.items.iter().flat_map(of_item).collect();
+                    let records = read.listing.items.into_iter().flat_map(|item| of_item(&item)).collect();
                     Ok(Page { records, date: read.date, version: None, has_more: false })
                 }
                 Kind::Customer => {
@@ -72,7 +72,8 @@ impl Catalogue for Client {
                     let query = [("page", &*page), ("pageSize", &*page_size), ("includeArchived", "true")];
                     let read = read(&mut asking, CONTACTS, &query, since, turns).await?;
                     let n_pages = read.listing.pagination.as_ref().and_then(|pagination| pagination.page_count);
-                    let records: Vec<Record> = read.listing.contacts.iter().filter_map(of_contact).collect();
+                    let records: Vec<Record> =
+                        read.listing.contacts.into_iter().filter_map(|contact| of_contact(&contact)).collect();
                     Ok(Page { records, date: read.date, version: None, has_more: span.page < n_pages.unwrap_or(1) })
                 }
                 Kind::Stock | Kind::Document => Ok(Page::default()),

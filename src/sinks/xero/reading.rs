@@ -5,7 +5,7 @@
 //! interrupts the reading, which is not gone on with by everybody: until it may be, they are told what the one that tried
 //! was told, and how long that still is, so that each waits once. What was read by then is not read again, unless it is old.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
@@ -21,12 +21,9 @@ use crate::{
     domain::delivery::{Outcome, Reason},
     sinks::{
         Answer, Calls,
-        shared::{self, Failure, SharedFacts, is_within},
+        shared::{self, Failure, RESUMED_WITHIN, SharedFacts, is_within},
     },
 };
-
-/// A reading that was interrupted is begun anew after so long.
-const RESUMED_WITHIN: Duration = Duration::from_mins(10);
 
 /// What the orders of one sink share.
 #[derive(Debug, Default)]

@@ -25,7 +25,8 @@ pub struct Told<'a> {
     pub drifted: bool,
 }
 
-/// Stores records, each once, and how far the pull that brought them has come; none: they are of a look.
+/// Stores records, each once, and how far the pull that brought them has come; none: they are of a look, or others of
+/// their page follow.
 pub async fn store(
     db: impl PgExecutor<'_>,
     holder: Holder<'_>,

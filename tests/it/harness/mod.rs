@@ -1,7 +1,9 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod letterbox;
 pub mod log;
+pub mod mail;
 pub mod openapi;
 pub mod pos;
 pub mod postgres;

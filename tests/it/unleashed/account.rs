@@ -86,3 +86,31 @@ async fn after_a_failure_nobody_asks_again_for_a_while_and_all_are_told() {
     case.there.has_an_account(HOUSE);
     assert!(case.client.prepare(case.app.clock.wall()).await.is_ok());
 }
+
+/// Cause: under a server that fails often a reading was begun anew each time, and hardly ever came to its end.
+#[tokio::test]
+async fn a_reading_that_was_interrupted_is_gone_on_with_where_it_was() {
+    let case = Case::usual().await;
+    case.there.answers("GET", "/Warehouses", reply(503, &json!({})));
+    case.there.answers("GET", "/Products/2", reply(503, &json!({})));
+    let page = |code: &str| {
+        let product = json!({"ProductCode": code, "ProductDescription": code});
+        ok(&json!({"Pagination": {"NumberOfPages": 2}, "Items": [product]}))
+    };
+    case.there.answers("GET", "/Products", page("A"));
+    case.there.has_an_account(HOUSE);
+    case.there.answers("GET", "/Products/2", page("B"));
+    let now = case.app.clock.wall();
+
+    assert!(case.client.prepare(now).await.is_err());
+    case.app.advance(Duration::from_secs(3));
+    assert!(case.client.prepare(case.app.clock.wall()).await.is_err());
+    case.app.advance(Duration::from_secs(3));
+    let now = case.app.clock.wall();
+    let last = case.client.prepare(now).await.unwrap();
+
+    assert_eq!(last.made, 1, "{:?}", case.there.lines());
+    let facts = case.client.facts(now).unwrap();
+    assert!(facts.has_product("A") && facts.has_product("B"));
+    assert_eq!(case.there.asked().len(), 8);
+}
