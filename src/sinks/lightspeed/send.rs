@@ -42,6 +42,9 @@ pub const RETURN_DIFFERS: Told = Told {
     hint: "the return that the shop made lacks a line of the sale: finish it there by hand and discard this",
 };
 
+/// A reading that is younger needs no second look before a sale is taken back.
+const READ_JUST_NOW: chrono::Duration = chrono::Duration::seconds(5);
+
 /// What it takes to send.
 #[derive(Debug)]
 pub struct Sender<'s> {
@@ -223,6 +226,12 @@ impl Sender<'_> {
             There::Untouched(shown) => shown,
             There::Edited => return Ok(delivered(held.known())),
         };
+        if opening_is_over(asking, &change.before, &held).await? {
+            // It is read anew, and given back instead.
+            restore(&mut held, &change.before);
+            held.read = None;
+            return Ok(delivered(held.known()));
+        }
         let author_id = &self.finder.settings.author_id;
         let Some(body) = wire::voided(&shown.whole, asking.dialect(), author_id) else {
             return Err(unsent(unreadable()));
@@ -404,6 +413,18 @@ pub fn begun(held: &mut Held, id: String, of: Option<&str>) {
 /// The version of the order that a step is for: that of the sale which it makes or changes.
 fn brought(held: &Held) -> i64 {
     held.sales.iter().map(|sale| sale.version).max().unwrap_or_default()
+}
+
+/// Whether the register of a closed sale was closed since its opening was read, where that is a while ago: a sale is not taken
+/// back then.
+async fn opening_is_over(asking: &mut Asking<'_>, sale: &Sale, held: &Held) -> Result<bool, Answer> {
+    let is_fresh = held.read.as_ref().is_none_or(|read| asking.now() - read.at < READ_JUST_NOW);
+    if is_fresh || sale.state != State::Closed {
+        return Ok(false);
+    }
+    let register: Option<Data<wire::Register>> =
+        asking.read_as(&["registers", &sale.register_id], &[]).await.map_err(unsent)?;
+    Ok(register.and_then(|register| register.data.register_open_sequence_id) != sale.opening)
 }
 
 /// A sale as it stood before.

@@ -257,6 +257,21 @@ async fn what_was_sold_on_an_earlier_day_is_returned_and_not_taken_back() {
     till.assert_nothing_wrong();
 }
 
+/// Cause: what was read of a register's opening was believed for minutes, in which it may be closed.
+#[tokio::test]
+async fn a_sale_whose_register_is_closed_before_it_is_taken_back_is_returned() {
+    let mut till = Till::usual().await;
+    till.bring(&order("1", 1, "accepted")).await;
+    let throttled = status(429).retry_after(std::time::Duration::from_secs(60));
+    till.sim.answer_next_to(Operation::UpdateSale, [throttled]);
+    till.app.arrives(&order("1", 2, "cancelled")).await;
+
+    till.turn_the_day();
+    till.app.run_to_rest().await;
+
+    till.assert_sales("1", &[("SCF-1", There::Closed, 1250), ("return of SCF-1", There::Closed, -1250)]);
+}
+
 #[tokio::test]
 async fn an_order_that_is_paid_otherwise_after_all_is_returned_and_sold_anew_on_a_later_day() {
     let mut till = Till::usual().await;
