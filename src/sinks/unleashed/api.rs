@@ -8,7 +8,7 @@
 //!
 //! A month that is used up is not told by any status of its own. What speaks of it closes the sink's month until `quota_probe`
 //! has passed or the month is over, whichever is first; then calls go out again, and the first answer tells. Any other 429
-//! closes the minute for as long as it asks, else for a minute, two, four … up to an hour.
+//! closes the minute for as long as it asks, else for a minute, two, four … up to an hour, or to `retry.slow_interval`.
 //!
 //! Source: Unleashed API documentation, "Authentication help"; Unleashed help centre, "Understanding your API usage limits".
 //! Assumed: the status and text of a blocked call, which are not documented.
@@ -43,7 +43,6 @@ use crate::{
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// After a 429 that names no time, doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_mins(1);
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// Words that tell of a used-up month. Assumed.
 const OF_A_MONTH: [&str; 3] = ["usage", "quota", "month"];
 /// Words that tell of a limit, in an answer that forbids. Assumed.
@@ -59,6 +58,7 @@ pub struct Api {
     pub(super) timeout: Duration,
     /// How often a used-up month is asked about.
     pub(super) quota_probe: Duration,
+    pub(super) longest_pause: Duration,
     /// Refusals for too many calls without an answer between them.
     pub(super) refused: AtomicU32,
 }
@@ -242,7 +242,7 @@ impl Api {
             (Window::Month, self.quota_probe.min(left))
         } else {
             let before = self.refused.fetch_add(1, Ordering::Relaxed);
-            let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(before)).min(LONGEST_PAUSE);
+            let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(before)).min(self.longest_pause);
             (Window::Minute, asked.unwrap_or(pause))
         };
         let limits = vec![LearnedLimit { window, told: limits::Told::Refused { wait } }];

@@ -71,6 +71,7 @@ impl Client {
                 signer: Signer::new(settings.api_key.value().clone()),
                 timeout,
                 quota_probe: settings.quota_probe,
+                longest_pause: settings.longest_pause,
                 refused: AtomicU32::new(0),
             },
             shared: Shared::default(),

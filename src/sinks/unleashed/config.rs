@@ -39,6 +39,8 @@ const BASE_URL: &str = "https://api.unleashedsoftware.com";
 const SHARE: u64 = 80;
 /// Records on a page. Source: Unleashed API documentation: 200 unless told otherwise.
 const PAGE_SIZE: u32 = 200;
+/// Between calls that are refused for being too many.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// As many as `limits` takes.
 const MOST_CALLS: u32 = 100_000_000;
 
@@ -391,6 +393,9 @@ pub struct UnleashedSettings {
     pub requests_per_hour: u32,
     #[serde(serialize_with = "duration::serialize")]
     pub quota_probe: Duration,
+    /// After refusals for too many calls that name no time: no longer than anything else waits.
+    #[serde(skip)]
+    pub longest_pause: Duration,
     pub allow_multiple_ledgers: bool,
     /// By the vendor's id; at least one.
     pub vendors: BTreeMap<String, Vendor>,
@@ -515,6 +520,7 @@ impl RawUnleashed {
             monthly_calls,
             requests_per_minute,
             requests_per_hour,
+            longest_pause: common.retry.slow_interval.min(LONGEST_PAUSE),
             quota_probe: section
                 .duration("quota_probe", self.quota_probe, Duration::from_secs(1))
                 .unwrap_or(Duration::from_hours(1)),

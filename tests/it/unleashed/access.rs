@@ -135,3 +135,13 @@ async fn another_429_waits_as_it_asks_or_longer_each_time() {
     let answer = case.send(&order()).await;
     assert_eq!((answer.outcome, answer.limits), refused(Window::Minute, Duration::from_mins(1)));
 }
+
+#[tokio::test]
+async fn a_429_that_names_no_time_waits_no_longer_than_the_slow_interval() {
+    let case = Case::start(&[("retry.initial", "1s"), ("retry.max", "2s"), ("retry.slow_interval", "5s")]).await;
+    case.there.answers("POST", ORDER, reply(429, &json!({"Description": "slow down"})));
+
+    let answer = case.send(&order()).await;
+
+    assert_eq!((answer.outcome, answer.limits), refused(Window::Minute, Duration::from_secs(5)));
+}
