@@ -263,7 +263,7 @@ impl Protocol {
 }
 
 /// Beyond every look of the schedule.
-const PROVEN: Duration = Duration::from_secs(60);
+const PROVEN: Duration = Duration::from_mins(1);
 
 fn version(number: u8) -> Version {
     Version(number.into())
@@ -295,7 +295,7 @@ impl Row {
     fn is_due(&self, air: &[Request]) -> bool {
         let is_free = self.lease.is_none_or(|lease| lease.is_over);
         match self.state {
-            State::Pending | State::InDoubt => self.scheduled && is_free && !(self.not_before && !air.is_empty()),
+            State::Pending | State::InDoubt => self.scheduled && is_free && (air.is_empty() || !self.not_before),
             State::InFlight => is_free,
             State::Applied | State::Skipped | State::Parked => false,
         }
@@ -401,7 +401,7 @@ impl World {
         let borne = self.workers.iter().filter_map(Worker::token).chain(self.air.iter().map(|request| request.token));
         let used: BTreeSet<u8> =
             borne.chain(read).chain(written).chain(self.row.lease.map(|lease| lease.token)).collect();
-        (0..).find(|token| !used.contains(token)).expect("few are in use")
+        (0..u8::MAX).find(|token| !used.contains(token)).expect("few are in use")
     }
 
     fn is_at_rest(&self) -> bool {

@@ -262,7 +262,7 @@ async fn what_was_sold_on_an_earlier_day_is_returned_and_not_taken_back() {
 async fn a_sale_whose_register_is_closed_before_it_is_taken_back_is_returned() {
     let mut till = Till::usual().await;
     till.bring(&order("1", 1, "accepted")).await;
-    let throttled = status(429).retry_after(std::time::Duration::from_secs(60));
+    let throttled = status(429).retry_after(std::time::Duration::from_mins(1));
     till.sim.answer_next_to(Operation::UpdateSale, [throttled]);
     till.app.arrives(&order("1", 2, "cancelled")).await;
 
