@@ -206,8 +206,13 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub async fn finished(mut self) -> Finished {
-        let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
+    pub async fn finished(self) -> Finished {
+        self.finished_within(PATIENCE).await
+    }
+
+    /// For what takes longer because something else does.
+    pub async fn finished_within(mut self, patience: Duration) -> Finished {
+        let Ok(status) = tokio::time::timeout(patience, self.child.wait()).await else {
             panic!("`{}` does not end\n{}", self.name, self.said.all());
         };
         // A grandchild that holds the pipe must not hold us.
