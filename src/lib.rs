@@ -48,7 +48,8 @@
 //! | [`cli`] | a file per subcommand | |
 //! | [`simulator`] | strict stand-ins for the foreign systems, and the ledger that judges us | our clients' types |
 //!
-//! The tests begin at `tests/it/delivery.rs`; each promise has a module named after it.
+//! The tests begin at `tests/it/delivery.rs`; each promise has a module named after it. `tests/it/protocol.rs` looks at every
+//! state that leases and deliveries can come to.
 
 pub mod alerts;
 pub mod app;
