@@ -31,6 +31,11 @@ const DEVIATIONS: [(&str, &str, &str); 3] = [
     ),
 ];
 
+/// What an empty page of a dated version has and the description, which is of 2.0, does not: bounds that are `null`.
+/// Source: Lightspeed X-Series, Pagination.
+const DATED_AND_EMPTY: [&str; 2] =
+    ["/version/min: null is not of type \"integer\"", "/version/max: null is not of type \"integer\""];
+
 /// Holds all that this simulator was asked and answered against the description.
 pub fn check(lightspeed: &LightspeedSim) {
     let Some(description) = DESCRIPTION.as_ref() else { return };
@@ -45,6 +50,9 @@ pub fn check(lightspeed: &LightspeedSim) {
         let mut problems = description.problems_of_answer(method, &path, answered.status, &answered.body);
         let place = format!("{method} {path}");
         problems.retain(|problem| !DEVIATIONS.iter().any(|(of, told, _)| place.contains(of) && problem.contains(told)));
+        if !is_of_2_0(&answered.path) {
+            problems.retain(|problem| !DATED_AND_EMPTY.contains(&problem.as_str()));
+        }
         found.push((format!("answered {place}"), problems));
     }
     assert!(!found.is_empty(), "nothing was asked");
@@ -54,7 +62,7 @@ pub fn check(lightspeed: &LightspeedSim) {
 
 /// Where the description has an operation.
 fn place(operation: Operation, path: &str) -> Option<(&'static str, String)> {
-    let is_of_2_0 = path.starts_with("/api/2.0/");
+    let is_of_2_0 = is_of_2_0(path);
     let list = |resource: Resource| format!("/{}", resource.segment());
     let one = |resource: Resource| {
         let name = resource.segment();
@@ -87,6 +95,10 @@ fn place(operation: Operation, path: &str) -> Option<(&'static str, String)> {
         Operation::OpenRegister => ("PUT", format!("{}/actions/open", one(Resource::Registers))),
         Operation::CloseRegister => ("PUT", format!("{}/actions/close", one(Resource::Registers))),
     })
+}
+
+fn is_of_2_0(path: &str) -> bool {
+    path.starts_with("/api/2.0/")
 }
 
 struct Walker {
