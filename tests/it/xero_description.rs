@@ -204,7 +204,8 @@ impl Walker {
         let journals = self.send("PUT", "ManualJournals?summarizeErrors=false", &journals).await;
         let journal = journals["ManualJournals"][0]["ManualJournalID"].as_str().expect("an id");
         self.get(&format!("ManualJournals/{journal}")).await;
-        let voided = json!({"ManualJournals": [{"Status": "VOIDED"}]});
+        let narration = &journals["ManualJournals"][0]["Narration"];
+        let voided = json!({"ManualJournals": [{"Narration": narration, "Status": "VOIDED"}]});
         self.send("POST", &format!("ManualJournals/{journal}"), &voided).await;
         self.done(self.request("POST", &format!("ManualJournals/{journal}")).json(&voided), 400).await;
         self.get("ManualJournals?page=1").await;

@@ -231,7 +231,6 @@ async fn a_process_that_is_killed_while_a_journal_is_posted_leaves_one() {
     }
     drop(killed);
     gate.cancel();
-    closed.sim.forget_keys();
     closed.app.restart().await;
     closed.app.run_to_rest().await;
 

@@ -160,11 +160,15 @@ impl Books {
         Ok(stored(&mut self.journals, target, journal))
     }
 
-    /// All that may be done to a posted one.
+    /// All that may be done to a posted one. Source: `ManualJournal` requires a narration, also of a change.
     fn void_journal(&mut self, at: usize, sent: &JournalBody, desk: Desk<'_>) -> Result<usize, Invalid> {
         let JournalBody { journal_id: _, narration, date, status, line_amount_types, journal_lines, url } = sent;
-        let says_more = [narration, date, line_amount_types, url].into_iter().any(Option::is_some);
-        if says_more || journal_lines.is_some() || status.as_deref() != Some("VOIDED") {
+        if narration.is_none() {
+            return Err(vec!["Narration is required".to_owned()]);
+        }
+        let is_another = narration.as_ref() != Some(&self.journals[at].narration);
+        let says_more = [date, line_amount_types, url].into_iter().any(Option::is_some);
+        if is_another || says_more || journal_lines.is_some() || status.as_deref() != Some("VOIDED") {
             return Err(vec![NOT_MODIFIABLE.to_owned()]);
         }
         let updated_at = self.touch(desk.now);

@@ -74,16 +74,22 @@ async fn a_posted_journal_is_only_voided_and_none_is_of_a_closed_period() {
     let path = format!("ManualJournals/{}", posted["ManualJournalID"].as_str().expect("an id"));
     let change = |change: Value| json!({"ManualJournals": [change]});
 
-    for refused in [json!({"Narration": "SCF-1-J1: other"}), json!({"JournalLines": lines}), json!({"Status": "DRAFT"})]
-    {
+    let name = "SCF-1-J1: delta";
+    for refused in [
+        json!({"Narration": "SCF-1-J1: other", "Status": "VOIDED"}),
+        json!({"Narration": name, "JournalLines": lines, "Status": "POSTED"}),
+        json!({"Narration": name, "Status": "DRAFT"}),
+    ] {
         let answer = desk.post(&path, change(refused)).await;
         assert!(refusal(answer).contains("not of valid status for modification"));
     }
-    let (_, voided) = desk.post(&path, change(json!({"Status": "VOIDED"}))).await;
-    let again = desk.post(&path, change(json!({"Status": "VOIDED"}))).await;
+    let nameless = desk.post(&path, change(json!({"Status": "VOIDED"}))).await;
+    let (_, voided) = desk.post(&path, change(json!({"Narration": name, "Status": "VOIDED"}))).await;
+    let again = desk.post(&path, change(json!({"Narration": name, "Status": "VOIDED"}))).await;
     desk.lock_until(chrono::NaiveDate::from_ymd_opt(2025, 10, 9));
     let late = desk.entered("SCF-1-J2: delta", lines).await;
 
+    assert!(refusal(nameless).contains("Narration is required"));
     assert_eq!(voided["ManualJournals"][0]["Status"], "VOIDED");
     assert!(refusal(again).contains("not of valid status for modification"));
     assert!(messages(&late).contains("lock date"), "{late}");
