@@ -57,7 +57,7 @@ impl Closed {
     }
 
     /// An order comes to this by its documents and journals, and so much of it is on each account, beside what its day says.
-    async fn assert_moved(&self, order_id: &str, revenue: i64, money: &[(&str, i64)]) {
+    fn assert_moved(&self, order_id: &str, revenue: i64, money: &[(&str, i64)]) {
         let ledger = self.sim.ledger();
         let on: BTreeMap<String, Cents> =
             money.iter().map(|(account, minor)| ((*account).to_owned(), Cents(*minor))).collect();
@@ -95,8 +95,11 @@ fn n_documents(sim: &XeroSim) -> usize {
     sim.by_hand(|books, _| books.documents().len())
 }
 
-/// Narration, date, and account and amount of each line, of all posted journals.
-fn journals(sim: &XeroSim) -> Vec<(String, String, Vec<(String, String)>)> {
+/// Narration, date, and account and amount of each line.
+type Shown = (String, String, Vec<(String, String)>);
+
+/// All posted journals.
+fn journals(sim: &XeroSim) -> Vec<Shown> {
     sim.by_hand(|books, _| {
         let posted = books.journals().iter().filter(|journal| journal.status == JournalStatus::Posted);
         let shown = |journal: &scoffable_sync::simulator::xero::Journal| {
@@ -124,7 +127,7 @@ async fn a_refund_after_the_day_is_one_journal_dated_on_the_day_it_came() {
     let tax = closed.sim.by_hand(|books, _| books.journals()[0].lines[0].tax_amount);
     assert_eq!(tax, Cents(42), "a sixth of it, at 20 %");
     assert_eq!(applied(&closed.app, "1").await, ("applied".to_owned(), Some(2)));
-    closed.assert_moved("1", -250, &[("611", -250)]).await;
+    closed.assert_moved("1", -250, &[("611", -250)]);
     closed.assert_right(3150).await;
 }
 
@@ -134,16 +137,16 @@ async fn corrections_are_corrected_through_cancelling_and_accepting_again() {
 
     closed.bring(order_of("1", 2, "accepted", 1000)).await;
     closed.bring(order_of("1", 3, "cancelled", 1000)).await;
-    closed.assert_moved("1", -1250, &[("611", -1250)]).await;
+    closed.assert_moved("1", -1250, &[("611", -1250)]);
     closed.assert_right(2150).await;
     closed.bring(order_of("1", 4, "accepted", 1000)).await;
-    closed.assert_moved("1", -250, &[("611", -250)]).await;
+    closed.assert_moved("1", -250, &[("611", -250)]);
     closed.bring(order_of("1", 5, "accepted", 1600)).await;
 
     let all: Vec<String> = journals(&closed.sim).into_iter().map(|(narration, ..)| narration).collect();
     assert_eq!(all.len(), 4, "{all:?}");
     assert!(all[3].starts_with("SCF-1-J4: Scoffable 1 v5"), "{all:?}");
-    closed.assert_moved("1", 350, &[("611", 350)]).await;
+    closed.assert_moved("1", 350, &[("611", 350)]);
     assert_eq!(n_documents(&closed.sim), 1);
     closed.assert_right(3750).await;
 }
@@ -158,7 +161,7 @@ async fn money_moves_to_the_account_that_it_belongs_to_although_nothing_else_cha
 
     assert_eq!(applied(&closed.app, "1").await, ("applied".to_owned(), Some(2)));
     assert_eq!(closed.app.text("SELECT notice FROM deliveries WHERE order_id = '1'").await, None);
-    closed.assert_moved("1", 0, &[("611", -1250), ("612", 1250)]).await;
+    closed.assert_moved("1", 0, &[("611", -1250), ("612", 1250)]);
     closed.assert_right(3400).await;
 }
 

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn entry(account: &str, amount: Value) -> Value {
+fn entry(account: &str, amount: f64) -> Value {
     json!({"LineAmount": amount, "AccountCode": account})
 }
 
-fn taxed(account: &str, amount: Value, tax_type: &str) -> Value {
+fn taxed(account: &str, amount: f64, tax_type: &str) -> Value {
     json!({"LineAmount": amount, "AccountCode": account, "TaxType": tax_type})
 }
 
@@ -26,24 +26,21 @@ impl Desk {
 async fn a_journal_balances_has_a_narration_and_touches_neither_bank_nor_what_customers_owe() {
     let desk = start().await;
 
-    let posted = desk.entered("SCF-1-J1: delta", json!([entry("611", json!(2.9)), entry("200", json!(-2.9))])).await;
+    let posted = desk.entered("SCF-1-J1: delta", json!([entry("611", 2.9), entry("200", -2.9)])).await;
     for (lines, expected) in [
-        (
-            json!([entry("611", json!(2.9)), entry("200", json!(-2.8))]),
-            "debits (2.90) must equal total credits (-2.80)",
-        ),
-        (json!([entry("090", json!(2.9)), entry("200", json!(-2.9))]), "'090' is not a valid code"),
-        (json!([entry("610", json!(2.9)), entry("200", json!(-2.9))]), "'610' is not a valid code"),
-        (json!([entry("611", json!(0))]), "two lines at least"),
-        (json!([entry("611", json!(2.905)), entry("200", json!(-2.905))]), "two places"),
-        (json!([{"LineAmount": 1}, entry("200", json!(-1))]), "by AccountCode or by AccountID"),
+        (json!([entry("611", 2.9), entry("200", -2.8)]), "debits (2.90) must equal total credits (-2.80)"),
+        (json!([entry("090", 2.9), entry("200", -2.9)]), "'090' is not a valid code"),
+        (json!([entry("610", 2.9), entry("200", -2.9)]), "'610' is not a valid code"),
+        (json!([entry("611", 0.0)]), "two lines at least"),
+        (json!([entry("611", 2.905), entry("200", -2.905)]), "two places"),
+        (json!([{"LineAmount": 1}, entry("200", -1.0)]), "by AccountCode or by AccountID"),
     ] {
         let refused = desk.entered("SCF-1-J2: delta", lines).await;
         assert!(messages(&refused).contains(expected), "{expected}: {refused}");
     }
-    let untaxable = json!([taxed("611", json!(1), "NONE"), taxed("200", json!(-1), "OUTPUT9")]);
+    let untaxable = json!([taxed("611", 1.0, "NONE"), taxed("200", -1.0, "OUTPUT9")]);
     let untaxable = desk.put("ManualJournals", json!([journal("SCF-1-J2: delta", "Inclusive", &untaxable)])).await;
-    let nameless = desk.entered(" ", json!([entry("611", json!(2.9)), entry("200", json!(-2.9))])).await;
+    let nameless = desk.entered(" ", json!([entry("611", 2.9), entry("200", -2.9)])).await;
 
     assert_eq!(posted["Status"], "POSTED");
     assert!(messages(&nameless).contains("Narration is required"), "{nameless}");
@@ -53,7 +50,7 @@ async fn a_journal_balances_has_a_narration_and_touches_neither_bank_nor_what_cu
 #[tokio::test]
 async fn tax_is_inside_or_on_top_as_the_journal_says_and_both_sides_are_equal_with_it() {
     let desk = start().await;
-    let lines = json!([taxed("200", json!(12), "OUTPUT2"), taxed("611", json!(-12), "NONE")]);
+    let lines = json!([taxed("200", 12.0, "OUTPUT2"), taxed("611", -12.0, "NONE")]);
     let of = |amounts: &str| desk.put("ManualJournals", json!([journal("SCF-1-J1: delta", amounts, &lines)]));
 
     let inclusive = of("Inclusive").await;
@@ -69,7 +66,7 @@ async fn tax_is_inside_or_on_top_as_the_journal_says_and_both_sides_are_equal_wi
 #[tokio::test]
 async fn a_posted_journal_is_only_voided_and_none_is_of_a_closed_period() {
     let desk = start().await;
-    let lines = json!([entry("611", json!(2.9)), entry("200", json!(-2.9))]);
+    let lines = json!([entry("611", 2.9), entry("200", -2.9)]);
     let posted = desk.entered("SCF-1-J1: delta", lines.clone()).await;
     let path = format!("ManualJournals/{}", posted["ManualJournalID"].as_str().expect("an id"));
     let change = |change: Value| json!({"ManualJournals": [change]});
@@ -100,8 +97,7 @@ async fn a_journal_is_revenue_and_money_of_its_order_as_long_as_it_stands() {
     let desk = start().await;
     let invoice = desk.invoiced("SCF-1", json!([line(1, json!(12.50))])).await;
     desk.paid(&invoice, "611", json!(12.50), "SCF-1-P1-1").await;
-    let lines =
-        json!([entry("200", json!(2.5)), entry("201", json!(1)), entry("611", json!(-4.5)), entry("612", json!(1))]);
+    let lines = json!([entry("200", 2.5), entry("201", 1.0), entry("611", -4.5), entry("612", 1.0)]);
     desk.entered("SCF-1-J1: delta", lines).await;
 
     let on =
@@ -120,7 +116,7 @@ async fn a_journal_is_revenue_and_money_of_its_order_as_long_as_it_stands() {
 #[tokio::test]
 async fn the_same_narration_again_is_doubled_and_one_of_no_order_is_foreign() {
     let desk = start().await;
-    let lines = || json!([entry("611", json!(2.9)), entry("200", json!(-2.9))]);
+    let lines = || json!([entry("611", 2.9), entry("200", -2.9)]);
     for narration in ["SCF-1-J1: delta", "SCF-1-J2: delta", "SCF-1-J1: delta", "Depreciation"] {
         desk.entered(narration, lines()).await;
     }

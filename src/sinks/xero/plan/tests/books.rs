@@ -406,8 +406,8 @@ impl Scene {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Line<'a> {
-            #[serde(borrow)]
-            line_amount: &'a RawValue,
+            #[serde(borrow, rename = "LineAmount")]
+            amount: &'a RawValue,
             account_code: String,
             tax_type: String,
         }
@@ -418,7 +418,7 @@ impl Scene {
         assert!(self.facts.locked_until().is_none_or(|lock| body.date > lock), "on or before a lock date");
         assert_eq!(Some(journal.currency), self.facts.base_currency);
         let lines = body.journal_lines.into_iter().map(|line| {
-            let amount = Money::from_decimal(line.line_amount.get(), journal.currency).expect("minor units").amount;
+            let amount = Money::from_decimal(line.amount.get(), journal.currency).expect("minor units").amount;
             assert_ne!(amount, 0);
             (line.account_code, line.tax_type, amount)
         });

@@ -130,7 +130,7 @@ proptest! {
     ) {
         let world = World::generate(WorldOptions { seed, orders: 60, ..WorldOptions::default() });
         let mode = Mode::DailySummary;
-        let settings = XeroSettings { mode, delta, correction, goodwill, unexplained, ..settings() };
+        let settings = XeroSettings { mode, correction, delta, goodwill, unexplained, ..settings() };
         let (mut ends, mut n_journals) = (BTreeSet::new(), 0);
         for order_id in world.orders.keys() {
             let mut scene = Scene { facts: organisation(), ..Scene::with(settings.clone()) };
