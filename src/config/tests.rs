@@ -1162,10 +1162,20 @@ fn the_schema_describes_each_key_and_states_defaults() {
 // ---- books ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn corrections_by_journal_are_refused_as_not_built() {
-    let (key, problem) = only_problem(&minimal_and(&(BOOKS.to_owned() + "delta = \"journal\"\n")));
+fn journals_correct_days_whose_documents_are_approved_and_need_a_scope_of_their_own() {
+    let by_day = "mode = \"daily_summary\"\ndelta = \"journal\"\n";
+    let problem = |keys: &str| only_problem(&minimal_and(&(BOOKS.to_owned() + keys)));
 
-    assert_eq!((key.as_str(), problem.contains("not built")), ("sinks.books.delta", true));
+    let (key, text) = problem("delta = \"journal\"\n");
+    assert_eq!((key.as_str(), text.contains("daily_summary")), ("sinks.books.delta", true));
+    let (key, text) = problem(&format!("{by_day}document_status = \"draft\"\n"));
+    assert_eq!((key.as_str(), text.contains("wait for approval")), ("sinks.books.delta", true));
+    let warned = |scopes: &str| {
+        let report = check_text(&minimal_and(&format!("{BOOKS}{by_day}{scopes}")));
+        assert!(report.found.is_empty(), "{report}");
+        report.found.warnings.iter().any(|warning| warning.key == "sinks.books.scopes")
+    };
+    assert!(warned("") && !warned("scopes = \"broad\"\n"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which Scoffable order a document or a payment is of, by its number or reference.
+//! Which Scoffable order a document, a payment or a journal is of, by its number, reference or narration.
 
 use serde::Serialize;
 
@@ -14,9 +14,11 @@ pub enum Role {
     Credit(u32),
     /// A payment: its number, and the round of payments it belongs to.
     Payment(u32, u32),
+    /// A manual journal.
+    Journal(u32),
 }
 
-/// `SCF-812345`, `SCF-812345-R2`, `-S1`, `-C1`, or of a payment `SCF-812345-P1-1`.
+/// `SCF-812345`, `SCF-812345-R2`, `-S1`, `-C1`, of a payment `SCF-812345-P1-1`, of a journal `SCF-812345-J1: …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// The order's id; it may have hyphens itself.
@@ -52,6 +54,13 @@ impl Member {
         let role = Role::Payment(plain_number(number)?, plain_number(round)?);
         (!order.is_empty()).then(|| Self { order: order.to_owned(), role })
     }
+
+    pub fn of_journal(narration: &str, prefix: &str) -> Option<Self> {
+        let (named, _) = narration.split_once(": ")?;
+        let (order, number) = named.strip_prefix(prefix)?.rsplit_once("-J")?;
+        let role = Role::Journal(plain_number(number)?);
+        (!order.is_empty()).then(|| Self { order: order.to_owned(), role })
+    }
 }
 
 /// Without a zero in front.
@@ -82,5 +91,13 @@ mod tests {
 
         assert_eq!(of("SCF-so-1a-03-P2-11"), Some(("so-1a-03".to_owned(), Role::Payment(2, 11))));
         assert_eq!([of("SCF-1-P0-1"), of("SCF-1-P1"), of("paid")], [None, None, None]);
+    }
+
+    #[test]
+    fn a_journal_begins_with_its_order_and_number() {
+        let of = |narration| Member::of_journal(narration, "SCF-").map(|member| (member.order, member.role));
+
+        assert_eq!(of("SCF-so-1a-03-J2: Scoffable so-1a-03 v4"), Some(("so-1a-03".to_owned(), Role::Journal(2))));
+        assert_eq!([of("SCF-1-J0: x"), of("SCF-1-J1"), of("Depreciation: May")], [None, None, None]);
     }
 }

@@ -12,7 +12,7 @@
 //! | 5 | `xero::simulated::contacts::no_request_about_a_linked_customer_says_anything_but_its_id` |
 //! | 6 | `xero::simulated::contacts::two_contacts_with_one_e_mail_leave_the_order_to_the_house_and_a_person_is_told_once` |
 //! | 7 | `xero::simulated::items::an_item_whose_maker_died_right_then_is_linked_by_the_next_and_not_made_again` |
-//! | 8 | `crash_walk` and `kills` (at the till), `g3_no_effect_twice`; `conformance` for every kind of sink |
+//! | 8 | `crash_walk_xero::any_prefix_of_a_run_at_xero_that_is_killed_and_begun_again_ends_with_the_same_documents`, `crash_walk` and `kills` (at the till), `g3_no_effect_twice`; `conformance` for every kind of sink |
 //! | 9 | the random histories beside the plans of Xero, Lightspeed and Unleashed (`plan::tests::random`), `g5_to_the_penny` |
 //! | 10 | `xero::simulated::locked::a_hundred_orders_that_wait_for_the_same_are_one_alert_and_go_together_once_it_is_mended`, `retry::waits_double_then_turn_slow_and_giving_up_parks_with_an_alert`. What a destination refuses for good is an alert for each order; `deliveries retry --reason` takes them together |
 //! | 11 | `retry::a_throttled_order_waits_as_long_as_asked_and_that_costs_no_attempt`, `retry::throttling_until_a_date_waits_until_then`, `retry::throttling_without_a_readable_wish_backs_off_by_itself` |

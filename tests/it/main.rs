@@ -17,6 +17,7 @@ mod checklist_versions;
 mod command_line;
 mod conformance;
 mod crash_walk;
+mod crash_walk_xero;
 mod delivery;
 mod dev_database;
 mod doubts;

@@ -24,7 +24,7 @@ const POS: &str = "pos";
 /// When the report certainly shows an order.
 const VISIBLE_AFTER: Duration = Duration::from_mins(15);
 
-async fn reconcile(app: &TestApp, line: &str) -> (u8, String) {
+pub(crate) async fn reconcile(app: &TestApp, line: &str) -> (u8, String) {
     let words = ["reconcile"].into_iter().chain(line.split_whitespace());
     let matches = ReconcileArgs::augment_args(Command::new("reconcile")).try_get_matches_from(words);
     let args = matches.and_then(|matches| ReconcileArgs::from_arg_matches(&matches)).expect("a valid command");

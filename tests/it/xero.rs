@@ -4,6 +4,7 @@ mod calls;
 mod connect;
 mod contacts;
 mod daily;
+mod journals;
 mod organisation;
 mod send;
 mod simulated;

@@ -130,9 +130,10 @@ impl Walker {
     /// Every operation, with what it takes and with what it refuses.
     async fn walk(&self, round: u32) {
         let number = |suffix: &str| format!("SCF-{round}{suffix}");
-        for resource in ["Organisation", "TaxRates", "Accounts", "Currencies", "TrackingCategories", "Items"] {
+        for resource in ["Organisation", "TaxRates", "Currencies", "TrackingCategories", "Items"] {
             self.get(resource).await;
         }
+        let accounts = self.get("Accounts").await;
         let contact = json!({"Contacts": [{"Name": format!("Ada {round}"), "ContactNumber": format!("SCF-C-{round}"),
             "EmailAddress": "ada@example.org", "Addresses": [{"AddressType": "STREET", "City": "Exampleton"}],
             "Phones": [{"PhoneType": "MOBILE", "PhoneNumber": "900123"}]}, {"Name": " "}]});
@@ -189,14 +190,24 @@ impl Walker {
         self.get(&format!("Payments/{payment}")).await;
         self.send("POST", &format!("Payments/{payment}"), &json!({"Status": "DELETED"})).await;
         self.done(self.request("POST", &format!("Payments/{payment}")).json(&json!({"Status": "DELETED"})), 400).await;
+        let clearing = accounts["Accounts"].as_array().expect("accounts").iter().find(|one| one["Code"] == "611");
+        let clearing = &clearing.expect("it is there from the start")["AccountID"];
         let journal = |amount: Value| {
-            json!({"Narration": "Delta", "Date": "2025-10-09", "Status": "POSTED", "LineAmountTypes": "NoTax",
-                "JournalLines": [{"LineAmount": 2.9, "AccountCode": "611"}, {"LineAmount": amount, "AccountCode": "200"}]})
+            json!({"Narration": format!("{}: Scoffable {round} v3", number("-J1")), "Date": "2025-10-09", "Status": "POSTED",
+            "LineAmountTypes": "Inclusive", "Url": "https://example.org/orders/1", "JournalLines": [
+                {"LineAmount": 2.9, "AccountID": clearing, "TaxType": "NONE"},
+                {"LineAmount": amount, "AccountCode": "200", "TaxType": "OUTPUT2", "Description": "Goods, 1 line",
+                    "Tracking": [{"Name": "Outlet", "Option": "Harbour Noodles"}]},
+            ]})
         };
         let journals = json!({"ManualJournals": [journal(json!(-2.9)), journal(json!(2.9))]});
         let journals = self.send("PUT", "ManualJournals?summarizeErrors=false", &journals).await;
         let journal = journals["ManualJournals"][0]["ManualJournalID"].as_str().expect("an id");
         self.get(&format!("ManualJournals/{journal}")).await;
+        let narration = &journals["ManualJournals"][0]["Narration"];
+        let voided = json!({"ManualJournals": [{"Narration": narration, "Status": "VOIDED"}]});
+        self.send("POST", &format!("ManualJournals/{journal}"), &voided).await;
+        self.done(self.request("POST", &format!("ManualJournals/{journal}")).json(&voided), 400).await;
         self.get("ManualJournals?page=1").await;
     }
 }

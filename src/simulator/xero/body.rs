@@ -225,6 +225,8 @@ pub(super) struct JournalBody {
 pub(super) struct JournalLineBody {
     pub line_amount: Option<Fine>,
     pub account_code: Option<String>,
+    #[serde(rename = "AccountID")]
+    pub account_id: Option<String>,
     pub description: Option<String>,
     pub tax_type: Option<String>,
     #[serde(default)]

@@ -16,6 +16,7 @@
 
 mod contacts;
 mod documents;
+mod journals;
 mod lines;
 mod money;
 mod others;
@@ -27,9 +28,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 pub use self::{
     contacts::{Contact, ContactStatus, Overwrite},
     documents::{AmountTypes, Document, DocumentKind, Status, Totals},
+    journals::{Journal, JournalLine, JournalStatus},
     lines::{Line, Tracking},
     money::{Allocation, Payment},
-    others::{Item, Journal, JournalLine, JournalStatus, Note},
+    others::{Item, Note},
 };
 pub(super) use self::{documents::How, money::account_id};
 use super::{
@@ -117,6 +119,7 @@ impl Books {
         &self.items
     }
 
+    /// All manual journals ever, oldest first.
     pub fn journals(&self) -> &[Journal] {
         &self.journals
     }

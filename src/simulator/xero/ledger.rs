@@ -1,7 +1,8 @@
 //! What the books say of each Scoffable order, what was posted twice, and how the client behaved.
 //!
-//! A *family* are all documents and payments of one order, by their numbers and references ([`Member`]). What it comes to
-//! is its invoices minus its credit notes, whatever number each has: that is what must be right.
+//! A *family* are all documents, payments and journals of one order, by their numbers, references and narrations ([`Member`]).
+//! What it comes to is its invoices minus its credit notes, whatever number each has, and what its journals add or take away:
+//! that is what must be right. Of a journal, money is what stands on accounts that take payments; the rest is revenue.
 
 mod compare;
 
@@ -12,7 +13,7 @@ use serde::Serialize;
 pub use self::compare::Clearing;
 use super::{
     amount::Cents,
-    books::{Books, Document, DocumentKind, Payment},
+    books::{Books, Document, DocumentKind, Journal, JournalStatus, Payment},
     family::{Member, Role},
     route::Operation,
 };
@@ -35,6 +36,10 @@ pub enum Violation {
     /// A payment whose reference tells no order.
     ForeignReference {
         reference: String,
+    },
+    /// A manual journal whose narration tells no order.
+    ForeignNarration {
+        narration: String,
     },
     /// A document with more than the id of its contact.
     ContactDetails {
@@ -77,13 +82,18 @@ pub enum Doubled {
     Credit { order: String, number: String },
     /// Another live payment has the same reference.
     Payment { order: String, reference: String },
+    /// Another live journal has the same narration.
+    Journal { order: String, narration: String },
 }
 
 impl Doubled {
     /// The Scoffable order.
     pub fn order(&self) -> &str {
         match self {
-            Self::Invoice { order, .. } | Self::Credit { order, .. } | Self::Payment { order, .. } => order,
+            Self::Invoice { order, .. }
+            | Self::Credit { order, .. }
+            | Self::Payment { order, .. }
+            | Self::Journal { order, .. } => order,
         }
     }
 }
@@ -216,6 +226,39 @@ impl Ledger {
         }
     }
 
+    pub(super) fn was_entered(&mut self, at: usize) {
+        let narration = self.books.journals()[at].narration.clone();
+        let Some(order) = self.journal_of(&narration) else {
+            self.violate(Violation::ForeignNarration { narration });
+            return;
+        };
+        let same = |other: &&Journal| other.status == JournalStatus::Posted && other.narration == narration;
+        if self.books.journals().iter().filter(same).count() > 1 {
+            self.doubled.push(Doubled::Journal { order, narration });
+        }
+    }
+
+    /// The order that a journal is of.
+    pub(super) fn journal_of(&self, narration: &str) -> Option<String> {
+        Member::of_journal(narration, &self.prefix).map(|member| member.order)
+    }
+
+    /// What posted journals of an order say: account and amount of each line with its tax, debits positive; and whether it is
+    /// money, which is what stands on accounts that take payments.
+    fn entries_of<'a>(&'a self, order: &'a str) -> impl Iterator<Item = (&'a str, Cents, bool)> {
+        let is_one = move |journal: &&Journal| {
+            journal.status == JournalStatus::Posted && self.journal_of(&journal.narration).as_deref() == Some(order)
+        };
+        self.books.journals().iter().filter(is_one).flat_map(|journal| self.entries(journal))
+    }
+
+    fn entries<'a>(&'a self, journal: &'a Journal) -> impl Iterator<Item = (&'a str, Cents, bool)> {
+        journal.lines.iter().map(|line| {
+            let account = self.books.organisation.account(&line.account_code);
+            (line.account_code.as_str(), journal.gross(line), account.is_some_and(|account| account.takes_payments))
+        })
+    }
+
     fn is_of(&self, document: &Document, order: &str) -> bool {
         self.member(&document.number).is_some_and(|member| member.order == order)
     }
@@ -225,18 +268,21 @@ impl Ledger {
         self.books.documents().iter().filter(move |document| self.is_of(document, order))
     }
 
-    /// Orders of which there was ever a document.
+    /// Orders of which there was ever a document or a journal.
     pub fn orders(&self) -> Vec<String> {
         let all = self.books.documents().iter().filter_map(|document| self.member(&document.number));
-        let mut orders: Vec<String> = all.map(|member| member.order).collect();
+        let journals = self.books.journals().iter().filter_map(|journal| self.journal_of(&journal.narration));
+        let mut orders: Vec<String> = all.map(|member| member.order).chain(journals).collect();
         orders.sort_unstable();
         orders.dedup();
         orders
     }
 
-    /// What an order comes to: live invoices minus live credit notes, with tax.
+    /// What an order comes to: live invoices minus live credit notes, with tax, and what journals add to it.
     pub fn revenue(&self, order: &str) -> Cents {
-        sum(self.documents_of(order))
+        let by_journal: Cents =
+            self.entries_of(order).filter(|(_, _, is_money)| !is_money).map(|(_, amount, _)| -amount).sum();
+        sum(self.documents_of(order)) + by_journal
     }
 
     /// The same by the account of the lines; accounts that come to nothing are left out. Of a document whose amounts are
@@ -253,6 +299,9 @@ impl Ledger {
                 *sums.entry(account).or_default() += Cents(with_tax.0 * document.sign());
             }
         }
+        for (account, amount, _) in self.entries_of(order).filter(|(_, _, is_money)| !is_money) {
+            *sums.entry(account.to_owned()).or_default() -= amount;
+        }
         sums.retain(|_, sum| *sum != Cents::ZERO);
         sums
     }
@@ -265,6 +314,9 @@ impl Ledger {
             for payment in self.books.payments_on(&document.id) {
                 *sums.entry(payment.account_code.clone()).or_default() += Cents(payment.amount.0 * document.sign());
             }
+        }
+        for (account, amount, _) in self.entries_of(order).filter(|(_, _, is_money)| *is_money) {
+            *sums.entry(account.to_owned()).or_default() += amount;
         }
         sums.retain(|_, sum| *sum != Cents::ZERO);
         sums
@@ -279,6 +331,10 @@ impl Ledger {
                 DocumentKind::CreditNote => -1,
             };
             *sums.entry(payment.account_code.clone()).or_default() += Cents(payment.amount.0 * sign);
+        }
+        let posted = self.books.journals().iter().filter(|journal| journal.status == JournalStatus::Posted);
+        for (account, amount, _) in posted.flat_map(|one| self.entries(one)).filter(|(_, _, is_money)| *is_money) {
+            *sums.entry(account.to_owned()).or_default() += amount;
         }
         sums
     }

@@ -152,8 +152,12 @@ impl Xero {
                 clerk.saved(ledger, Resource::Items, saved)
             }
             Asked::Journals(Elements { all, how }) => {
+                let n_before = ledger.books().journals().len();
                 let save = |books: &mut Books, body: &JournalBody| books.save_journal(body, *how, desk);
                 let saved = each(&mut ledger.books, all, summarizes, |body| body, save);
+                for at in n_before..ledger.books().journals().len() {
+                    ledger.was_entered(at);
+                }
                 clerk.saved(ledger, Resource::ManualJournals, saved)
             }
             Asked::Payments(all) => {

@@ -450,12 +450,18 @@ fn orders_of(ledger: &Ledger, asked: &Asked) -> BTreeSet<String> {
         Asked::Allocations { credit_note, .. } => of_place(*credit_note).into_iter().collect(),
         Asked::UndoAllocation { at } => of_id(&books.allocations()[*at].credit_note_id).into_iter().collect(),
         Asked::Annotate { id, .. } => of_id(id).into_iter().collect(),
+        Asked::Journals(elements) => match elements.how {
+            How::Update(at) => ledger.journal_of(&books.journals()[at].narration).into_iter().collect(),
+            How::Create | How::CreateOrUpdate => {
+                let narrations = elements.all.iter().filter_map(|body| body.narration.as_deref());
+                narrations.filter_map(|narration| ledger.journal_of(narration)).collect()
+            }
+        },
         Asked::Connections
         | Asked::List { .. }
         | Asked::Read { .. }
         | Asked::Contacts(_)
         | Asked::Items(_)
-        | Asked::Journals(_)
         | Asked::ReadHistory { .. } => BTreeSet::new(),
     }
 }

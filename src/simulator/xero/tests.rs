@@ -1,5 +1,6 @@
 mod access;
 mod documents;
+mod journals;
 mod ledger;
 mod money;
 mod reads;

@@ -35,7 +35,7 @@ use crate::{
 /// Longest answer that is read: 25 documents with their lines, or all items of an organisation.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// Records on a page. Source: Xero Accounting API, parameter `page`: 100 unless told otherwise.
-const PAGE_SIZE: &str = "100";
+pub const PAGE_SIZE: usize = 100;
 /// Most pages of one listing that are read.
 const MOST_PAGES: u32 = 20;
 /// Where the notes of a document are. Source: Xero Accounting API, `Invoices/{InvoiceID}/History`.
@@ -213,8 +213,8 @@ impl<'c> Asking<'c> {
     ) -> Result<Vec<Listing>, Answer> {
         let mut pages = Vec::new();
         for page in 1..=MOST_PAGES {
-            let number = page.to_string();
-            let paged = [("page", number.as_str()), ("pageSize", PAGE_SIZE)];
+            let (number, size) = (page.to_string(), PAGE_SIZE.to_string());
+            let paged = [("page", number.as_str()), ("pageSize", size.as_str())];
             let query: Vec<_> = query.iter().copied().chain(paged).collect();
             let listing = self.read_what(path, &query, content.clone()).await?.unwrap_or_default();
             let n_pages = listing.pagination.and_then(|pagination| pagination.page_count).unwrap_or(1);

@@ -21,6 +21,7 @@ pub mod name {
     pub const READ: &str = "read";
     pub const REMOVE_PAYMENTS: &str = "remove_payments";
     pub const NOTE: &str = "note";
+    pub const JOURNAL: &str = "journal";
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub enum Call {
     RemovePayments(RemovePayments),
     /// `PUT /Invoices/{id}/History`, one note for people.
     Note(Note),
+    /// `PUT /ManualJournals`, one journal.
+    Journal(Journal),
 }
 
 impl Call {
@@ -64,6 +67,7 @@ impl Call {
             Self::Read(_) => name::READ,
             Self::RemovePayments(_) => name::REMOVE_PAYMENTS,
             Self::Note(_) => name::NOTE,
+            Self::Journal(_) => name::JOURNAL,
         }
     }
 
@@ -243,4 +247,28 @@ pub struct Note {
     pub details: String,
     /// The whole body: `{"HistoryRecords": […]}`.
     pub body: Exact,
+}
+
+/// A manual journal to be posted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    pub number: String,
+    /// Unique. Xero keeps no number of a caller's choice for journals: a lost one is looked up by this.
+    pub narration: String,
+    pub currency: Currency,
+    /// What it has to say of each account; they come to nothing.
+    pub booked: Vec<Booked>,
+    /// One element of `PUT /ManualJournals`.
+    pub body: Exact,
+}
+
+/// What a journal says of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Booked {
+    /// A code, or Xero's id of an account.
+    pub account: String,
+    /// In minor units; positive: a debit.
+    pub amount_minor: i64,
 }

@@ -119,7 +119,7 @@ pub struct RawXero {
     locked_first_post: Field<LockedFirstPost>,
     /// How a posted order is corrected: `"delta"`, `"reverse_and_replace"` or `"rewrite_payments"`.
     correction: Field<Correction>,
-    /// By what a day that was closed is corrected: `"documents"`. `"journal"` is not built.
+    /// By what a day that was closed is corrected: `"documents"` or `"journal"`.
     delta: Field<Delta>,
     /// Permits credit notes for documents that a person has edited.
     correct_edited: Field<bool>,
@@ -206,10 +206,10 @@ choice!(Correction {
 
 /// By what a day that was closed is corrected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delta {
+pub enum Delta {
     /// Each change by an invoice or credit note of its own.
     Documents,
-    /// By a manual journal, which this program does not make.
+    /// By a manual journal, where lines and money change by the same.
     Journal,
 }
 choice!(Delta { Documents = "documents", Journal = "journal" });
@@ -354,6 +354,7 @@ pub struct XeroSettings {
     pub items: Items,
     pub locked_first_post: LockedFirstPost,
     pub correction: Correction,
+    pub delta: Delta,
     pub correct_edited: bool,
     pub history_notes: bool,
     /// Minor units.
@@ -440,13 +441,12 @@ impl RawXero {
                 zone
             });
         let mode = section.take("mode", self.mode).unwrap_or(Mode::PerOrder);
-        if section.take("delta", self.delta) == Some(Delta::Journal) {
-            section.problem(
-                "delta",
-                "corrections by manual journal are not built",
-                "leave the key out: what changes after a day was closed is a credit note or an invoice of its own, dated on \
-                 the day on which it comes",
-            );
+        let document_status =
+            section.take("document_status", self.document_status).unwrap_or(DocumentStatus::Authorised);
+        let scopes = section.take("scopes", self.scopes).unwrap_or(Scopes::Granular2026);
+        let delta = section.take("delta", self.delta).unwrap_or(Delta::Documents);
+        if delta == Delta::Journal {
+            validate_journals(mode, document_status, &scopes, section);
         }
         let summary_at = section.take("summary_at", self.summary_at).and_then(|text| {
             let time = NaiveTime::parse_from_str(&text, TIME).ok();
@@ -501,13 +501,11 @@ impl RawXero {
             auth,
             tenant_id,
             refresh_token,
-            scopes: section.take("scopes", self.scopes).unwrap_or(Scopes::Granular2026),
+            scopes,
             tier: section.take("tier", self.tier).unwrap_or(Tier::Standard),
             mode,
             summary_at: summary_at.unwrap_or(SUMMARY_AT),
-            document_status: section
-                .take("document_status", self.document_status)
-                .unwrap_or(DocumentStatus::Authorised),
+            document_status,
             number_prefix,
             payments,
             tax_override: section.take("tax_override", self.tax_override).unwrap_or(false),
@@ -518,6 +516,7 @@ impl RawXero {
                 .take("locked_first_post", self.locked_first_post)
                 .unwrap_or(LockedFirstPost::Hold),
             correction: section.take("correction", self.correction).unwrap_or(Correction::Delta),
+            delta,
             correct_edited: section.take("correct_edited", self.correct_edited).unwrap_or(false),
             history_notes: section.take("history_notes", self.history_notes).unwrap_or(false),
             rounding_tolerance: section.number("rounding_tolerance", self.rounding_tolerance, 0..=100).unwrap_or(2),
@@ -537,6 +536,30 @@ impl RawXero {
             client_id: client_id?,
             client_secret: client_secret?,
         })
+    }
+}
+
+fn validate_journals(mode: Mode, status: DocumentStatus, scopes: &Scopes, section: &mut Section<'_>) {
+    if mode != Mode::DailySummary && section.none_about(&["mode", "delta"]) {
+        section.problem(
+            "delta",
+            "\"journal\" belongs to mode = \"daily_summary\": it corrects days that were closed",
+            "leave it out, or set `mode = \"daily_summary\"`",
+        );
+    }
+    if status != DocumentStatus::Authorised && section.none_about(&["document_status", "delta"]) {
+        section.problem(
+            "delta",
+            "\"journal\" does not go with documents that wait for approval: nothing is paid of them that it could move",
+            "leave it out, or set `document_status = \"authorised\"`",
+        );
+    }
+    if *scopes == Scopes::Granular2026 && section.none_about(&["scopes", "delta"]) {
+        section.warn(
+            "scopes",
+            "\"granular-2026\" has no scope for manual journals, whose name is not documented",
+            "list the scopes, with the one that Xero names for manual journals",
+        );
     }
 }
 

@@ -83,8 +83,14 @@ pub fn is_editable(document: &Document, locked_until: Option<NaiveDate>) -> bool
 }
 
 /// The cheapest correction. `editable` says of each document whether it may be changed; those that do not stand count for
-/// nothing.
-pub fn correct(documents: &[Document], editable: &[bool], target: &[Line], otherwise: Otherwise) -> Correction {
+/// nothing. `beside` are the lines of journals, which are never changed.
+pub fn correct(
+    documents: &[Document],
+    beside: &[&Line],
+    editable: &[bool],
+    target: &[Line],
+    otherwise: Otherwise,
+) -> Correction {
     /// More would take too long to go through, and no order has so many that nothing hangs on.
     const MOST: usize = 8;
 
@@ -95,7 +101,8 @@ pub fn correct(documents: &[Document], editable: &[bool], target: &[Line], other
         let changed: Vec<usize> =
             open.iter().enumerate().filter(|(bit, _)| subset >> bit & 1 == 1).map(|(_, at)| *at).collect();
         let fixed = documents.iter().enumerate().filter(|(at, one)| one.stands() && !changed.contains(at));
-        let fixed: Vec<&Line> = fixed.flat_map(|(_, document)| &document.lines).collect();
+        let fixed = fixed.flat_map(|(_, document)| &document.lines);
+        let fixed: Vec<&Line> = fixed.chain(beside.iter().copied()).collect();
         for moves in ways(documents, &changed, &fixed, target, otherwise) {
             let way = Correction { moves, avoided: 0 };
             if best.as_ref().is_none_or(|best| way.cost() < best.cost()) {
@@ -105,7 +112,7 @@ pub fn correct(documents: &[Document], editable: &[bool], target: &[Line], other
     }
     let best = best.unwrap_or_default();
     let standing = documents.iter().filter(|document| document.stands());
-    let all: Vec<&Line> = standing.flat_map(|document| &document.lines).collect();
+    let all: Vec<&Line> = standing.flat_map(|document| &document.lines).chain(beside.iter().copied()).collect();
     let corrects = !documents.is_empty() && !best.moves.is_empty();
     let otherwise_made = if corrects { new(&all, target, otherwise).len() } else { 0 };
     let avoided = otherwise_made.saturating_sub(best.cost().0) as u32;
@@ -116,11 +123,12 @@ pub fn correct(documents: &[Document], editable: &[bool], target: &[Line], other
 /// changed then.
 pub fn without_payments(
     documents: &[Document],
+    beside: &[&Line],
     unpaid: &[bool],
     target: &[Line],
     correction: &Correction,
 ) -> Option<Correction> {
-    let without = correct(documents, unpaid, target, Otherwise::Delta);
+    let without = correct(documents, beside, unpaid, target, Otherwise::Delta);
     (without.cost().0 < correction.cost().0).then_some(without)
 }
 
@@ -191,6 +199,11 @@ fn post(role: Role, lines: Vec<Line>) -> Move {
     let sum: i64 = lines.iter().map(|line| line.gross_minor).sum();
     let kind = if sum < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice };
     Move::Post { kind, role, lines }
+}
+
+/// What the target says more, or less, than lines that stand.
+pub fn missing(target: &[Line], standing: &[&Line]) -> Vec<Line> {
+    rest(target, standing).0
 }
 
 /// Lines that are missing, at most one for each thing unless nothing is taken off.

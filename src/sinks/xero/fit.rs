@@ -2,6 +2,7 @@
 
 use super::{
     config::{AccountRef, DocumentStatus, XeroSettings},
+    journal::{Entry, hindered_by},
     organisation::Facts,
     settle::Paid,
     target::Target,
@@ -53,6 +54,20 @@ pub fn misfit(target: &Target, settings: &XeroSettings, facts: &Facts) -> Option
 /// The first account of payments that takes none.
 pub fn payment_misfit(payments: &[Paid], facts: &Facts) -> Option<Misfit> {
     payments.iter().find_map(|paid| payment_account(AccountRef(&paid.account), facts))
+}
+
+/// The first account that a journal cannot name.
+pub fn journal_misfit(entries: &[Entry], facts: &Facts) -> Option<Misfit> {
+    entries.iter().find_map(|entry| {
+        let subject = format!("account {:?}", entry.account);
+        let Some(account) = facts.account(AccountRef(&entry.account)) else {
+            let fix = "add it at Xero again, or correct the order there by hand and discard it";
+            return Some(Misfit::new(subject, "is not in the chart of accounts", fix));
+        };
+        let found = hindered_by(account).or((!account.active).then_some("is archived"))?;
+        let fix = "restore it at Xero, or correct the order there by hand and discard it";
+        Some(Misfit::new(subject, found, fix))
+    })
 }
 
 fn line_account(code: &str, facts: &Facts) -> Option<Misfit> {

@@ -47,6 +47,12 @@ pub struct TrackingItem<'a> {
     option: &'a str,
 }
 
+impl<'a> TrackingItem<'a> {
+    pub fn of(tracked: &'a TrackingOption) -> Self {
+        Self { name: &tracked.name, option: &tracked.option }
+    }
+}
+
 /// Tells the tax inside an amount, in minor units; none: Xero computes it.
 pub type TaxOf<'f> = &'f dyn Fn(&Line, i64) -> Option<i64>;
 
@@ -71,7 +77,7 @@ pub fn line_items<'a>(
                 tax_type: &line.tax_type,
                 tax_amount: tax,
                 item_code: line.item_code.as_deref(),
-                tracking: tracking.iter().map(|one| TrackingItem { name: &one.name, option: &one.option }).collect(),
+                tracking: tracking.iter().map(TrackingItem::of).collect(),
             });
         }
     }

@@ -1,6 +1,7 @@
 //! What became of steps whose answers were lost: as few readings as there can be for all of them.
 //!
-//! Documents are asked for by number or id, many at once; payments by their reference, on the documents that they were for.
+//! Documents are asked for by number or id, many at once; payments by their reference, on the documents that they were for;
+//! journals by their narration, among all that were made or changed since, because no filter of exact names is documented.
 //! What stands and says what ours says is ours; what says something else is never touched, and a person looks. Of a call that
 //! had its effect in part, the rest was refused.
 //!
@@ -11,23 +12,28 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use tokio::time::Instant;
 
 use super::{
     api::{Asking, HISTORY},
-    call::{Allocate, Call, Note, On, Pay, Payments, Post, Removal, Update, Void, name},
+    call::{Allocate, Call, Journal, Note, On, Pay, Payments, Post, Removal, Update, Void, name},
+    journal,
     receipt::{DocumentKind, Held, Standing},
     records::{
         DELETED, IN_ONE_ADDRESS, PAYMENTS, adopted, answered, by_reference, credit_notes_of_late, is_as_asked,
-        numbered, resource, seen,
+        journals_since, numbered, resource, seen,
     },
     send::lost_refusal,
-    wire::{Document, Payment},
+    wire::{Document, ManualJournal, Payment},
 };
 use crate::{
     domain::delivery::{Outcome, Reason, Sent},
     sinks::{Answer, Doubt, Finding, LookedUp},
 };
+
+/// A step in doubt may have been sent before it was sent for the last time, and Xero's clock may be another than ours.
+const SENT_BEFORE: TimeDelta = TimeDelta::days(1);
 
 /// One step in doubt.
 struct Sought {
@@ -40,6 +46,7 @@ struct Sought {
 struct Seen {
     invoices: Vec<Document>,
     credit_notes: Vec<Document>,
+    journals: Vec<ManualJournal>,
     /// What could not be asked for.
     failed: Option<Answer>,
 }
@@ -82,6 +89,13 @@ pub async fn all(asking: &mut Asking<'_>, doubts: &[Doubt<'_>], timeout: Duratio
     read.take(asking, "InvoiceNumbers", &numbers).await;
     read.take(asking, "IDs", &ids).await;
     read.take_credit_notes(asking, &credit_notes).await;
+    let journals = sought
+        .iter()
+        .zip(doubts)
+        .filter(|(sought, _)| sought.as_ref().is_some_and(|sought| matches!(sought.call, Call::Journal(_))));
+    if let Some(longest) = journals.map(|(_, doubt)| doubt.sent).max() {
+        read.take_journals(asking, longest).await;
+    }
     // The rest takes a call for each. What there is no time for is looked up next time.
     let ends = Instant::now() + timeout / 2;
     let mut findings = Vec::new();
@@ -126,6 +140,19 @@ impl Seen {
         }
     }
 
+    /// Those since the oldest doubt was sent for the last time, so long ago.
+    async fn take_journals(&mut self, asking: &mut Asking<'_>, longest: Duration) {
+        if self.failed.is_some() {
+            return;
+        }
+        let sent_at = asking.now() - TimeDelta::from_std(longest).unwrap_or_default();
+        match journals_since(asking, sent_at - SENT_BEFORE).await {
+            Ok(Some(found)) => self.journals = found,
+            Ok(None) => self.failed = Some(later()),
+            Err(answer) => self.failed = Some(answer),
+        }
+    }
+
     /// An error: whether it is there could not be asked.
     fn find(&self, kind: DocumentKind, is_it: impl Fn(&Document) -> bool) -> Result<Option<&Document>, &Answer> {
         let all = match kind {
@@ -146,6 +173,7 @@ async fn one(asking: &mut Asking<'_>, sought: Sought, read: &Seen) -> Result<Fin
         Call::Invoice(post) => lost_document(held, DocumentKind::Invoice, post, read),
         Call::CreditNote(post) => lost_document(held, DocumentKind::CreditNote, post, read),
         Call::Payments(payments) => paid(asking, held, payments, read).await?,
+        Call::Journal(journal) => lost_journal(held, journal, read),
         Call::Allocate(allocate) => allocated(asking, &held, allocate).await?,
         Call::Update(update) => {
             let there = document(asking, update.document.kind, &update.document.id, read).await?;
@@ -175,6 +203,26 @@ fn lost_document(held: Held, kind: DocumentKind, post: &Post, read: &Seen) -> Fi
                 "adoption_conflict: Xero has a document {} whose total, currency, contact or state is not ours: look at it \
                  there; adopt its id, or void it and retry",
                 post.number
+            ),
+        },
+    }
+}
+
+fn lost_journal(mut held: Held, journal: &Journal, read: &Seen) -> Finding {
+    let mut found = read.journals.iter().filter(|there| there.narration.as_deref() == Some(&journal.narration));
+    let (first, another) = (found.next(), found.next());
+    let Some(there) = first else { return read.failed.clone().map_or(Finding::NotFound, failed) };
+    let is_it = another.is_none() && journal::is_ours(there, &journal.booked, journal.currency);
+    match there.manual_journal_id.clone().filter(|_| is_it) {
+        Some(id) => {
+            held.entered(&journal.number, id, false);
+            Finding::Stands(held.known())
+        }
+        None => Finding::Ambiguous {
+            hint: format!(
+                "adoption_conflict: Xero has a journal {} that is there twice, or whose lines or state are not ours: look at \
+                 it there; void it and retry, or discard this",
+                journal.number
             ),
         },
     }

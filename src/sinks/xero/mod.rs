@@ -1,5 +1,5 @@
 //! `xero`: keeps a merchant's books: each order an invoice, or those of a day one ([`summary`]), paid as the customer paid, and
-//! corrected when it changes.
+//! corrected when it changes, by further documents or by a [`journal`].
 //!
 //! What is wanted of an order ([`target`]) is held against what stands for it ([`receipt`]); the fewest documents make up
 //! for the difference ([`correct`]), one step at a time ([`plan`]). All of that is pure and counts in minor units. A step is
@@ -20,6 +20,7 @@ pub mod config;
 mod contacts;
 pub mod correct;
 mod fit;
+mod journal;
 mod lines;
 mod look_up;
 pub mod organisation;
@@ -130,7 +131,7 @@ impl Sink for Xero {
         Box::pin(self.client.send(step, now))
     }
 
-    /// Of documents and payments; every other step goes alone, which a group of one is.
+    /// Of documents, journals and payments; every other step goes alone, which a group of one is.
     fn group_size(&self) -> usize {
         GROUP
     }

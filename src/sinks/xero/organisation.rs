@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{
-    config::{AccountRef, Auth, ContactMode, Kind, Tender, XeroSettings},
+    config::{AccountRef, Auth, ContactMode, Delta, Kind, Tender, XeroSettings},
+    journal,
     wire::{self, Listing, Moment},
 };
 use crate::domain::money::Currency;
@@ -53,6 +54,8 @@ pub struct Account {
     pub takes_payments: bool,
     /// A bank account: lines cannot name it.
     pub is_bank: bool,
+    /// The system's account of what customers owe.
+    pub is_debtors: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +83,12 @@ pub enum Feature {
     Payments,
     Contacts,
     MakeItems,
+    Journals,
 }
 
 impl Feature {
-    /// The scopes of which one is enough; the newer first. Assumed: the names of the granular ones.
+    /// The scopes of which one is enough, as far as their names are known; the newer first. Assumed: the names of the granular
+    /// ones.
     pub fn scopes(self) -> &'static [&'static str] {
         match self {
             Self::Settings => &["accounting.settings.read", "accounting.settings"],
@@ -91,7 +96,14 @@ impl Feature {
             Self::Payments => &["accounting.payments", "accounting.transactions"],
             Self::Contacts => &["accounting.contacts"],
             Self::MakeItems => &["accounting.settings"],
+            Self::Journals => &["accounting.transactions"],
         }
+    }
+
+    /// Whether a token that names none of them lacks the right. What the granular scope of journals is called is not
+    /// documented: whether they may be read tells it.
+    fn is_told_by_scopes(self) -> bool {
+        self != Self::Journals
     }
 
     fn needed_for(self) -> &'static str {
@@ -101,6 +113,7 @@ impl Feature {
             Self::Payments => "no payment can be posted",
             Self::Contacts => "contacts can be neither found nor made",
             Self::MakeItems => "missing items cannot be made (`items = \"create\"`)",
+            Self::Journals => "manual journals cannot be posted (`delta = \"journal\"`)",
         }
     }
 
@@ -109,7 +122,9 @@ impl Feature {
         let makes_items = settings.items.mode == super::config::ItemMode::Create;
         let meets_contacts =
             settings.contacts.mode == ContactMode::PerCustomer || settings.contacts.house_customer.is_none();
-        let optional = [(makes_items, Self::MakeItems), (meets_contacts, Self::Contacts)];
+        let makes_journals = settings.delta == Delta::Journal;
+        let optional =
+            [(makes_items, Self::MakeItems), (meets_contacts, Self::Contacts), (makes_journals, Self::Journals)];
         let optional = optional.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, feature)| feature);
         [Self::Settings, Self::Invoices, Self::Payments].into_iter().chain(optional).collect()
     }
@@ -117,7 +132,9 @@ impl Feature {
     /// Those that a token lacks by what its answer says it is good for.
     pub fn missing(settings: &XeroSettings, granted: &str) -> BTreeSet<Self> {
         let granted: BTreeSet<&str> = granted.split_whitespace().collect();
-        let is_missing = |feature: &Self| !feature.scopes().iter().any(|scope| granted.contains(scope));
+        let is_missing = |feature: &Self| {
+            feature.is_told_by_scopes() && !feature.scopes().iter().any(|scope| granted.contains(scope))
+        };
         Self::needed(settings).into_iter().filter(is_missing).collect()
     }
 }
@@ -164,6 +181,7 @@ impl Facts {
                 active: is_active(&account.status),
                 takes_payments: is_bank || account.enable_payments_to_account,
                 is_bank,
+                is_debtors: account.system_account.as_deref() == Some("DEBTORS"),
             })
         };
         let tax_rate = |rate: wire::TaxRate| {
@@ -233,17 +251,19 @@ pub fn check(settings: &XeroSettings, facts: &Facts) -> Vec<Problem> {
         });
     }
     for feature in &facts.lacking {
-        let scopes = feature.scopes().join("` or `");
+        let scopes = format!("the scope `{}`", feature.scopes().join("` or `"));
+        let or_another = if feature.is_told_by_scopes() { "" } else { ", or the one that Xero lists for it," };
         problems.push(Problem {
             about: About::Everything,
             key: "scopes".to_owned(),
             found: feature.needed_for().to_owned(),
-            to_do: format!("add the scope `{scopes}` to `scopes` and to the application, then authorise it again"),
+            to_do: format!("add {scopes}{or_another} to `scopes` and to the application, then authorise it again"),
         });
     }
     if facts.lacking.contains(&Feature::Settings) {
         return problems; // nothing is known of the rest
     }
+    problems.extend(check_journals(settings, facts));
     check_accounts(settings, facts, &mut problems);
     check_tax_types(settings, facts, &mut problems);
     check_tracking(settings, facts, &mut problems);
@@ -296,6 +316,30 @@ fn check_accounts(settings: &XeroSettings, facts: &Facts, problems: &mut Vec<Pro
             to_do,
         });
     }
+}
+
+/// Accounts that no journal can name, where journals are what corrects: nothing is posted that could not be corrected.
+pub fn check_journals(settings: &XeroSettings, facts: &Facts) -> Vec<Problem> {
+    if settings.delta != Delta::Journal {
+        return Vec::new();
+    }
+    let lines =
+        LINE_KINDS.iter().filter_map(|(kind, key)| Some((settings.accounts.of(*kind)?, format!("accounts.{key}"))));
+    let money = TENDERS
+        .iter()
+        .filter_map(|(tender, key)| Some((settings.payments.of(*tender, &settings.accounts)?.0, (*key).to_owned())));
+    let mut seen = BTreeSet::new();
+    let mut problems = Vec::new();
+    for (named, key) in money.chain(lines).filter(|(named, _)| seen.insert(*named)) {
+        let Some(found) = facts.account(AccountRef(named)).and_then(journal::hindered_by) else { continue };
+        problems.push(Problem {
+            about: About::Everything,
+            key,
+            found: format!("{named} {found} (`delta = \"journal\"`)"),
+            to_do: "name a clearing account that is no bank account, or leave `delta` out".to_owned(),
+        });
+    }
+    problems
 }
 
 fn check_tax_types(settings: &XeroSettings, facts: &Facts, problems: &mut Vec<Problem>) {

@@ -3,6 +3,8 @@
 //! 1. Who the documents are for: the house contact, or the customer's.
 //! 2. Lines: what stands is held against what should ([`correct`](super::correct)). Before a document is corrected it is read, so that what
 //!    a person changed there is never overwritten.
+//!    With `delta = "journal"` a day that was closed is corrected by a journal, which says lines and money in one
+//!    ([`journal`](super::journal)).
 //! 3. Money: allocations, then every payment and refund in one step ([`settle`](super::settle)). What then is with the wrong
 //!    tender is paid anew, where settings permit ([`rewrite`]).
 //! 4. With `history_notes`, a note about it in the history of the order's first invoice.
@@ -12,6 +14,7 @@
 //! again after [`HOLD`], and so is what waits for a person to mend settings.
 
 mod documents;
+mod journal;
 pub(super) mod money;
 mod rewrite;
 
@@ -26,8 +29,8 @@ use super::{
     config::{self, ContactMode, Contacts, LockedFirstPost, Mode, XeroSettings},
     correct::{Correction, Move, Otherwise, correct, is_editable},
     fit,
-    organisation::{Facts, hindrance},
-    receipt::{Document, DocumentKind, Held, Refusal, Role},
+    organisation::{Facts, Problem, check_journals, hindrance},
+    receipt::{Document, DocumentKind, Held, Journal, Line, Refusal, Role},
     send::cause,
     summary,
     target::{Remark, Sale, Target, target},
@@ -109,6 +112,10 @@ pub fn plan_summary(books: Books<'_>, summary: &Summary<'_>) -> Plan {
 /// What does not fit holds the order that needs it, and not all of its day.
 fn gathered(books: Books<'_>, view: &View<'_>, held: Held, target: &Target) -> Plan {
     let Books { settings, facts } = books;
+    // What is noted of it now is what its day is paid to.
+    if let Some(problem) = check_journals(settings, facts).into_iter().next() {
+        return held_by(problem);
+    }
     if let Some(misfit) = fit::misfit(target, settings, facts) {
         return hold(HOLD, misfit.subject, misfit.detail);
     }
@@ -124,6 +131,12 @@ pub(super) fn hold(wait: Duration, subject: String, detail: String) -> Plan {
     let waiting_for = WaitingFor::Configuration;
     let alert = Alert { cause: waiting_for.as_str(), about: About::Shared(subject), detail };
     Plan::Wait { wait, waiting_for, alert: Some(alert) }
+}
+
+/// The wait for something that keeps everything from being posted.
+fn held_by(problem: Problem) -> Plan {
+    let detail = format!("{}: {}; all orders wait", problem.found, problem.to_do);
+    hold(HOLD, problem.key, detail)
 }
 
 /// Whose documents are planned.
@@ -154,34 +167,38 @@ impl Planner<'_> {
                 format!("it was posted in {currency} and is in {} now: correct it by hand", self.target.currency);
             return park("currency_changed", hint, true);
         }
-        if let Some(document) = self.mismatched() {
+        if let Some(number) = self.mismatched() {
             let hint = format!(
-                "{} comes to something else at Xero than it should: nothing is paid; compare the two, correct it there by \
-                 hand and discard this",
-                document.number
+                "{number} comes to something else at Xero than it should: nothing is paid; compare the two, correct it there by \
+                 hand and discard this"
             );
             return park(TOTAL_MISMATCH, hint, false);
         }
         if let Some(problem) = hindrance(self.books.settings, self.books.facts) {
-            let detail = format!("{}: {}; all orders wait", problem.found, problem.to_do);
-            return hold(HOLD, problem.key, detail);
+            return held_by(problem);
         }
         if let Some(plan) = self.refused() {
             return plan;
         }
         let locked_until = self.books.facts.locked_until();
+        if let Some(delta) = self.delta() {
+            return self.by_journal(delta, locked_until);
+        }
         let editable: Vec<bool> = self.held.documents.iter().map(|one| self.may_edit(one, locked_until)).collect();
-        let correction = correct(&self.held.documents, &editable, &self.target.lines, self.otherwise());
+        let beside: Vec<&Line> = self.held.journal_lines().collect();
+        let correction = correct(&self.held.documents, &beside, &editable, &self.target.lines, self.otherwise());
         if correction.moves.is_empty() || self.posts_nothing() {
             return self.money(locked_until);
         }
         self.lines(correction, locked_until)
     }
 
-    /// A document of which Xero says another total.
-    fn mismatched(&self) -> Option<&Document> {
+    /// Number of a document of which Xero says another total, or of a journal that it shows otherwise.
+    fn mismatched(&self) -> Option<&str> {
         let differs = |document: &&Document| document.told_minor.is_some_and(|told| told != document.gross_minor);
-        self.held.standing().find(differs)
+        let document = self.held.standing().find(differs).map(|document| document.number.as_str());
+        let journal = || self.held.journals.iter().find(|journal| journal.differs);
+        document.or_else(|| journal().map(|journal| journal.number.as_str()))
     }
 
     fn refused(&self) -> Option<Plan> {
@@ -366,11 +383,17 @@ impl Planner<'_> {
         let version = self.view.version.0;
         let changed: Vec<&Document> =
             self.held.documents.iter().filter(|one| one.version == version && one.shared.is_none()).collect();
-        if !self.books.settings.history_notes || changed.is_empty() || self.held.noted == Some(version) {
+        let journals: Vec<&Journal> = self.held.journals.iter().filter(|one| one.version == version).collect();
+        let is_nothing = changed.is_empty() && journals.is_empty();
+        if !self.books.settings.history_notes || is_nothing || self.held.noted == Some(version) {
             return None;
         }
         let invoice = self.held.documents.iter().find(|one| one.kind == DocumentKind::Invoice).and_then(on)?;
-        let documents: Vec<String> = changed.iter().map(|document| self.in_words(document)).collect();
+        let journals = journals.into_iter().map(|journal| {
+            let gross = Money::new(journal.gross_minor(), self.target.currency);
+            format!("journal {} of {gross}", journal.number)
+        });
+        let documents: Vec<String> = changed.iter().map(|document| self.in_words(document)).chain(journals).collect();
         let details = format!(
             "Scoffable {} v{}: {}; it comes to {}",
             self.view.key.order.order_id,
@@ -405,7 +428,7 @@ impl Planner<'_> {
             currency: Some(self.target.currency),
             declared_minor: self.target.declared_minor,
             refusals: held.refusals.into_iter().filter(|refusal| refusal.step != call.name()).collect(),
-            taken_back: held.taken_back && !matches!(call, Call::Invoice(_) | Call::Update(_)),
+            taken_back: held.taken_back && !matches!(call, Call::Invoice(_) | Call::Update(_) | Call::Journal(_)),
             ..held
         };
         Plan::Send(Step {

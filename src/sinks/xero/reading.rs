@@ -12,9 +12,10 @@ use tokio::sync::Mutex;
 
 use super::{
     api::{Api, Asking},
-    config::{ContactMode, ItemMode, XeroSettings},
+    config::{ContactMode, Delta, ItemMode, XeroSettings},
     contacts,
     organisation::{Facts, Feature},
+    records::JOURNALS,
     wire::Listing,
 };
 use crate::{
@@ -121,6 +122,9 @@ impl Reading {
         let one = [("page", "1"), ("pageSize", "1")];
         for (part, feature) in [("Invoices", Feature::Invoices), ("Payments", Feature::Payments)] {
             self.part(asking, part, &one, feature).await?;
+        }
+        if settings.delta == Delta::Journal {
+            self.part(asking, JOURNALS, &one, Feature::Journals).await?;
         }
         if settings.contacts.mode == ContactMode::PerCustomer && settings.contacts.house_customer.is_some() {
             self.part(asking, "Contacts", &one, Feature::Contacts).await?;

@@ -1,7 +1,7 @@
 //! What is known to stand at Xero for one order, as its delivery's receipt keeps it. No personal data.
 //!
 //! A step carries the receipt as it is once the step is confirmed; the client only fills in what Xero's answer adds
-//! ([`Held::answered`], [`Held::paid`], [`Held::refuse`], [`Held::seen`]). What comes next follows from the receipt alone.
+//! ([`Held::answered`], [`Held::entered`], [`Held::paid`], [`Held::refuse`], [`Held::seen`]). What comes next follows from the receipt alone.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct Held {
     pub payments: Vec<Payment>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allocations: Vec<Allocation>,
+    /// Never changed: what differs later is in a further one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub journals: Vec<Journal>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<Named>,
     /// Item codes that were made, or found, for this order.
@@ -255,12 +258,50 @@ pub struct Allocation {
     pub amount_minor: i64,
 }
 
+/// A manual journal, which stands beside the document of a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// Its narration begins with it.
+    pub number: String,
+    /// Xero's. None while it is being posted.
+    pub id: Option<String>,
+    /// Of the order, which it was posted for.
+    pub version: i64,
+    pub date: NaiveDate,
+    /// What it adds to the order's books, thing by thing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<Line>,
+    /// What it moves on clearing accounts: as much as its lines come to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub money: Vec<Moved>,
+    /// Xero shows another journal than was sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub differs: bool,
+}
+
+impl Journal {
+    /// In minor units; negative: it takes away.
+    pub fn gross_minor(&self) -> i64 {
+        self.lines.iter().map(|line| line.gross_minor).sum()
+    }
+}
+
+/// What a journal says of one tender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    pub tender: Tender,
+    /// A code, or Xero's id of an account.
+    pub account: String,
+    /// Positive: it came to the account.
+    pub amount_minor: i64,
+}
+
 /// What Xero did not take. It is tried again after a while: a person may have mended the set-up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The call.
     pub step: String,
-    /// Number of the document or reference of the payment.
+    /// Number of the document or journal, or reference of the payment.
     pub about: String,
     /// A fixed code.
     pub cause: String,
@@ -324,9 +365,15 @@ impl Held {
         Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None }
     }
 
-    /// What the documents that stand come to, in minor units.
+    /// What the documents that stand and the journals come to, in minor units.
     pub fn posted_minor(&self) -> i64 {
-        self.standing().map(|document| document.sign() * document.gross_minor).sum()
+        let documents: i64 = self.standing().map(|document| document.sign() * document.gross_minor).sum();
+        documents + self.journals.iter().map(Journal::gross_minor).sum::<i64>()
+    }
+
+    /// The lines of journals.
+    pub fn journal_lines(&self) -> impl Iterator<Item = &Line> {
+        self.journals.iter().flat_map(|journal| &journal.lines)
     }
 
     pub fn standing(&self) -> impl Iterator<Item = &Document> {
@@ -362,6 +409,13 @@ impl Held {
         document.touched = false;
     }
 
+    /// Fills in what was answered about a journal that was posted.
+    pub fn entered(&mut self, number: &str, id: String, differs: bool) {
+        if let Some(journal) = self.journals.iter_mut().find(|journal| journal.number == number) {
+            (journal.id, journal.differs) = (Some(id), differs);
+        }
+    }
+
     /// Fills in Xero's id of a payment that was made.
     pub fn paid(&mut self, reference: &str, id: String) {
         if let Some(payment) = self.payments.iter_mut().find(|payment| payment.reference == reference) {
@@ -383,6 +437,7 @@ impl Held {
             }
         }
         self.documents.retain(|document| document.id.is_some() || document.number != refusal.about);
+        self.journals.retain(|journal| journal.id.is_some() || journal.number != refusal.about);
         if refusal.step == name::ITEMS {
             self.items.retain(|code| *code != refusal.about);
         }

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use super::{
-    api::Asking,
+    api::{Asking, PAGE_SIZE},
     call::{On, Pay, Post},
     receipt::{Answered, DocumentKind, Held, Seen, SeenLine, SeenPayment, Standing},
-    wire::{self, Document},
+    wire::{self, Document, ManualJournal},
 };
 use crate::{
     domain::{delivery::Receipt, money::Currency},
@@ -23,6 +25,7 @@ pub const IN_ONE_ADDRESS: usize = 40;
 const NUMBERS_IN_ONE_FILTER: usize = 8;
 
 pub const PAYMENTS: &str = "Payments";
+pub const JOURNALS: &str = "ManualJournals";
 pub const DELETED: &str = "DELETED";
 
 pub fn resource(kind: DocumentKind) -> &'static str {
@@ -42,6 +45,10 @@ pub fn by_number(invoices: Vec<Document>, credit_notes: Vec<Document>) -> BTreeM
 
 pub fn by_reference(payments: Vec<wire::Payment>) -> BTreeMap<String, wire::Payment> {
     payments.into_iter().filter_map(|payment| Some((payment.reference.clone()?, payment))).collect()
+}
+
+pub fn by_narration(journals: Vec<ManualJournal>) -> BTreeMap<String, ManualJournal> {
+    journals.into_iter().filter_map(|journal| Some((journal.narration.clone()?, journal))).collect()
 }
 
 /// None: it cannot be taken for a document that stands.
@@ -90,6 +97,22 @@ pub async fn credit_notes_of_late(asking: &mut Asking<'_>) -> Result<Vec<Documen
     let path = [resource(DocumentKind::CreditNote)];
     let pages = asking.read_pages_since(&path, asking.now() - LONGEST_DOUBT).await?;
     Ok(pages.into_iter().flat_map(|page| page.credit_notes).collect())
+}
+
+/// All journals that were made or changed since: nothing else proves that one was not posted, because they have no number of
+/// ours that would be unique there. None: there are more than are read.
+pub async fn journals_since(
+    asking: &mut Asking<'_>,
+    since: DateTime<Utc>,
+) -> Result<Option<Vec<ManualJournal>>, Answer> {
+    let pages = asking.read_pages_since(&[JOURNALS], since).await?;
+    let told = pages.last().and_then(|page| page.pagination?.page_count);
+    // Where the pages are not counted, one that is not full is the last.
+    let is_all = told.map_or_else(
+        || pages.last().is_none_or(|page| page.manual_journals.len() < PAGE_SIZE),
+        |n_pages| pages.len() >= n_pages as usize,
+    );
+    Ok(is_all.then(|| pages.into_iter().flat_map(|page| page.manual_journals).collect()))
 }
 
 /// The same documents as they are there: all invoices in one reading, all credit notes in another, where that can be had.

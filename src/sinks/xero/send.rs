@@ -1,10 +1,12 @@
 //! Sends steps: one call each, or one for many, and says of each what Xero answered.
 //!
-//! A record is made if it has no errors and an id; records are told apart by number or reference, never by their place. What
+//! A record is made if it has no errors and an id; records are told apart by number, reference or narration, never by their
+//! place. What
 //! Xero did not take is written into the receipt, from which the plan goes on. A number that is in use already is looked at
 //! at once: what stands there is ours if it says the same, and is never touched if it does not.
 //!
-//! Source: Xero Accounting API description 16.1.0, `summarizeErrors`, `Invoices`, `CreditNotes`, `Payments`, `Allocations`.
+//! Source: Xero Accounting API description 16.1.0, `summarizeErrors`, `Invoices`, `CreditNotes`, `Payments`, `Allocations`,
+//! `ManualJournals`.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +16,19 @@ use sha2::{Digest, Sha256};
 
 use super::{
     api::{Asking, HISTORY, Heard, Write},
-    call::{Allocate, Call, Contact, Exact, Items, Note, On, Payments, Post, Read, RemovePayments, Update, Void},
+    call::{
+        Allocate, Call, Contact, Exact, Items, Journal, Note, On, Payments, Post, Read, RemovePayments, Update, Void,
+    },
     contacts::Finder,
+    journal,
     reading::Shared,
     receipt::{self, DocumentKind, Held, Refusal, Standing},
-    records::{DELETED, PAYMENTS, adopted, answered, by_number, by_reference, find, reread, resource, seen},
+    records::{
+        DELETED, JOURNALS, PAYMENTS, adopted, answered, by_narration, by_number, by_reference, find, reread, resource,
+        seen,
+    },
     refusal::Why,
-    wire::{self, Document, Listing},
+    wire::{self, Document, Listing, ManualJournal},
 };
 use crate::{
     domain::{
@@ -90,6 +98,7 @@ impl Sender<'_> {
             Call::Read(read) => self.read(asking, read, held).await,
             Call::RemovePayments(removals) => self.remove(asking, removals, held, &step.key).await,
             Call::Note(note) => write_note(asking, note, &held, &step.key).await,
+            Call::Journal(journal) => self.enter(asking, journal, held, &step.key).await,
         };
         asking.counted(answer.unwrap_or_else(|answer| answer))
     }
@@ -105,12 +114,14 @@ impl Sender<'_> {
             match call {
                 Call::Invoice(post) | Call::CreditNote(post) => bodies.push(post.body.get()),
                 Call::Payments(payments) => bodies.extend(payments.payments.iter().map(|pay| pay.body.get())),
+                Call::Journal(journal) => bodies.push(journal.body.get()),
                 _ => return GroupAnswer::RefusedWhole,
             }
         }
         let resource = match &members[0].0 {
             Call::Invoice(_) => resource(DocumentKind::Invoice),
             Call::CreditNote(_) => resource(DocumentKind::CreditNote),
+            Call::Journal(_) => JOURNALS,
             _ => PAYMENTS,
         };
         let body = array(resource, &bodies);
@@ -146,6 +157,7 @@ impl Sender<'_> {
     async fn each(&self, asking: &mut Asking<'_>, members: Vec<(Call, Held)>, listing: Listing) -> Vec<Answer> {
         let documents = by_number(listing.invoices, listing.credit_notes);
         let payments = by_reference(listing.payments);
+        let journals = by_narration(listing.manual_journals);
         let mut answers = Vec::new();
         for (call, held) in members {
             answers.push(match call {
@@ -158,6 +170,10 @@ impl Sender<'_> {
                     self.posted(asking, DocumentKind::CreditNote, &post, held, made).await
                 }
                 Call::Payments(asked) => self.paid(asking, &asked, held, &payments),
+                Call::Journal(journal) => {
+                    let made = journals.get(&journal.narration);
+                    self.entered(asking, &journal, held, made)
+                }
                 _ => unreadable(),
             });
         }
@@ -318,6 +334,43 @@ impl Sender<'_> {
             }
         }
         Answer { excerpt, ..delivered(held.known()) }
+    }
+
+    async fn enter(
+        &self,
+        asking: &mut Asking<'_>,
+        journal: &Journal,
+        mut held: Held,
+        key: &str,
+    ) -> Result<Answer, Answer> {
+        let body = array(JOURNALS, &[journal.body.get()]);
+        let heard = asking.write(Write { method: Method::PUT, path: &[JOURNALS], body, key }).await?;
+        let answer = match (heard.why(), heard.listing()) {
+            (Some(why), _) => {
+                self.refuse(asking, &mut held, super::call::name::JOURNAL, &journal.number, why);
+                delivered(held.known())
+            }
+            (None, Some(listing)) if heard.answer.status.is_success() => {
+                let journals = by_narration(listing.manual_journals);
+                self.entered(asking, journal, held, journals.get(&journal.narration))
+            }
+            _ => return Err(lost(heard)),
+        };
+        Ok(told_by(&heard, answer))
+    }
+
+    /// What an answer says of a journal; none: nothing.
+    fn entered(&self, asking: &Asking<'_>, journal: &Journal, mut held: Held, made: Option<&ManualJournal>) -> Answer {
+        let Some(made) = made else { return unreadable() };
+        if !made.verdict().is_good() {
+            let why = Why::of_messages(&made.validation_errors);
+            self.refuse(asking, &mut held, super::call::name::JOURNAL, &journal.number, why);
+            return Answer { excerpt: said_of(&made.validation_errors), ..delivered(held.known()) };
+        }
+        let Some(id) = made.manual_journal_id.clone() else { return unreadable() };
+        let differs = !journal::is_ours(made, &journal.booked, journal.currency);
+        held.entered(&journal.number, id, differs);
+        delivered(held.known())
     }
 
     async fn allocate(

@@ -53,15 +53,7 @@ pub fn settle(held: &Held, wanted: &[Wanted], settings: &XeroSettings) -> Settle
 
     let mut refunds = Vec::new();
     let mut payments = Vec::new();
-    let mut sums = BTreeMap::<Tender, i64>::new();
-    for one in wanted {
-        *sums.entry(one.tender).or_default() += one.amount_minor;
-    }
-    for tender in posted.keys() {
-        sums.entry(*tender).or_default();
-    }
-    for (&tender, &sum) in &sums {
-        let missing = sum - posted.get(&tender).copied().unwrap_or_default();
+    for (tender, missing) in missing(held, wanted) {
         let is_untouched = !posted.contains_key(&tender);
         let own = wanted.iter().filter(|one| one.tender == tender);
         if missing < 0 {
@@ -125,6 +117,18 @@ pub fn settle(held: &Held, wanted: &[Wanted], settings: &XeroSettings) -> Settle
     settlement
 }
 
+/// What of each tender is posted too little; negative: too much.
+pub fn missing(held: &Held, wanted: &[Wanted]) -> BTreeMap<Tender, i64> {
+    let mut missing = BTreeMap::<Tender, i64>::new();
+    for one in wanted {
+        *missing.entry(one.tender).or_default() += one.amount_minor;
+    }
+    for (tender, amount) in posted(held) {
+        *missing.entry(tender).or_default() -= amount;
+    }
+    missing
+}
+
 /// What would be refunded from an account, only to be paid there again, stays where it is.
 fn stay(
     refunds: &mut Vec<(Tender, i64)>,
@@ -168,14 +172,31 @@ fn posted(held: &Held) -> BTreeMap<Tender, i64> {
         let Some(document) = held.document(&payment.on) else { continue };
         *posted.entry(payment.tender).or_default() += document.sign() * payment.amount_minor;
     }
+    for moved in held.journals.iter().flat_map(|journal| &journal.money) {
+        *posted.entry(moved.tender).or_default() += moved.amount_minor;
+    }
     posted
 }
 
 /// A refund goes back to where the money went; a payment where settings say by now. None: no account is set.
 fn account(held: &Held, tender: Tender, kind: DocumentKind, settings: &XeroSettings) -> Option<String> {
-    let went = held.payments.iter().rev().find(|payment| payment.tender == tender && !payment.removed);
-    let went = went.filter(|_| kind == DocumentKind::CreditNote).map(|payment| payment.account.clone());
-    went.or_else(|| settings.payments.of(tender, &settings.accounts).map(|account| account.0.to_owned()))
+    match kind {
+        DocumentKind::CreditNote => went_to(held, tender, settings),
+        DocumentKind::Invoice => goes_to(tender, settings),
+    }
+}
+
+/// Where a tender's money goes by now. None: no account is set.
+pub fn goes_to(tender: Tender, settings: &XeroSettings) -> Option<String> {
+    settings.payments.of(tender, &settings.accounts).map(|account| account.0.to_owned())
+}
+
+/// Where it went, as far as any is posted.
+pub fn went_to(held: &Held, tender: Tender, settings: &XeroSettings) -> Option<String> {
+    let paid = held.payments.iter().rev().filter(|payment| payment.tender == tender && !payment.removed);
+    let moved = held.journals.iter().rev().flat_map(|journal| &journal.money).filter(|one| one.tender == tender);
+    let went = paid.map(|payment| &payment.account).chain(moved.map(|one| &one.account)).next();
+    went.cloned().or_else(|| goes_to(tender, settings))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! as any other, in one line for each revenue class (kind, account, tax and tracking) and one payment for each account; its
 //! number follows from the day, so that a repeat is looked up. Once it stands, each order's receipt has its own lines and
 //! payments as if the order had been posted alone, on a document that is shared with others ([`Shared`]). From then on the
-//! order is corrected as ever, but the shared document is never changed: by a credit note or an invoice of its own, dated on
-//! the day on which the change came.
+//! order is corrected as ever, but the shared document is never changed: by a credit note or an invoice of its own, or by a
+//! [`journal`](super::journal), dated on the day on which the change came.
 //!
 //! An order that comes when its day is closed goes into a further document, with the other late ones of its day, that is
 //! closed when the present day is, and is dated on that.
@@ -210,7 +210,7 @@ pub fn target_of(parts: &[Part], settings: &XeroSettings) -> Result<(Target, Nai
 }
 
 /// For people who read the document.
-fn class_of(kind: Kind) -> &'static str {
+pub fn class_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Sales => "Goods",
         Kind::Other => "Other items",

@@ -67,6 +67,7 @@ pub fn facts() -> Facts {
         active: true,
         takes_payments,
         is_bank: false,
+        is_debtors: false,
     };
     let rate = |tax_type: &str, rate: &str| TaxRate {
         tax_type: tax_type.to_owned(),

@@ -1,17 +1,20 @@
 //! What Xero itself says of orders that we hold there, to be compared with our receipts.
 //!
 //! Invoices are read many at once by their ids, credit notes one by one. An order is worth its invoices less its credit notes;
-//! a document that was voided, deleted or is not found is worth nothing, whoever took it back.
+//! a document that was voided, deleted or is not found is worth nothing, whoever took it back. Journals are read one by one, too,
+//! and are worth what they add to it.
 //!
-//! Source: Xero Accounting API description 16.1.0, `IDs` of `Invoices` and `CreditNotes/{CreditNoteID}`.
+//! Source: Xero Accounting API description 16.1.0, `IDs` of `Invoices`, `CreditNotes/{CreditNoteID}` and
+//! `ManualJournals/{ManualJournalID}`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     api::Asking,
+    journal,
     receipt::{DocumentKind, Held, Standing},
-    records::{IN_ONE_ADDRESS, resource},
-    wire::{Document, Listing},
+    records::{IN_ONE_ADDRESS, JOURNALS, resource},
+    wire::{Document, Listing, ManualJournal},
 };
 use crate::{
     domain::{
@@ -28,7 +31,11 @@ const SUMMARY_DIFFERS: &str = "summary_differs";
 const UNREADABLE_RECEIPT: &str = "unreadable_receipt";
 
 /// By id, in lower case.
-type There = BTreeMap<String, Document>;
+#[derive(Default)]
+struct There {
+    documents: BTreeMap<String, Document>,
+    journals: BTreeMap<String, ManualJournal>,
+}
 
 /// One for each, in their order.
 pub async fn all(asking: &mut Asking<'_>, holdings: &[Holding], turns: &dyn Turns) -> Vec<Seen> {
@@ -39,17 +46,23 @@ pub async fn all(asking: &mut Asking<'_>, holdings: &[Holding], turns: &dyn Turn
         let ids: BTreeSet<&str> = documents.filter_map(|document| document.id.as_deref()).collect();
         ids.into_iter().collect()
     };
-    let mut there = There::new();
+    let mut there = There::default();
     let mut reading = Reading { asking, turns, stopped: None };
     for some in ids_of(DocumentKind::Invoice).chunks(IN_ONE_ADDRESS) {
         // Lines are only shown on a page.
         let query = [("IDs", &*some.join(",")), ("page", "1")];
         let listing = reading.read(&[resource(DocumentKind::Invoice)], &query).await;
-        there.extend(by_id(DocumentKind::Invoice, listing.invoices));
+        there.documents.extend(by_id(DocumentKind::Invoice, listing.invoices));
     }
     for id in ids_of(DocumentKind::CreditNote) {
         let listing = reading.read(&[resource(DocumentKind::CreditNote), id], &[]).await;
-        there.extend(by_id(DocumentKind::CreditNote, listing.credit_notes));
+        there.documents.extend(by_id(DocumentKind::CreditNote, listing.credit_notes));
+    }
+    let journals = held.iter().flatten().flat_map(|held| &held.journals);
+    for id in journals.filter_map(|journal| journal.id.as_deref()) {
+        let listing = reading.read(&[JOURNALS, id], &[]).await;
+        let named = |journal: ManualJournal| Some((journal.manual_journal_id.as_ref()?.to_ascii_lowercase(), journal));
+        there.journals.extend(listing.manual_journals.into_iter().filter_map(named));
     }
     let stopped = reading.stopped;
     held.iter()
@@ -99,7 +112,7 @@ fn worth(held: &Held, there: &There, stopped: Option<&Seen>) -> Seen {
     let mut worth = 0;
     for document in held.standing() {
         let Some(id) = &document.id else { continue };
-        match (there.get(&id.to_ascii_lowercase()), stopped) {
+        match (there.documents.get(&id.to_ascii_lowercase()), stopped) {
             (Some(found), _) => match total(found, currency) {
                 // As long as all of it is what it was, so is this order's part.
                 Some(total) if document.shared.is_some_and(|shared| shared.total_minor == total) => {
@@ -109,6 +122,17 @@ fn worth(held: &Held, there: &There, stopped: Option<&Seen>) -> Seen {
                     return Seen::Untold(SUMMARY_DIFFERS.to_owned());
                 }
                 Some(total) => worth += document.sign() * total,
+                None => return Seen::Untold(TOTAL_UNTOLD.to_owned()),
+            },
+            (None, Some(stopped)) => return stopped.clone(),
+            (None, None) => {}
+        }
+    }
+    for journal in &held.journals {
+        let Some(id) = &journal.id else { continue };
+        match (there.journals.get(&id.to_ascii_lowercase()), stopped) {
+            (Some(found), _) => match journal::worth(found, journal, currency) {
+                Some(added) => worth += added,
                 None => return Seen::Untold(TOTAL_UNTOLD.to_owned()),
             },
             (None, Some(stopped)) => return stopped.clone(),
@@ -164,14 +188,15 @@ mod tests {
 
     fn there(status: &str, total: &str) -> There {
         let shown = format!(r#"{{"InvoiceID": "the-day", "Status": "{status}", "Total": {total}}}"#);
-        by_id(DocumentKind::Invoice, vec![serde_json::from_str(&shown).unwrap()]).collect()
+        let documents = by_id(DocumentKind::Invoice, vec![serde_json::from_str(&shown).unwrap()]).collect();
+        There { documents, ..There::default() }
     }
 
     #[test]
     fn a_part_of_a_document_is_worth_what_it_was_as_long_as_the_document_is() {
         assert_eq!(worth(&held(), &there("PAID", "34.00"), None), Seen::Worth(1250));
         assert_eq!(worth(&held(), &there("VOIDED", "34.00"), None), Seen::Worth(0));
-        assert_eq!(worth(&held(), &There::new(), None), Seen::Worth(0));
+        assert_eq!(worth(&held(), &There::default(), None), Seen::Worth(0));
         assert_eq!(worth(&held(), &there("PAID", "30.00"), None), Seen::Untold(SUMMARY_DIFFERS.to_owned()));
     }
 }

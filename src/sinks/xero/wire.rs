@@ -4,8 +4,8 @@
 //! Amounts stay decimal text until the currency is known; no float touches them. Of a contact nothing is kept but what it
 //! is recognised by.
 //!
-//! Source: Xero Accounting API description 16.1.0, schemas `Invoice`, `CreditNote`, `Payment`, `Contact`, `Item`,
-//! `Organisation`, `Account`, `TaxRate`, `Error`.
+//! Source: Xero Accounting API description 16.1.0, schemas `Invoice`, `CreditNote`, `Payment`, `ManualJournal`, `Contact`,
+//! `Item`, `Organisation`, `Account`, `TaxRate`, `Error`.
 
 use std::fmt;
 
@@ -78,7 +78,7 @@ macro_rules! judged {
         }
     )+ };
 }
-judged!(Document, Payment, Contact, Item, Allocation);
+judged!(Document, Payment, Contact, Item, Allocation, ManualJournal);
 
 /// An invoice or a credit note.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -212,6 +212,34 @@ pub struct Allocation {
     pub validation_errors: Vec<Message>,
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ManualJournal {
+    #[serde(rename = "ManualJournalID", deserialize_with = "id")]
+    pub manual_journal_id: Option<String>,
+    pub narration: Option<String>,
+    pub status: Option<String>,
+    pub line_amount_types: Option<String>,
+    #[serde(deserialize_with = "or_nothing")]
+    pub journal_lines: Vec<JournalLine>,
+    pub status_attribute_string: Option<String>,
+    #[serde(deserialize_with = "flag")]
+    pub has_errors: bool,
+    #[serde(deserialize_with = "flag")]
+    pub has_validation_errors: bool,
+    #[serde(deserialize_with = "or_nothing")]
+    pub validation_errors: Vec<Message>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct JournalLine {
+    pub line_amount: Option<Number>,
+    pub account_code: Option<String>,
+    #[serde(rename = "AccountID", deserialize_with = "id")]
+    pub account_id: Option<String>,
+}
+
 /// What a customer is recognised by. `Debug` shows none of it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -319,6 +347,7 @@ pub struct Account {
     pub kind: Option<String>,
     pub class: Option<String>,
     pub status: Option<String>,
+    pub system_account: Option<String>,
     pub currency_code: Option<String>,
     #[serde(deserialize_with = "flag")]
     pub enable_payments_to_account: bool,
@@ -373,6 +402,8 @@ pub struct Listing {
     pub payments: Vec<Payment>,
     #[serde(deserialize_with = "or_nothing")]
     pub allocations: Vec<Allocation>,
+    #[serde(deserialize_with = "or_nothing")]
+    pub manual_journals: Vec<ManualJournal>,
     #[serde(deserialize_with = "or_nothing")]
     pub contacts: Vec<Contact>,
     #[serde(deserialize_with = "or_nothing")]

@@ -17,21 +17,25 @@ use super::{
 use crate::harness::app::{PATIENCE, order, order_of};
 
 /// The morning after, when the day was closed.
-const NEXT_MORNING: Duration = Duration::from_hours(17);
+pub(super) const NEXT_MORNING: Duration = Duration::from_hours(17);
 
 /// At noon, so that a test's orders are of one day.
-async fn at_noon(more: &[(&str, &str)]) -> (TestApp, XeroSim) {
+pub(super) async fn at_noon(more: &[(&str, &str)]) -> (TestApp, XeroSim) {
+    at_noon_of(XeroOptions::default(), more).await
+}
+
+pub(super) async fn at_noon_of(options: XeroOptions, more: &[(&str, &str)]) -> (TestApp, XeroSim) {
     let setup = Setup::default().placed_now();
     let now = setup.clock().wall();
     let noon = (now.date_naive() + Days::new(1)).and_time(NaiveTime::from_hms_opt(12, 0, 0).unwrap()).and_utc();
     setup.clock().advance((noon - now).to_std().unwrap());
     let keys = [&[("mode", "daily_summary")], more].concat();
-    let sim = start(&setup, XeroOptions::default()).await;
+    let sim = start(&setup, options).await;
     let Books { app, sim } = Books::of(setup, sim, &keys).await;
     (app, sim)
 }
 
-fn today(app: &TestApp) -> NaiveDate {
+pub(super) fn today(app: &TestApp) -> NaiveDate {
     app.clock.wall().date_naive()
 }
 
@@ -40,7 +44,7 @@ fn number_of(day: NaiveDate) -> String {
 }
 
 /// Paid in cash, to the vendor.
-fn in_cash(id: &str, total: i64) -> Value {
+pub(super) fn in_cash(id: &str, total: i64) -> Value {
     let mut order = order_of(id, 1, "accepted", total);
     order["customerPayments"][0] =
         json!({"type": "cash", "collectedBy": "vendor", "payment": {"amount": total, "currency": "GBP"}});
@@ -48,7 +52,7 @@ fn in_cash(id: &str, total: i64) -> Value {
 }
 
 /// Arrives and waits for the end of its day.
-async fn gathered(app: &mut TestApp, orders: &[Value]) {
+pub(super) async fn gathered(app: &mut TestApp, orders: &[Value]) {
     for order in orders {
         app.arrives(order).await;
     }
@@ -56,7 +60,7 @@ async fn gathered(app: &mut TestApp, orders: &[Value]) {
 }
 
 /// The harness would place it anew.
-async fn arrives_placed_at(app: &mut TestApp, mut order: Value, placed_at: DateTime<Utc>) {
+pub(super) async fn arrives_placed_at(app: &mut TestApp, mut order: Value, placed_at: DateTime<Utc>) {
     order["placedAt"] = json!(placed_at);
     app.scoffable.publish(order.to_string());
     app.poll().await;

@@ -1,11 +1,11 @@
-//! Items, manual journals, and notes.
+//! Items and notes.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
-use super::{Books, Desk, How, Invalid, Tracking, read_date, stored};
+use super::{Books, Desk, How, Invalid, stored};
 use crate::simulator::xero::{
-    amount::{Cents, Fine},
-    body::{HistoryBody, ItemBody, JournalBody, JournalLineBody},
+    amount::Fine,
+    body::{HistoryBody, ItemBody},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,51 +22,6 @@ pub struct Item {
     pub updated_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JournalStatus {
-    Draft,
-    Posted,
-    Deleted,
-    Voided,
-}
-
-impl JournalStatus {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Draft => "DRAFT",
-            Self::Posted => "POSTED",
-            Self::Deleted => "DELETED",
-            Self::Voided => "VOIDED",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        [Self::Draft, Self::Posted, Self::Deleted, Self::Voided].into_iter().find(|status| status.name() == name)
-    }
-}
-
-/// A manual journal. Assumed: without tax, whatever the tax types of its lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Journal {
-    pub id: String,
-    pub narration: String,
-    pub date: NaiveDate,
-    pub status: JournalStatus,
-    pub lines: Vec<JournalLine>,
-    pub url: Option<String>,
-    pub updated_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalLine {
-    /// Positive: a debit.
-    pub amount: Cents,
-    pub account_code: String,
-    pub description: Option<String>,
-    pub tax_type: String,
-    pub tracking: Vec<Tracking>,
-}
-
 /// A note in the history of something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -77,10 +32,6 @@ pub struct Note {
 impl Books {
     pub(in crate::simulator::xero) fn item_place(&self, id: &str) -> Option<usize> {
         self.items.iter().position(|item| item.id == id)
-    }
-
-    pub(in crate::simulator::xero) fn journal_place(&self, id: &str) -> Option<usize> {
-        self.journals.iter().position(|journal| journal.id == id)
     }
 
     pub(in crate::simulator::xero) fn save_item(
@@ -141,114 +92,6 @@ impl Books {
             updated_at: self.touch(desk.now),
         };
         Ok(stored(&mut self.items, target, item))
-    }
-
-    pub(in crate::simulator::xero) fn save_journal(
-        &mut self,
-        sent: &JournalBody,
-        how: How,
-        desk: Desk<'_>,
-    ) -> Result<usize, Invalid> {
-        let mut problems = Invalid::new();
-        let target = match (how, sent.journal_id.as_deref()) {
-            (How::Update(at), _) => Some(at),
-            (How::CreateOrUpdate, Some(id)) => match self.journal_place(id) {
-                Some(at) => Some(at),
-                None => return Err(vec!["The manual journal could not be found".to_owned()]),
-            },
-            (How::Create | How::CreateOrUpdate, _) => None,
-        };
-        let mut journal = match target {
-            Some(at) => self.journals[at].clone(),
-            None => Journal {
-                id: self.new_id("journal"),
-                narration: String::new(),
-                date: self.today(desk.now),
-                status: JournalStatus::Draft,
-                lines: Vec::new(),
-                url: None,
-                updated_at: desk.now,
-            },
-        };
-        if target.is_some() {
-            let is_final = matches!(journal.status, JournalStatus::Voided | JournalStatus::Deleted);
-            if is_final {
-                return Err(vec!["Manual journal not of valid status for modification".to_owned()]);
-            }
-            self.organisation.check_unlocked(journal.date).map_err(|locked| vec![locked])?;
-        }
-        let was_posted = journal.status == JournalStatus::Posted;
-        if let Some(narration) = &sent.narration {
-            narration.clone_into(&mut journal.narration);
-        }
-        if journal.narration.is_empty() {
-            problems.push("Narration is required".to_owned());
-        }
-        if let Some(date) = &sent.date {
-            journal.date = read_date("Date", date, &mut problems).unwrap_or(journal.date);
-        }
-        if let Some(name) = &sent.status {
-            match JournalStatus::parse(name) {
-                Some(JournalStatus::Voided) if was_posted => journal.status = JournalStatus::Voided,
-                Some(JournalStatus::Deleted) if target.is_some() && !was_posted => {
-                    journal.status = JournalStatus::Deleted;
-                }
-                Some(status @ (JournalStatus::Draft | JournalStatus::Posted)) if !was_posted => journal.status = status,
-                Some(JournalStatus::Posted) => {}
-                _ => problems.push(format!("A manual journal cannot become {name} now")),
-            }
-        }
-        if sent.line_amount_types.as_deref().is_some_and(|name| name != "NoTax") {
-            problems.push(
-                "The simulated organisation posts journals without tax: LineAmountTypes must be NoTax".to_owned(),
-            );
-        }
-        if let Some(lines) = &sent.journal_lines {
-            journal.lines = lines.iter().filter_map(|line| self.journal_line(line, &mut problems)).collect();
-        }
-        if sent.url.is_some() {
-            journal.url.clone_from(&sent.url);
-        }
-        if let Err(locked) = self.organisation.check_unlocked(journal.date) {
-            problems.push(locked);
-        }
-        if journal.lines.len() < 2 && problems.is_empty() {
-            problems.push("A manual journal has two lines at least".to_owned());
-        }
-        let sum: Cents = journal.lines.iter().map(|line| line.amount).sum();
-        if sum != Cents::ZERO && problems.is_empty() {
-            problems.push(format!("The total debits do not equal the total credits: they differ by {sum}"));
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        journal.updated_at = self.touch(desk.now);
-        Ok(stored(&mut self.journals, target, journal))
-    }
-
-    fn journal_line(&self, sent: &JournalLineBody, problems: &mut Invalid) -> Option<JournalLine> {
-        let amount = sent.line_amount.and_then(Fine::cents);
-        if amount.is_none() {
-            problems.push("LineAmount is required, with two places at most".to_owned());
-        }
-        let account = sent.account_code.as_deref().and_then(|code| self.organisation.account(code));
-        let shown = sent.account_code.as_deref().unwrap_or_default();
-        // Assumed: journals cannot touch bank accounts or what customers owe.
-        if !account.is_some_and(|account| !account.is_archived && !account.kind.is_controlled()) {
-            problems.push(format!("Account code '{shown}' is not a valid code for this document"));
-        }
-        let tax_type = sent.tax_type.clone().unwrap_or_else(|| "NONE".to_owned());
-        if self.organisation.tax_rate(&tax_type).is_none() {
-            problems.push(format!("The TaxType code '{tax_type}' does not exist"));
-        }
-        let tracking = self.tracking(&sent.tracking, problems);
-        Some(JournalLine {
-            amount: amount?,
-            account_code: account?.code.clone(),
-            description: sent.description.clone(),
-            tax_type,
-            tracking,
-        })
     }
 
     /// Writes a note into the history of the thing with this id.

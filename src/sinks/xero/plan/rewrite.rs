@@ -20,7 +20,7 @@ use crate::{
         correct::{Correction, Move, without_payments},
         fit,
         plan::HOLD,
-        receipt::{Document, DocumentKind, Payment, Standing},
+        receipt::{Document, DocumentKind, Line, Payment, Standing},
         settle::{Settlement, settle},
     },
 };
@@ -38,7 +38,8 @@ impl Planner<'_> {
         }
         let unpaid: Vec<bool> =
             self.held.documents.iter().map(|document| self.is_editable_unpaid(document, locked_until)).collect();
-        let without = without_payments(&self.held.documents, &unpaid, &self.target.lines, correction)?;
+        let beside: Vec<&Line> = self.held.journal_lines().collect();
+        let without = without_payments(&self.held.documents, &beside, &unpaid, &self.target.lines, correction)?;
         let changed = |number: &str| {
             without.moves.iter().any(|one| match one {
                 Move::Update { at, .. } | Move::Void { at } => self.held.documents[*at].number == number,

@@ -9,19 +9,20 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     domain::{
-        delivery::{About, DeliveryKey, Plan, Progress, Receipt, SkipReason, Step, WaitingFor},
-        ids::{OrderKey, SinkName, SourceName},
+        delivery::{About, DeliveryKey, Plan, Progress, Receipt, SkipReason, State, Step, WaitingFor},
+        ids::{OrderId, OrderKey, SinkName, SourceName, Version},
         money::{Currency, Money, breakdown},
     },
     sinks::{
-        Since, View,
+        Counterpart, InSummary, Part, Since, Summary, View,
         customers::{Came, Named},
         xero::{
-            call::{Call, Exact, Pay, Post, Removal},
+            call::{self, Call, Exact, Pay, Post, Removal},
             config::XeroSettings,
             organisation::Facts,
-            plan::{Books, plan},
+            plan::{Books, plan, plan_summary},
             receipt::{Answered, DocumentKind, Held, Seen, SeenLine, SeenPayment, Standing},
+            summary::plan_part,
             testing::{CONTACT, facts, now, settings},
         },
     },
@@ -67,6 +68,21 @@ pub struct KeptPayment {
     pub reconciled: bool,
 }
 
+#[derive(Debug, Clone)]
+pub struct KeptJournal {
+    pub narration: String,
+    /// Account, tax type and amount: debits are positive.
+    pub lines: Vec<(String, String, i64)>,
+}
+
+impl KeptJournal {
+    /// Account and amount of what is on accounts of revenue, or of money, which begin with a 6.
+    fn entries(&self, is_money: impl Fn(bool) -> bool) -> impl Iterator<Item = (&str, i64)> {
+        let is_it = move |line: &&(String, String, i64)| is_money(line.0.starts_with('6'));
+        self.lines.iter().filter(is_it).map(|(account, _, amount)| (account.as_str(), *amount))
+    }
+}
+
 /// One order at Xero, and what the engine knows of it.
 #[derive(Debug, Clone)]
 pub struct Scene {
@@ -76,6 +92,7 @@ pub struct Scene {
     pub receipt: Option<Value>,
     pub documents: BTreeMap<String, Kept>,
     pub payments: Vec<KeptPayment>,
+    pub journals: Vec<KeptJournal>,
     /// What was noted in the history of an invoice, by its number.
     pub notes: Vec<(String, String)>,
     /// Name and call of every step that was sent.
@@ -96,6 +113,7 @@ impl Scene {
             receipt: None,
             documents: BTreeMap::new(),
             payments: Vec::new(),
+            journals: Vec::new(),
             notes: Vec::new(),
             sent: Vec::new(),
             ids: 0,
@@ -108,10 +126,7 @@ impl Scene {
 
     fn plan_of(&self, payload: &str) -> Plan {
         let order = source::decode_stored(SourceKind::Scoffable, payload).expect("it can be read");
-        let key = DeliveryKey {
-            sink: SinkName::parse("books").unwrap(),
-            order: OrderKey { source: SourceName::parse("main").unwrap(), order_id: order.id.clone() },
-        };
+        let key = key(order.id.clone());
         let view = View {
             key: &key,
             version: order.version,
@@ -143,6 +158,10 @@ impl Scene {
                     self.receipt = receipt;
                     return Ended::Settled { notice, alert: alert.map(|alert| alert.cause.to_owned()) };
                 }
+                Plan::Note(Receipt { receipt, .. }) => {
+                    self.receipt = receipt;
+                    return self.close_the_day();
+                }
                 Plan::Skip { reason, .. } => return Ended::Skipped(reason),
                 Plan::Park { reason, .. } => return Ended::Parked(reason),
                 Plan::Wait { wait, waiting_for, alert: Some(alert) } => {
@@ -150,6 +169,37 @@ impl Scene {
                     assert!(!wait.is_zero() && alert.cause == "configuration" && !alert.detail.is_empty());
                     let About::Shared(subject) = alert.about else { panic!("about one order: {alert:?}") };
                     return Ended::Held(subject);
+                }
+                other => panic!("not expected: {other:?}"),
+            }
+        }
+        panic!("it comes to no end: {:?}", self.steps())
+    }
+
+    /// The day of an order that was gathered is over: its document is posted with this order alone, which takes over what is
+    /// its own.
+    fn close_the_day(&mut self) -> Ended {
+        let held = self.held();
+        let mut gathered = held.summary.clone().expect("it was gathered");
+        self.now = self.now.max(gathered.closes_at);
+        let order = key(OrderId::new("1")).order;
+        let parts = [Part { order, version: gathered.version, part: gathered.part.clone() }];
+        let day = key(OrderId::new(gathered.id.as_str()));
+        self.receipt = None;
+        for _ in 0..20 {
+            let (receipt, now) = (self.receipt.as_ref(), self.now);
+            let summary = Summary { key: &day, version: Version(1), receipt, parts: &parts, now };
+            match plan_summary(Books { settings: &self.settings, facts: &self.facts }, &summary) {
+                Plan::Send(step) => self.take(&step),
+                Plan::Settled(Receipt { receipt, .. }) => {
+                    let document = Counterpart { state: State::Applied, external_id: None, receipt: receipt.as_ref() };
+                    gathered.closed = true;
+                    let own = Held { summary: Some(gathered.clone()), ..held }.receipt();
+                    let part = InSummary { receipt: Some(&own), gathered: &gathered, document };
+                    let Plan::Stands { receipt, .. } = plan_part(&part) else { panic!("it does not stand") };
+                    self.receipt = receipt.receipt;
+                    let alert = receipt.alert.map(|alert| alert.cause.to_owned());
+                    return Ended::Settled { notice: receipt.notice, alert };
                 }
                 other => panic!("not expected: {other:?}"),
             }
@@ -170,6 +220,7 @@ impl Scene {
             Call::Allocate(allocate) => vec![allocate.body.get().to_owned()],
             Call::Update(update) => vec![update.body.get().to_owned()],
             Call::Void(void) => vec![void.body.get().to_owned()],
+            Call::Journal(journal) => vec![journal.body.get().to_owned()],
             other => panic!("no JSON of its own: {other:?}"),
         }
     }
@@ -178,17 +229,23 @@ impl Scene {
         Held::of(self.receipt.as_ref()).expect("it was written by a plan")
     }
 
-    /// Net of what stands, by invoices and credit notes.
+    /// Net of what stands, by invoices, credit notes and journals.
     pub fn posted(&self) -> i64 {
-        self.documents.values().filter(|kept| kept.status.stands()).map(|kept| sign(kept.kind) * kept.total).sum()
+        let standing = self.documents.values().filter(|kept| kept.status.stands());
+        let documents: i64 = standing.map(|kept| sign(kept.kind) * kept.total).sum();
+        let revenue = self.journals.iter().flat_map(|journal| journal.entries(|is_money| !is_money));
+        documents - revenue.map(|(_, amount)| amount).sum::<i64>()
     }
 
-    /// Net of payments by account.
+    /// Net of payments and journals by account.
     pub fn paid(&self) -> BTreeMap<&str, i64> {
         let mut paid = BTreeMap::new();
         for payment in self.payments.iter().filter(|payment| !payment.deleted) {
             let sign = sign(self.documents[&payment.on].kind);
             *paid.entry(payment.account.as_str()).or_default() += sign * payment.amount;
+        }
+        for (account, amount) in self.journals.iter().flat_map(|journal| journal.entries(|is_money| is_money)) {
+            *paid.entry(account).or_default() += amount;
         }
         paid.retain(|_, amount| *amount != 0);
         paid
@@ -242,6 +299,10 @@ impl Scene {
                     held.seen(&on.number, &self.seen(&on.number));
                 }
                 held.was_read(read.version, self.now);
+            }
+            Call::Journal(journal) => {
+                let id = self.enter(journal);
+                held.entered(&journal.number, id, false);
             }
             Call::Note(note) => {
                 assert!(note.body.get().contains(&note.details), "{}", note.body.get());
@@ -330,6 +391,43 @@ impl Scene {
         id
     }
 
+    /// Returns the journal's id.
+    fn enter(&mut self, journal: &call::Journal) -> String {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Entered<'a> {
+            narration: String,
+            date: NaiveDate,
+            status: String,
+            line_amount_types: String,
+            #[serde(borrow)]
+            journal_lines: Vec<Line<'a>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Line<'a> {
+            #[serde(borrow, rename = "LineAmount")]
+            amount: &'a RawValue,
+            account_code: String,
+            tax_type: String,
+        }
+        let body: Entered<'_> = serde_json::from_str(journal.body.get()).unwrap();
+        assert_eq!((body.status.as_str(), body.line_amount_types.as_str()), ("POSTED", "Inclusive"));
+        assert_eq!(body.narration, journal.narration);
+        assert!(self.journals.iter().all(|kept| kept.narration != body.narration), "{} was used", body.narration);
+        assert!(self.facts.locked_until().is_none_or(|lock| body.date > lock), "on or before a lock date");
+        assert_eq!(Some(journal.currency), self.facts.base_currency);
+        let lines = body.journal_lines.into_iter().map(|line| {
+            let amount = Money::from_decimal(line.amount.get(), journal.currency).expect("minor units").amount;
+            assert_ne!(amount, 0);
+            (line.account_code, line.tax_type, amount)
+        });
+        let kept = KeptJournal { lines: lines.collect(), narration: body.narration };
+        assert_eq!(kept.lines.iter().map(|line| line.2).sum::<i64>(), 0, "debits and credits");
+        self.journals.push(kept);
+        self.new_id()
+    }
+
     fn apply(&mut self, number: &str, amount: i64) {
         let kept = self.documents.get_mut(number).expect("it is there");
         assert!(matches!(kept.status, Standing::Authorised | Standing::Paid), "{number} is not approved");
@@ -354,6 +452,11 @@ impl Scene {
             payments: payments.collect(),
         }
     }
+}
+
+fn key(order_id: OrderId) -> DeliveryKey {
+    let order = OrderKey { source: SourceName::parse("main").unwrap(), order_id };
+    DeliveryKey { sink: SinkName::parse("books").unwrap(), order }
 }
 
 fn sign(kind: DocumentKind) -> i64 {

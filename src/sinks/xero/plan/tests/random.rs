@@ -9,7 +9,7 @@ use crate::{
     domain::{money::breakdown, order::Status},
     simulator::world::{World, WorldOptions},
     sinks::xero::{
-        config::{Correction, Goodwill, Unexplained},
+        config::{Correction, Delta, Goodwill, Mode, Unexplained},
         receipt::DocumentKind,
     },
     source::{self, SourceKind},
@@ -39,7 +39,7 @@ fn organisation() -> Facts {
 /// Holds what stands against what one version says. Returns how it ended.
 fn check(scene: &mut Scene, payload: &str) -> Result<&'static str, TestCaseError> {
     let order = source::decode_stored(SourceKind::Scoffable, payload).unwrap();
-    let before = scene.documents.len();
+    let before = scene.documents.len() + scene.journals.len();
     let was_cancelled = order.status == Status::Cancelled;
     match scene.bring_payload(payload) {
         Ended::Settled { notice, .. } => {
@@ -49,7 +49,7 @@ fn check(scene: &mut Scene, payload: &str) -> Result<&'static str, TestCaseError
             prop_assert_eq!(scene.posted(), expected, "{}", payload);
             let receipt = scene.receipt.as_ref().unwrap();
             prop_assert_eq!(&receipt["money"]["posted_minor"], &Value::from(expected));
-            prop_assert!(scene.documents.len() <= before + 2);
+            prop_assert!(scene.documents.len() + scene.journals.len() <= before + 2);
 
             // Money: never more than was paid or than it comes to; all of it where nothing is told.
             let net: i64 = scene.paid().values().sum();
@@ -116,5 +116,31 @@ proptest! {
             }
         }
         prop_assert!(ends.contains("settled"), "{:?}", ends);
+    }
+
+    #[test]
+    fn any_life_of_an_order_of_a_closed_day_adds_up_by_documents_and_by_journals(
+        seed in any::<u64>(),
+        delta in prop::sample::select(vec![Delta::Documents, Delta::Journal]),
+        correction in prop::sample::select(vec![
+            Correction::Delta, Correction::ReverseAndReplace, Correction::RewritePayments
+        ]),
+        goodwill in prop::sample::select(vec![Goodwill::Flag, Goodwill::Receivable]),
+        unexplained in prop::sample::select(vec![Unexplained::Suspense, Unexplained::Hold]),
+    ) {
+        let world = World::generate(WorldOptions { seed, orders: 60, ..WorldOptions::default() });
+        let mode = Mode::DailySummary;
+        let settings = XeroSettings { mode, correction, delta, goodwill, unexplained, ..settings() };
+        let (mut ends, mut n_journals) = (BTreeSet::new(), 0);
+        for order_id in world.orders.keys() {
+            let mut scene = Scene { facts: organisation(), ..Scene::with(settings.clone()) };
+            for payload in versions_of(&world, order_id) {
+                ends.insert(check(&mut scene, &payload)?);
+                scene.now += chrono::TimeDelta::hours(2);
+            }
+            n_journals += scene.journals.len();
+        }
+        prop_assert!(ends.contains("settled"), "{:?}", ends);
+        prop_assert_eq!(n_journals > 0, delta == Delta::Journal, "{}", n_journals);
     }
 }
