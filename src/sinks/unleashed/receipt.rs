@@ -281,7 +281,9 @@ impl Held {
         receipt[STANDS] = self.is_there().into();
         receipt[CORRECTIONS_AVOIDED] = self.corrections_avoided.into();
         if self.currency.is_some() {
-            receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": self.declared_minor });
+            // Of what never came to stand nothing is beside the total.
+            let declared_minor = if receipt[STANDS] == true { self.declared_minor } else { 0 };
+            receipt["money"] = json!({ "posted_minor": self.posted_minor(), "declared_minor": declared_minor });
         }
         receipt
     }

@@ -325,3 +325,18 @@ fn a_dish_whose_product_may_not_be_made_becomes_the_generic_one() {
 
     assert!(scene.bodies.last().unwrap().contains("SCF-ITEM"), "{:?}", scene.bodies);
 }
+
+/// Cause: what was noted with the step counted although nothing was posted, and the books of a cancelled order did not add up.
+#[test]
+fn what_the_platform_pays_counts_once_something_stands() {
+    let mut order = example();
+    order["items"][2]["price"] = money(390);
+    let mut scene = Scene::with(&[("missing_product", "create")]);
+    scene.facts.products.retain(|product| !product.code.starts_with("SCF-PLAIN"));
+
+    let Plan::Send(step) = scene.plan_of(&order.to_string()) else { panic!("the product is made first") };
+    assert_eq!((&*step.name, &step.receipt.unwrap()["money"]["declared_minor"]), ("products", &0.into()));
+
+    scene.bring(&order);
+    assert_eq!(scene.receipt.unwrap()["money"]["declared_minor"], 100);
+}

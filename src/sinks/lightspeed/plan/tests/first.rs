@@ -294,3 +294,18 @@ fn an_old_version_of_the_api_is_told_with_an_order_that_is_well() {
 
     assert_eq!(scene.bring(&example()), Ended::Settled { notice: None, alert: Some(API_AGING.to_owned()) });
 }
+
+/// Cause: what was noted with the step counted although nothing was posted, and the books of a cancelled order did not add up.
+#[test]
+fn what_the_platform_pays_counts_once_something_stands() {
+    let mut order = example();
+    order["items"][2]["price"] = money(390);
+    let mut scene = Scene::with(settings_with(&[UNLINKED, ("payment_types.goodwill", "goodwill")]));
+    scene.facts.payment_types.insert("goodwill".to_owned());
+
+    let Plan::Send(step) = scene.plan(&order) else { panic!("the products are found first") };
+    assert_eq!((&*step.name, &step.receipt.unwrap()["money"]["declared_minor"]), ("resolve", &0.into()));
+
+    scene.bring(&order);
+    assert_eq!(scene.receipt.unwrap()["money"]["declared_minor"], 100);
+}

@@ -121,7 +121,7 @@ impl Scene {
         "Deleted".clone_into(&mut self.kept.last_mut().expect("something stands").status);
     }
 
-    fn plan_of(&self, payload: &str) -> Plan {
+    pub fn plan_of(&self, payload: &str) -> Plan {
         let order = source::decode_stored(SourceKind::Scoffable, payload).expect("it can be read");
         let key = DeliveryKey {
             sink: SinkName::parse("stock").unwrap(),

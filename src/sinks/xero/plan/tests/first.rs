@@ -219,3 +219,17 @@ fn what_is_odd_about_an_order_is_told_once_it_stands() {
     assert_eq!(of(1000, &[paid("online", "scoffable", 1100)]), told("payments_capped"));
     assert_eq!(of(1000, &[paid("tokens", "vendor", 1000)]), told("unknown_tender"));
 }
+
+/// Cause: what was noted with the step counted although nothing was posted, and the books of a cancelled order did not add up.
+#[test]
+fn what_the_platform_pays_counts_once_something_stands() {
+    let mut order = example();
+    order["items"][2]["price"] = money(390);
+    let mut scene = Scene::with(settings_with(&[("items", "create")]));
+
+    let Plan::Send(step) = scene.plan(&order) else { panic!("the items are made first") };
+    assert_eq!((&*step.name, &step.receipt.unwrap()["money"]["declared_minor"]), ("items", &0.into()));
+
+    scene.bring(&order);
+    assert_eq!(scene.receipt.unwrap()["money"]["declared_minor"], 100);
+}
