@@ -26,6 +26,7 @@ use crate::{
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
     telemetry::metrics::Metrics,
+    watch::watcher::Watcher,
 };
 
 /// Every loop of the daemon, not running yet.
@@ -38,6 +39,7 @@ pub struct App {
     /// None: nothing is ever removed.
     pub pruner: Option<Pruner>,
     pub keeper: Keeper,
+    pub watcher: Watcher,
     /// None: nobody is told of alerts.
     pub courier: Option<Courier>,
     pub metrics: Arc<Metrics>,
@@ -160,8 +162,9 @@ impl App {
             owner: owner.to_owned(),
         });
         let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
+        let watcher = Watcher::new(settings, pool, clock);
         let courier = Courier::of(settings, pool, clock, &metrics)?;
-        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, courier, metrics })
+        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, watcher, courier, metrics })
     }
 
     /// Starts every loop.
@@ -179,6 +182,7 @@ impl App {
             phase.spawn("pruner", pruner.run(phase.drain().clone()));
         }
         phase.spawn("keeper", self.keeper.run(phase.drain().clone()));
+        phase.spawn("watcher", self.watcher.run(phase.drain().clone()));
         if let Some(courier) = self.courier {
             phase.spawn("courier", courier.run(phase.drain().clone()));
         }

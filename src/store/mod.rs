@@ -15,6 +15,7 @@ pub mod catalogue;
 pub mod credentials;
 pub mod deliveries;
 pub mod demo;
+pub mod housekeeping;
 pub mod ingest;
 pub mod links;
 pub mod operations;
@@ -28,6 +29,7 @@ pub mod slots;
 pub mod sources;
 pub mod status;
 pub mod summaries;
+pub mod watch;
 
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]

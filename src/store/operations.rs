@@ -301,7 +301,7 @@ async fn retry_chosen(
             UPDATE alerts a
             SET resolved_at = now() + $4 * interval '1 millisecond'
             FROM before b
-            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason
@@ -381,7 +381,7 @@ pub async fn discard(pool: &PgPool, named: Named<'_>, by: Operator<'_>, offset_m
             UPDATE alerts a
             SET resolved_at = now() + $4 * interval '1 millisecond'
             FROM before b
-            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason
@@ -468,7 +468,7 @@ pub async fn adopt(
             UPDATE alerts a
             SET resolved_at = now() + $4 * interval '1 millisecond'
             FROM before b
-            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason

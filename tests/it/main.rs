@@ -60,6 +60,7 @@ mod slots;
 mod spoton;
 mod till;
 mod unleashed;
+mod watch;
 mod webhook;
 mod xero;
 mod xero_description;
