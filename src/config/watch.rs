@@ -12,6 +12,8 @@ use super::{
 };
 
 const DAY: Duration = Duration::from_hours(24);
+/// The last hours of a stream are read again no more often, and no fewer of them.
+const SHORTEST_REWALK: Duration = Duration::from_mins(30);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -30,6 +32,10 @@ pub struct RawWatch {
     credential_ahead: Field<RawDuration>,
     /// How long before its end a call budget is told of.
     budget_ahead: Field<RawDuration>,
+    /// From one reading of the last hours to the next.
+    rewalk_interval: Field<RawDuration>,
+    /// How long ago such a reading begins.
+    rewalk_back: Field<RawDuration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,6 +47,11 @@ pub struct WatchSettings {
     pub credential_ahead: Duration,
     #[serde(serialize_with = "duration::serialize")]
     pub budget_ahead: Duration,
+    /// Zero: never.
+    #[serde(serialize_with = "duration::serialize")]
+    pub rewalk_interval: Duration,
+    #[serde(serialize_with = "duration::serialize")]
+    pub rewalk_back: Duration,
 }
 
 impl Default for WatchSettings {
@@ -51,6 +62,8 @@ impl Default for WatchSettings {
             usual_weeks: 6,
             credential_ahead: 14 * DAY,
             budget_ahead: Duration::from_hours(4),
+            rewalk_interval: Duration::from_hours(6),
+            rewalk_back: DAY,
         }
     }
 }
@@ -58,6 +71,16 @@ impl Default for WatchSettings {
 impl RawWatch {
     pub(super) fn validate(self, section: &mut Section<'_>) -> WatchSettings {
         let default = WatchSettings::default();
+        let rewalk_interval = section
+            .duration("rewalk_interval", self.rewalk_interval, Duration::ZERO)
+            .unwrap_or(default.rewalk_interval);
+        if !rewalk_interval.is_zero() && rewalk_interval < SHORTEST_REWALK {
+            section.problem(
+                "rewalk_interval",
+                format!("{} is too short: it costs calls of the platform's limit", duration::shown(rewalk_interval)),
+                format!("use {} or more, or \"0s\" for never", duration::shown(SHORTEST_REWALK)),
+            );
+        }
         WatchSettings {
             silent_polls: section.number("silent_polls", self.silent_polls, 1..=1_000).unwrap_or(default.silent_polls),
             usual_orders: section
@@ -70,6 +93,10 @@ impl RawWatch {
             budget_ahead: section
                 .duration("budget_ahead", self.budget_ahead, Duration::ZERO)
                 .unwrap_or(default.budget_ahead),
+            rewalk_interval,
+            rewalk_back: section
+                .duration("rewalk_back", self.rewalk_back, SHORTEST_REWALK)
+                .unwrap_or(default.rewalk_back),
         }
     }
 }

@@ -52,7 +52,7 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How often a parked stream's secret is read again.
 const SECRET_LOOK: Duration = Duration::from_secs(5);
 /// Waits for the limit up to this are slept through; longer ones give the turn back.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a poller is built from.
 pub struct Parts {

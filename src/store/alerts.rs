@@ -87,8 +87,35 @@ pub struct Standing {
     pub count: i64,
 }
 
-/// Raises what stands, and closes what of these causes has not been seen standing for `calm`. Saying it twice changes nothing;
-/// the count is the highest that was seen.
+/// Raises what stands; saying it twice changes nothing, and the count is the highest that was seen.
+pub async fn hold(db: impl PgExecutor<'_>, standing: &[Standing], offset_ms: i64) -> Result<()> {
+    let causes: Vec<&str> = standing.iter().map(|alert| alert.cause).collect();
+    let subjects: Vec<&str> = standing.iter().map(|alert| alert.subject.as_str()).collect();
+    let details: Vec<&str> = standing.iter().map(|alert| alert.detail.as_str()).collect();
+    let counts: Vec<i64> = standing.iter().map(|alert| alert.count).collect();
+    sqlx::query!(
+        r#"-- alerts.hold
+        INSERT INTO alerts AS a (cause, subject, detail, count, raised_at, last_seen_at)
+        SELECT s.cause, s.subject, s.detail, s.count, clock.now, clock.now
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS s (cause, subject, detail, count)
+        CROSS JOIN (SELECT now() + $5 * interval '1 millisecond' AS now) clock
+        ORDER BY s.cause, s.subject
+        ON CONFLICT (cause, subject) WHERE resolved_at IS NULL DO UPDATE
+        SET count = greatest(a.count, EXCLUDED.count), last_seen_at = EXCLUDED.last_seen_at, detail = EXCLUDED.detail
+        "#,
+        &causes[..] as _,
+        &subjects[..] as _,
+        &details[..] as _,
+        &counts[..],
+        offset_ms as f64,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("alerts.hold"))?;
+    Ok(())
+}
+
+/// [Holds](hold) what stands, and closes what of these causes was not found standing for `calm`.
 pub async fn stand(
     pool: &PgPool,
     causes: &[&str],
@@ -96,31 +123,11 @@ pub async fn stand(
     calm: Duration,
     offset_ms: i64,
 ) -> Result<()> {
+    if !standing.is_empty() {
+        hold(pool, standing, offset_ms).await?;
+    }
     let of: Vec<&str> = standing.iter().map(|alert| alert.cause).collect();
     let subjects: Vec<&str> = standing.iter().map(|alert| alert.subject.as_str()).collect();
-    let details: Vec<&str> = standing.iter().map(|alert| alert.detail.as_str()).collect();
-    let counts: Vec<i64> = standing.iter().map(|alert| alert.count).collect();
-    if !standing.is_empty() {
-        sqlx::query!(
-            r#"-- alerts.stand
-            INSERT INTO alerts AS a (cause, subject, detail, count, raised_at, last_seen_at)
-            SELECT s.cause, s.subject, s.detail, s.count, clock.now, clock.now
-            FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS s (cause, subject, detail, count)
-            CROSS JOIN (SELECT now() + $5 * interval '1 millisecond' AS now) clock
-            ORDER BY s.cause, s.subject
-            ON CONFLICT (cause, subject) WHERE resolved_at IS NULL DO UPDATE
-            SET count = greatest(a.count, EXCLUDED.count), last_seen_at = EXCLUDED.last_seen_at, detail = EXCLUDED.detail
-            "#,
-            &of[..] as _,
-            &subjects[..] as _,
-            &details[..] as _,
-            &counts[..],
-            offset_ms as f64,
-        )
-        .execute(pool)
-        .await
-        .map_err(StoreError::of("alerts.stand"))?;
-    }
     sqlx::query!(
         r#"-- alerts.calm
         WITH clock AS MATERIALIZED (

@@ -27,7 +27,7 @@ pub async fn take(db: impl PgExecutor<'_>, task: &str, every: Duration, offset_m
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes the turn at something long, if it is due and nobody else holds it. False: not now.
+/// Takes the turn at something long, if it is due and nobody else holds it; prolongs it for its holder. False: not now.
 pub async fn lease(db: impl PgExecutor<'_>, task: &str, owner: &str, lease: Duration, offset_ms: i64) -> Result<bool> {
     let done = sqlx::query!(
         r#"-- housekeeping.lease
@@ -37,7 +37,8 @@ pub async fn lease(db: impl PgExecutor<'_>, task: &str, owner: &str, lease: Dura
         ON CONFLICT (task) DO UPDATE
         SET lease_owner = EXCLUDED.lease_owner, lease_expires_at = EXCLUDED.lease_expires_at
         WHERE h.next_at <= now() + $3 * interval '1 millisecond'
-          AND (h.lease_expires_at IS NULL OR h.lease_expires_at <= now() + $3 * interval '1 millisecond')
+          AND (h.lease_owner = EXCLUDED.lease_owner OR h.lease_expires_at IS NULL
+               OR h.lease_expires_at <= now() + $3 * interval '1 millisecond')
         "#,
         task,
         owner,

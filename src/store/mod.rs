@@ -12,6 +12,7 @@ pub mod alerts;
 pub mod backfill;
 pub mod budgets;
 pub mod catalogue;
+pub mod completeness;
 pub mod credentials;
 pub mod deliveries;
 pub mod demo;

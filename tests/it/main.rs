@@ -56,6 +56,7 @@ mod reconcile;
 mod replay;
 mod retention;
 mod retry;
+mod rewalk;
 mod slots;
 mod spoton;
 mod till;
