@@ -16,6 +16,7 @@ pub mod completeness;
 pub mod credentials;
 pub mod deliveries;
 pub mod demo;
+pub mod erasure;
 pub mod housekeeping;
 pub mod ingest;
 pub mod links;

@@ -22,6 +22,7 @@ mod dev_database;
 mod doubts;
 mod embedded_postgres;
 mod end_to_end;
+mod erasure;
 mod g10_discreet;
 mod g1_no_version_lost;
 mod g2_no_order_forgotten;
