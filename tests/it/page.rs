@@ -1,5 +1,7 @@
 //! The page, as a browser sees it that runs no script: what it shows, what it lets a person do, and whom it refuses.
 
+mod browser;
+
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;

@@ -61,7 +61,7 @@ pub fn page(frame: &Frame, place: Place, title: &str, body: &Markup) -> Markup {
                     }
                     form action="/orders" method="get" role="search" {
                         label for="q" { "Order" }
-                        input #q name="q" type="search" required maxlength="200" placeholder="its id, or the destination's";
+                        input #q name="q" type="search" required maxlength="200" placeholder="its id here or there";
                         button { "Find" }
                     }
                     @match &frame.form_token {
@@ -116,6 +116,11 @@ fn acts(frame: &Frame, sink: &str, source: &str, order_id: &str, state: &str) ->
             }
         }
     }
+}
+
+/// Its rows stand as cards on a phone: for cells that say by themselves what they are.
+fn cards(name: &str, heads: &[&str], rows: &Markup) -> Markup {
+    html! { div.cards { (table(name, heads, rows)) } }
 }
 
 fn table(name: &str, heads: &[&str], rows: &Markup) -> Markup {

@@ -74,7 +74,7 @@ async fn a_customer_is_recognised_by_our_code_and_then_by_an_address_that_one_al
 async fn one_that_is_not_there_is_made_under_a_guid_of_ours_and_only_where_nothing_is() {
     let case = Case::start(&PER_CUSTOMER).await;
     case.there.answers("GET", "/Customers", listed(&[])).answers("GET", "/Customers", listed(&[]));
-    let own = "/Customers/".to_owned() + &uuid_of("customer:SCF-C-77");
+    let own = format!("/Customers/{}", uuid_of("customer:SCF-C-77"));
     case.there.answers("GET", &own, reply(404, &json!({}))).answers("POST", &own, reply(201, &json!({"Guid": null})));
 
     let (guid, how, alert) = case.customer().await;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, acts, hidden, order_href, order_link, query, state, table, time};
+use super::{Frame, acts, cards, hidden, order_href, order_link, query, state, time};
 use crate::{
     operate::deliveries::Listing,
     ops::page::Act,
@@ -20,7 +20,7 @@ pub struct Asked {
 pub fn letters(frame: &Frame, asked: &Asked, sinks: &[SinkStatus], listing: &Listing) -> Markup {
     let states = [("", "parked and in doubt"), ("parked", "parked"), ("in_doubt", "in doubt")];
     html! {
-        form.stack action="/letters" method="get" {
+        form.filter action="/letters" method="get" {
             label { "Sink"
                 select name="sink" {
                     option value="" { "all" }
@@ -44,7 +44,7 @@ pub fn letters(frame: &Frame, asked: &Asked, sinks: &[SinkStatus], listing: &Lis
 }
 
 fn letter_table(frame: &Frame, deliveries: &[Listed]) -> Markup {
-    table(
+    cards(
         "Dead letters",
         &["Order", "Sink", "State", "Reason", "What to do", "Last error", "Since"],
         &html! {

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, acts, order_link, query, state, table, time};
+use super::{Frame, acts, cards, order_link, query, state, table, time};
 use crate::{
     ops::{
-        health::{Ago, Health},
+        health::{self, Ago, Cause, Health},
         page::chart,
     },
     store::{
@@ -26,9 +26,9 @@ pub struct Seen<'a> {
 
 pub fn overview(frame: &Frame, seen: &Seen<'_>) -> Markup {
     html! {
-        (health(seen.health))
+        (state_of_all(seen.health))
         @if !seen.details.alerts.is_empty() || !seen.waiting.is_empty() {
-            section aria-labelledby="alerts" { h2 #alerts { "Alerts" } (alerts(&seen.details.alerts, seen.waiting)) }
+            section aria-labelledby="alerts" { h2 #alerts { "Alerts" } (alerts(&seen.details.alerts, &seen.overview.sources, seen.waiting)) }
         }
         section aria-labelledby="activity" { h2 #activity { "The last day" } (chart::activity(seen.hours)) }
         section aria-labelledby="sinks" { h2 #sinks { "Sinks" } (sinks(&seen.overview.sinks)) }
@@ -40,7 +40,7 @@ pub fn overview(frame: &Frame, seen: &Seen<'_>) -> Markup {
             h2 #letters { "Dead letters, newest" }
             @if seen.details.dead_letters.is_empty() { p.soft { "None: no delivery waits for a person." } }
             @else {
-                (table("Dead letters", &["Order", "Sink", "Reason", "What to do", "For"], &html! {
+                (cards("Dead letters", &["Order", "Sink", "Reason", "What to do", "For"], &html! {
                     @for letter in &seen.details.dead_letters {
                         tr {
                             th scope="row" { (order_link(&letter.source, &letter.order_id)) }
@@ -57,7 +57,7 @@ pub fn overview(frame: &Frame, seen: &Seen<'_>) -> Markup {
     }
 }
 
-fn health(health: &Health) -> Markup {
+fn state_of_all(health: &Health) -> Markup {
     if !health.is_degraded() {
         return html! { div.note.is-good { p.good { "All is well." } } };
     }
@@ -66,14 +66,35 @@ fn health(health: &Health) -> Markup {
             @for reason in &health.reasons {
                 li.note.is-bad {
                     p { strong { (reason.subject) } ": " (reason.detail) " " span.soft { "(" (reason.cause) ")" } }
-                    p { (reason.hint) }
+                    p { (reason.hint) @if let Some(href) = where_it_is(reason) { " " a href=(href) { "Show them" } } }
                 }
             }
         }
     }
 }
 
-fn alerts(alerts: &[OpenAlert], waiting: &[Waiting]) -> Markup {
+/// Of what is wrong with deliveries: the page that lists them.
+fn where_it_is(reason: &health::Reason) -> Option<String> {
+    let state = match reason.cause {
+        Cause::DeadLetters => "parked",
+        Cause::InDoubt => "in_doubt",
+        _ => return None,
+    };
+    Some(format!("/letters?{}", query(&[("sink", &reason.subject), ("state", state)])))
+}
+
+/// What an alert is about; where that is an order, with its page.
+fn subject(subject: &str, sources: &[SourceStatus]) -> Markup {
+    let mut parts = subject.splitn(3, '/');
+    if let (Some(sink), Some(source), Some(order_id)) = (parts.next(), parts.next(), parts.next())
+        && sources.iter().any(|known| known.source == source)
+    {
+        return html! { (sink) " " (order_link(source, order_id)) };
+    }
+    html! { (subject) }
+}
+
+fn alerts(alerts: &[OpenAlert], sources: &[SourceStatus], waiting: &[Waiting]) -> Markup {
     html! {
         @for channel in waiting {
             div.note.is-bad {
@@ -84,11 +105,11 @@ fn alerts(alerts: &[OpenAlert], waiting: &[Waiting]) -> Markup {
             }
         }
         @if !alerts.is_empty() {
-            (table("Open alerts", &["Cause", "About", "What to know", "Times", "Since"], &html! {
+            (cards("Open alerts", &["Cause", "About", "What to know", "Times", "Since"], &html! {
                 @for alert in alerts {
                     tr {
                         th scope="row" { (alert.cause) }
-                        td { (alert.subject) }
+                        td { (subject(&alert.subject, sources)) }
                         td.long { (alert.detail.as_deref().unwrap_or_default()) }
                         td.n { (alert.count) }
                         td.n { (time(alert.raised_at)) }
