@@ -13,12 +13,13 @@ use crate::{
     boundary::{Boundary, reach},
     catalogue::worker::Worker,
     clock::Clock,
-    config::{self, Settings, SinkSettings, SourceSettings, Versions},
+    config::{self, Settings, SinkSettings, SourceSettings, Versions, WatchSettings},
     delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver, slots::Slots},
     domain::ids::{SinkName, SourceName},
     ingest::{
         WakeUps,
         poller::{Parts, Poller},
+        rewalk::Rewalker,
     },
     lifecycle::Phase,
     ops::{keeper::Keeper, pruner::Pruner},
@@ -26,18 +27,22 @@ use crate::{
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError},
     telemetry::metrics::Metrics,
+    watch::watcher::Watcher,
 };
 
 /// Every loop of the daemon, not running yet.
 #[derive(Debug)]
 pub struct App {
     pub pollers: Vec<Poller>,
+    /// None: the last hours are never read again.
+    pub rewalkers: Vec<Rewalker>,
     pub dispatchers: Vec<Dispatcher>,
     /// Of the sinks that know products and customers.
     pub catalogues: Vec<Worker>,
     /// None: nothing is ever removed.
     pub pruner: Option<Pruner>,
     pub keeper: Keeper,
+    pub watcher: Watcher,
     /// None: nobody is told of alerts.
     pub courier: Option<Courier>,
     pub metrics: Arc<Metrics>,
@@ -139,19 +144,26 @@ impl App {
             catalogues.extend(catalogue(sink, &driver));
             dispatchers.push(Dispatcher::new(driver, Arc::clone(&bells[name])));
         }
-        let mut pollers = Vec::new();
+        let (mut pollers, mut rewalkers) = (Vec::new(), Vec::new());
+        let WatchSettings { rewalk_interval, rewalk_back, .. } = settings.watch;
         for (name, source) in &settings.sources {
-            pollers.push(Poller::new(Parts {
-                name: name.clone(),
-                client: client(name, source, clock)?,
-                settings: source.clone(),
-                pool: pool.clone(),
-                clock: clock.clone(),
-                owner: owner.to_owned(),
-                lease: settings.delivery.lease,
-                wake: wake.clone(),
-                metrics: Arc::clone(&metrics),
-            }));
+            let parts = || {
+                Ok::<_, AppError>(Parts {
+                    name: name.clone(),
+                    client: client(name, source, clock)?,
+                    settings: source.clone(),
+                    pool: pool.clone(),
+                    clock: clock.clone(),
+                    owner: owner.to_owned(),
+                    lease: settings.delivery.lease,
+                    wake: wake.clone(),
+                    metrics: Arc::clone(&metrics),
+                })
+            };
+            pollers.push(Poller::new(parts()?));
+            if !rewalk_interval.is_zero() {
+                rewalkers.push(Rewalker::new(parts()?, rewalk_interval, rewalk_back));
+            }
         }
         let pruner = settings.retention.removes_something().then(|| Pruner {
             pool: pool.clone(),
@@ -160,14 +172,18 @@ impl App {
             owner: owner.to_owned(),
         });
         let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
+        let watcher = Watcher::new(settings, pool, clock);
         let courier = Courier::of(settings, pool, clock, &metrics)?;
-        Ok(Self { pollers, dispatchers, catalogues, pruner, keeper, courier, metrics })
+        Ok(Self { pollers, rewalkers, dispatchers, catalogues, pruner, keeper, watcher, courier, metrics })
     }
 
     /// Starts every loop.
     pub fn spawn(self, phase: &Phase) {
         for poller in self.pollers {
             phase.spawn("poller", poller.run(phase.drain().clone()));
+        }
+        for rewalker in self.rewalkers {
+            phase.spawn("rewalker", rewalker.run(phase.drain().clone()));
         }
         for dispatcher in self.dispatchers {
             phase.spawn("dispatcher", dispatcher.run(phase.drain().clone()));
@@ -179,6 +195,7 @@ impl App {
             phase.spawn("pruner", pruner.run(phase.drain().clone()));
         }
         phase.spawn("keeper", self.keeper.run(phase.drain().clone()));
+        phase.spawn("watcher", self.watcher.run(phase.drain().clone()));
         if let Some(courier) = self.courier {
             phase.spawn("courier", courier.run(phase.drain().clone()));
         }

@@ -41,6 +41,7 @@
 //! | [`database`] | connect, migrate, the private server of `url = "embedded"` | orders |
 //! | [`operate`] | what a person may ask for, by command and over HTTP: requests, answers, consent | who called |
 //! | [`ops`] | health, metrics, status and the page over HTTP | how anything is decided |
+//! | [`watch`] | raises on a timer what no single event tells, and ends it | how people are told |
 //! | [`alerts`] | tells people what stands in `alerts`, by e-mail and by a POST | what raises them |
 //! | [`app`] | wiring, and nothing else | |
 //! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs and metrics, the HTTP client all share | |
@@ -71,3 +72,4 @@ pub mod sinks;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+pub mod watch;

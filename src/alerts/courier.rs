@@ -23,7 +23,7 @@ use crate::{
     store::{
         StoreError,
         alert_messages::{self, Claimed, Message},
-        status,
+        housekeeping, status,
     },
     telemetry::{chain, metrics::Metrics},
 };
@@ -37,6 +37,8 @@ const LEASE: Duration = Duration::from_mins(2);
 /// Waits after failures: the first, and the longest.
 const FIRST_WAIT: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(30);
+/// Name of the turn at telling the outside watch.
+const PING: &str = "ping";
 /// A tenth of each wait is chance.
 const JITTER: f64 = 0.1;
 
@@ -224,7 +226,7 @@ impl Courier {
     async fn ping(&self) -> Result<bool, StoreError> {
         let (pool, offset_ms) = (&self.pool, self.clock.offset_ms());
         let Some(ping_url) = &self.settings.ping_url else { return Ok(false) };
-        if !alert_messages::take_ping(pool, self.settings.ping_interval, offset_ms).await? {
+        if !housekeeping::take(pool, PING, self.settings.ping_interval, offset_ms).await? {
             return Ok(false);
         }
         let health = health::judge(&status::overview(pool).await?, &self.limits);

@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod demo;
 pub mod dev_database;
 pub mod doctor;
+pub mod erase;
 pub mod godatafeed;
 pub mod links;
 pub mod migrate;
@@ -137,6 +138,8 @@ enum Command {
     Backfill(backfill::BackfillArgs),
     /// Remove now what [retention] no longer keeps: payloads, attempts, resolved cases and alerts
     Prune(prune::PruneArgs),
+    /// Erase what is personal of orders, or of a customer; says what it would touch first
+    Erase(erase::EraseArgs),
     /// Try the way to each system and say what to do about what is wrong; exit 1 when something is
     Doctor(JsonArgs),
     /// Apply the database's migrations and exit
@@ -370,6 +373,11 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(prune::run(&database.pool, &settings.retention, &args, REAL_TIME, out).await?)
+        }
+        Command::Erase(args) => {
+            let settings = settings::load(&options)?;
+            let database = database::open(&settings.database, Consent::Withheld).await?;
+            Ok(erase::run(&settings, &database.pool, &args, REAL_TIME, out).await?)
         }
         Command::Doctor(json) => {
             let report = settings::check(&options)?;

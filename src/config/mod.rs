@@ -42,6 +42,7 @@ pub mod simulator;
 pub mod sink;
 pub mod source;
 pub mod url;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ pub use show::show;
 pub use sink::{Counted, SinkCommon, SinkKind, SinkSettings, SinkStatus, Start, Versions};
 pub use source::{RateLimit, SourceKind, SourceSettings};
 pub use url::HttpUrl;
+pub use watch::WatchSettings;
 
 /// The manual: every key with its default, unit and meaning.
 pub const MANUAL: &str = include_str!("../../config/default.toml");
@@ -96,6 +98,7 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     pub retention: RetentionSettings,
     pub alerts: AlertSettings,
+    pub watch: WatchSettings,
     pub log: LogSettings,
     /// At least one.
     pub sources: BTreeMap<SourceName, SourceSettings>,
@@ -181,6 +184,8 @@ struct RawSettings {
     retention: field::Field<field::Table<retention::RawRetention>>,
     /// Who is told what a person should know.
     alerts: field::Field<field::Table<alerts::RawAlerts>>,
+    /// From when on a person is told what no single event tells.
+    watch: field::Field<field::Table<watch::RawWatch>>,
     /// What is logged, and how.
     log: field::Field<field::Table<log::RawLog>>,
     /// Streams of orders, each under a name of your choice.
@@ -201,6 +206,7 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
     let delivery = root.table("delivery", raw.delivery, delivery::RawDelivery::validate);
     let retention = root.table("retention", raw.retention, retention::RawRetention::validate);
     let alerts = root.table("alerts", raw.alerts, alerts::RawAlerts::validate);
+    let watch = root.table("watch", raw.watch, watch::RawWatch::validate);
     let log = root.table("log", raw.log, log::RawLog::validate);
 
     let no_sources = raw.sources.is_absent();
@@ -250,7 +256,7 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
     });
     let sinks = sinks.collect();
     contradictions::catalogues_fit_their_budgets(&sinks, found);
-    Some(Settings { database: database?, http, delivery, retention, alerts, log, sources, sinks })
+    Some(Settings { database: database?, http, delivery, retention, alerts, watch, log, sources, sinks })
 }
 
 fn bad_name(name: &str, section: &mut problems::Section<'_>) {

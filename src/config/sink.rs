@@ -29,6 +29,7 @@ use crate::{
         limits::Window,
     },
     sinks::{
+        customers::Customers,
         godatafeed::{
             CALLS_PER_MINUTE,
             config::{GodatafeedSettings, RawGodatafeed},
@@ -332,6 +333,18 @@ impl SinkKind {
             Self::Xero(books) => Some(books.kept()),
             Self::Lightspeed(shop) => Some(shop.kept()),
             Self::Unleashed(stock) => Some(stock.kept()),
+            #[cfg(feature = "failpoints")]
+            Self::Scripted(_) => None,
+        }
+    }
+
+    /// How it tells customers apart, where it does.
+    pub fn customers(&self) -> Option<&Customers> {
+        match self {
+            Self::Webhook(_) | Self::Spoton(_) | Self::Godatafeed(_) => None,
+            Self::Xero(books) => Some(&books.contacts.customers),
+            Self::Lightspeed(shop) => Some(&shop.customers),
+            Self::Unleashed(stock) => Some(&stock.customers),
             #[cfg(feature = "failpoints")]
             Self::Scripted(_) => None,
         }

@@ -1,5 +1,6 @@
 //! Orders, versions, money, deliveries and their states. No I/O, no clock, no SQL.
 
+pub mod arrivals;
 pub mod catalogue;
 pub mod decimal;
 pub mod delivery;

@@ -1,7 +1,7 @@
 //! Turns pages into stored order versions and owed deliveries, in one transaction per group of pages.
 //!
 //! One [`poller`] per source; [`schedule`] says, purely, what follows from a failed fetch; [`page`] decodes a page into
-//! what is stored. Needed for correctness: the lease epoch that fences every commit, and the cursor written with the
+//! what is stored; [`rewalk`] reads the last hours again on a timer and holds them against what is stored. Needed for correctness: the lease epoch that fences every commit, and the cursor written with the
 //! pages before it. Only saving work: fetching ahead, and committing together what arrived meanwhile.
 //!
 //! Knows nothing about sinks: what is owed to whom follows from the `sinks` table inside the commit.
@@ -9,6 +9,7 @@
 pub mod page;
 pub mod poller;
 pub mod quarantine;
+pub mod rewalk;
 pub mod schedule;
 
 use std::sync::Arc;

@@ -119,6 +119,14 @@ fn hash_without_flag(raw: &[u8]) -> [u8; 32] {
 }
 
 impl Row {
+    pub fn order_id(&self) -> &str {
+        self.decoded.order.id.as_str()
+    }
+
+    pub fn version(&self) -> i64 {
+        self.decoded.order.version.0
+    }
+
     /// The same version with another content than the one that is kept. As a case it is known by that content, as in
     /// the store.
     fn conflict(&self) -> Refused {

@@ -43,6 +43,8 @@ use crate::{
 
 /// Pages between fetch and commit.
 const AHEAD: usize = 4;
+/// A cursor that was given up is told of for so long, however soon the stream is read again.
+const DEAD_CURSOR_STANDS: Duration = Duration::from_hours(1);
 /// Most pages in one commit.
 const GROUP: usize = 10;
 /// Longest sleep: a change made by an operator or another process is seen after this.
@@ -50,7 +52,7 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How often a parked stream's secret is read again.
 const SECRET_LOOK: Duration = Duration::from_secs(5);
 /// Waits for the limit up to this are slept through; longer ones give the turn back.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a poller is built from.
 pub struct Parts {
@@ -190,7 +192,7 @@ impl Poller {
             Left::Full(wait) => (PollEnd::Paused, wait),
             Left::Stuck => {
                 let error = "the stream says that more is ready, and its cursor does not move".to_owned();
-                (PollEnd::Failing { error }, next_poll(settings.poll_interval, random))
+                (PollEnd::Stuck { error }, next_poll(settings.poll_interval, random))
             }
             Left::Store(error) => return Err(error),
             Left::Failed(error) => {
@@ -224,16 +226,22 @@ impl Poller {
                 // Whatever the row says: the first page after a trouble clears it, and that poll may end in a pause.
                 store::alerts::resolve(pool, "source_parked", subject).await?;
                 store::alerts::resolve(pool, "source_failing", subject).await?;
+                store::alerts::resolve(pool, "cursor_stuck", subject).await?;
+                let offset_ms = self.parts.clock.offset_ms();
+                store::alerts::resolve_after(pool, "dead_cursor", subject, DEAD_CURSOR_STANDS, offset_ms).await?;
                 "caught_up"
             }
             PollEnd::Paused => "paused",
-            PollEnd::Failing { error } => {
+            PollEnd::Failing { error } | PollEnd::Stuck { error } => {
                 let failures = turn.failures + 1;
                 if failures.is_power_of_two() {
                     warn!(source.name = %name, error, backoff_ms, "poll failed");
                 }
                 if failures >= 5 {
                     store::alerts::raise(pool, "source_failing", subject, error).await?;
+                }
+                if matches!(end, PollEnd::Stuck { .. }) {
+                    store::alerts::raise(pool, "cursor_stuck", subject, error).await?;
                 }
                 "failing"
             }

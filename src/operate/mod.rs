@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 pub mod deliveries;
+pub mod erase;
 pub mod gates;
 pub mod links;
 pub mod prune;

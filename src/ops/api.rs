@@ -36,7 +36,7 @@ use crate::{
         reconciliation::Statement,
     },
     operate::{
-        self, Desk, Step, catalogue, deliveries, gates,
+        self, Desk, Step, catalogue, deliveries, erase, gates,
         gates::Gate,
         links, prune, quarantine,
         reconcile::{self, By, Reconcile, Row},
@@ -78,6 +78,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/v1/replay", post(replay))
         .route("/api/v1/backfill", post(backfill))
         .route("/api/v1/prune", post(prune))
+        .route("/api/v1/erase", post(erase))
         .route("/api/v1/links/set", post(set_link))
         .route("/api/v1/links/lock", post(lock_link))
         .route("/api/v1/links/unlock", post(unlock_link))
@@ -397,6 +398,12 @@ async fn backfill(State(shared): State<Arc<Shared>>, asked: Asked<stored::Backfi
 async fn prune(State(shared): State<Arc<Shared>>, asked: Asked<prune::Prune>) -> Changed {
     let retention = shared.ops.present.load().retention;
     change(&shared, Box::pin(prune::prune(asked.desk(&shared), &retention, &asked.request, &mut in_time()))).await
+}
+
+/// Of a customer it looks through all that is stored: where that takes longer, the command does it.
+async fn erase(State(shared): State<Arc<Shared>>, asked: Asked<erase::Erase>) -> Changed {
+    let customers = shared.ops.present.load().customers.clone();
+    change(&shared, Box::pin(erase::erase(asked.desk(&shared), &customers, &asked.request, &mut in_time()))).await
 }
 
 async fn set_link(State(shared): State<Arc<Shared>>, asked: Asked<links::Set>) -> Changed {

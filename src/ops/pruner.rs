@@ -21,12 +21,14 @@ use crate::{
         stored::Wish,
     },
     store::{
+        housekeeping::{self, TurnEnd},
         operations::{OperationError, Operator},
-        retention::{TurnEnd, end_turn, take_turn},
     },
     telemetry::chain,
 };
 
+/// Name of the turn.
+const TASK: &str = "prune";
 /// From one run to the next.
 const EVERY: Duration = Duration::from_hours(24);
 /// A start has more urgent things to do.
@@ -65,7 +67,7 @@ impl Pruner {
     /// Prunes if it is due and nobody else does. None: it was not our turn.
     pub async fn tick(&self, drain: &CancellationToken) -> Result<Option<Pruned>, OperationError> {
         let (pool, offset_ms) = (&self.pool, self.clock.offset_ms());
-        if !take_turn(pool, &self.owner, LEASE, offset_ms).await? {
+        if !housekeeping::lease(pool, TASK, &self.owner, LEASE, offset_ms).await? {
             return Ok(None);
         }
         let desk = Desk { pool, by: Operator { who: "retention", why: None }, offset_ms };
@@ -78,7 +80,7 @@ impl Pruner {
             Ok(pruned) if pruned.finished => (TurnEnd::Done, EVERY),
             Ok(_) | Err(_) => (TurnEnd::Unfinished, Duration::ZERO),
         };
-        let given_back = end_turn(pool, &self.owner, end, next_in, offset_ms).await;
+        let given_back = housekeeping::give_back(pool, TASK, &self.owner, end, next_in, offset_ms).await;
         let pruned = pruned?;
         given_back?;
         let Pruned { payloads, attempts, quarantine, alerts, finished, .. } = pruned;

@@ -42,7 +42,8 @@ use crate::{
     config::{RetentionSettings, Settings},
     database::{MIGRATOR, migrate::pending_migrations},
     domain::ids::{SinkName, SourceName},
-    operate::catalogue::Ground,
+    operate::{catalogue::Ground, erase},
+    sinks::customers::Customers,
     store::{
         StoreError, orders,
         orders::OrderHistory,
@@ -84,6 +85,8 @@ pub struct OpsState {
 pub struct Present {
     /// What `prune` goes by.
     pub retention: RetentionSettings,
+    /// How sinks tell customers apart, for `erase`.
+    pub customers: Vec<Customers>,
     /// What the months of sinks that have a catalogue are planned from.
     pub grounds: BTreeMap<SinkName, Ground>,
 }
@@ -94,7 +97,7 @@ impl Present {
             let name = worker.sink();
             Some((name.clone(), Ground::of(worker, settings.sinks.get(name)?)?))
         });
-        Self { retention: settings.retention, grounds: grounds.collect() }
+        Self { retention: settings.retention, customers: erase::customers(settings), grounds: grounds.collect() }
     }
 }
 

@@ -334,20 +334,3 @@ pub async fn waiting(db: impl PgExecutor<'_>) -> Result<Vec<Waiting>> {
     .await
     .map_err(StoreError::of("alert_messages.waiting"))
 }
-
-/// Takes the turn to ping, if it is due. False: not now.
-pub async fn take_ping(db: impl PgExecutor<'_>, every: Duration, offset_ms: i64) -> Result<bool> {
-    let done = sqlx::query!(
-        r#"-- alert_messages.take_ping
-        UPDATE housekeeping
-        SET next_at = now() + $1 * interval '1 millisecond' + $2 * interval '1 millisecond'
-        WHERE task = 'ping' AND next_at <= now() + $1 * interval '1 millisecond'
-        "#,
-        offset_ms as f64,
-        millis(every) as f64,
-    )
-    .execute(db)
-    .await
-    .map_err(StoreError::of("alert_messages.take_ping"))?;
-    Ok(done.rows_affected() == 1)
-}

@@ -169,8 +169,8 @@ pub async fn store_pages(
             SET resolved_at = fence.now
             FROM owed
             CROSS JOIN fence
-            WHERE EXISTS (SELECT FROM alerts WHERE cause = 'dead_letter' AND resolved_at IS NULL)
-              AND a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE EXISTS (SELECT FROM alerts WHERE cause IN ('dead_letter', 'gave_up') AND resolved_at IS NULL)
+              AND a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = owed.sink || '/' || fence.name || '/' || owed.order_id
               AND owed.state = 'pending'
         ), refused AS (

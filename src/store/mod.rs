@@ -12,9 +12,12 @@ pub mod alerts;
 pub mod backfill;
 pub mod budgets;
 pub mod catalogue;
+pub mod completeness;
 pub mod credentials;
 pub mod deliveries;
 pub mod demo;
+pub mod erasure;
+pub mod housekeeping;
 pub mod ingest;
 pub mod links;
 pub mod operations;
@@ -28,6 +31,7 @@ pub mod slots;
 pub mod sources;
 pub mod status;
 pub mod summaries;
+pub mod watch;
 
 /// A statement that failed.
 #[derive(Debug, thiserror::Error)]

@@ -70,6 +70,16 @@ pub enum Refusal {
     UnknownSink(SinkName),
     #[error("no source is called {0}")]
     UnknownSource(SourceName),
+    #[error("no order {order_id} is stored")]
+    NoOrder { order_id: String },
+    #[error("order {order_id} is still owed to {}: let it be brought, or discard it, then erase it", sinks.join(", "))]
+    StillOwed { order_id: String, sinks: Vec<String> },
+    #[error("--who and --why are kept for good, and name the customer: say it in other words")]
+    NamesCustomer,
+    #[error(
+        "no sink says where an order has its customer's id (customer_fields.id): give the customer's e-mail, or the orders"
+    )]
+    UnknownCustomerField,
     #[error("sink {0} carries no money: there is nothing to reconcile")]
     NoMoney(SinkName),
     #[error("sink {sink} is owed no order {order_id}")]
@@ -126,11 +136,13 @@ impl Refusal {
             | Self::UnknownSource(_)
             | Self::UnknownOrder { .. }
             | Self::UnknownCase(_)
-            | Self::UnknownLink { .. } => RefusalKind::Unknown,
-            Self::SeveralSources { .. } => RefusalKind::Unclear,
+            | Self::UnknownLink { .. }
+            | Self::NoOrder { .. } => RefusalKind::Unknown,
+            Self::SeveralSources { .. } | Self::NamesCustomer | Self::UnknownCustomerField => RefusalKind::Unclear,
             Self::NoMoney(_)
             | Self::NoCatalogue(_)
             | Self::LinkTaken { .. }
+            | Self::StillOwed { .. }
             | Self::WrongState { .. }
             | Self::InFlight { .. }
             | Self::PossiblyStands { .. }
@@ -149,7 +161,10 @@ impl Refusal {
             Self::UnknownSink(_) => "unknown_sink",
             Self::UnknownSource(_) => "unknown_source",
             Self::NoMoney(_) => "no_money",
-            Self::UnknownOrder { .. } => "unknown_order",
+            Self::StillOwed { .. } => "still_owed",
+            Self::NamesCustomer => "names_customer",
+            Self::UnknownCustomerField => "unknown_customer_field",
+            Self::UnknownOrder { .. } | Self::NoOrder { .. } => "unknown_order",
             Self::UnknownCase(_) => "unknown_case",
             Self::UnknownLink { .. } => "unknown_link",
             Self::LinkTaken { .. } => "link_taken",
@@ -301,7 +316,7 @@ async fn retry_chosen(
             UPDATE alerts a
             SET resolved_at = now() + $4 * interval '1 millisecond'
             FROM before b
-            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason
@@ -381,7 +396,7 @@ pub async fn discard(pool: &PgPool, named: Named<'_>, by: Operator<'_>, offset_m
             UPDATE alerts a
             SET resolved_at = now() + $4 * interval '1 millisecond'
             FROM before b
-            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason
@@ -468,7 +483,7 @@ pub async fn adopt(
             UPDATE alerts a
             SET resolved_at = now() + $4 * interval '1 millisecond'
             FROM before b
-            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason

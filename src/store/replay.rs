@@ -291,7 +291,7 @@ async fn make_pending(
             UPDATE alerts a
             SET resolved_at = now() + $4 * interval '1 millisecond'
             FROM before b
-            WHERE a.cause = 'dead_letter' AND a.resolved_at IS NULL
+            WHERE a.cause IN ('dead_letter', 'gave_up') AND a.resolved_at IS NULL
               AND a.subject = $1 || '/' || b.source || '/' || b.order_id
         )
         SELECT m.source AS "source!", m.order_id AS "order_id!", b.state AS "was!", m.state AS "state!", m.reason

@@ -1,5 +1,5 @@
 //! What retention removes: payloads nobody is owed any more, old attempts, the bytes of resolved quarantine cases and
-//! resolved alerts. And the row by which one process of all does it once a day.
+//! resolved alerts.
 //!
 //! Never removed: rows of `order_versions` (their money stays), deliveries with their receipts, `operator_actions`. Each
 //! step is one short transaction that also raises the run's counts, so whatever ends a run, its row says what it did.
@@ -311,61 +311,4 @@ pub async fn count(db: impl PgExecutor<'_>, kind: Kind, older_than: Duration, of
     .await
     .map_err(StoreError::of("retention.count"))?;
     Ok(n as u64)
-}
-
-/// Takes the turn to prune, if it is due and nobody else holds it. False: not now.
-pub async fn take_turn(db: impl PgExecutor<'_>, owner: &str, lease: Duration, offset_ms: i64) -> Result<bool> {
-    let done = sqlx::query!(
-        r#"-- retention.take_turn
-        UPDATE housekeeping
-        SET lease_owner = $1,
-            lease_expires_at = now() + $3 * interval '1 millisecond' + $2 * interval '1 millisecond'
-        WHERE task = 'prune' AND next_at <= now() + $3 * interval '1 millisecond'
-          AND (lease_expires_at IS NULL OR lease_expires_at <= now() + $3 * interval '1 millisecond')
-        "#,
-        owner,
-        millis(lease) as f64,
-        offset_ms as f64,
-    )
-    .execute(db)
-    .await
-    .map_err(StoreError::of("retention.take_turn"))?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// How a turn ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TurnEnd {
-    /// Everything that was old is gone.
-    Done,
-    /// There is more to do.
-    Unfinished,
-}
-
-/// Gives the turn back and says when the next one is due.
-pub async fn end_turn(
-    db: impl PgExecutor<'_>,
-    owner: &str,
-    end: TurnEnd,
-    next_in: Duration,
-    offset_ms: i64,
-) -> Result<()> {
-    sqlx::query!(
-        r#"-- retention.end_turn
-        UPDATE housekeeping
-        SET lease_owner = NULL,
-            lease_expires_at = NULL,
-            next_at = now() + $4 * interval '1 millisecond' + $2 * interval '1 millisecond',
-            last_done_at = CASE WHEN $3 THEN now() + $4 * interval '1 millisecond' ELSE last_done_at END
-        WHERE task = 'prune' AND lease_owner = $1
-        "#,
-        owner,
-        millis(next_in) as f64,
-        end == TurnEnd::Done,
-        offset_ms as f64,
-    )
-    .execute(db)
-    .await
-    .map_err(StoreError::of("retention.end_turn"))?;
-    Ok(())
 }

@@ -195,6 +195,8 @@ pub enum PollEnd {
     Paused,
     /// In trouble that may pass by itself.
     Failing { error: String },
+    /// More is said to be ready, and the cursor does not move.
+    Stuck { error: String },
     /// The stream asked us to wait; not an outage.
     Throttled { whole_account: bool },
     /// A person must act.
@@ -214,7 +216,7 @@ pub async fn finish(
     let (kind, reason, hint, error, credential) = match end {
         PollEnd::CaughtUp => ("caught_up", None, None, None, None),
         PollEnd::Paused => ("paused", None, None, None, None),
-        PollEnd::Failing { error } => ("failing", None, None, Some(error.as_str()), None),
+        PollEnd::Failing { error } | PollEnd::Stuck { error } => ("failing", None, None, Some(error.as_str()), None),
         PollEnd::Throttled { whole_account: false } => ("throttled", None, None, None, None),
         PollEnd::Throttled { whole_account: true } => ("account_throttled", None, None, None, None),
         PollEnd::Parked { reason, hint, error, refused_credential } => {

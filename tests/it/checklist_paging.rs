@@ -175,6 +175,14 @@ async fn a_cursor_that_does_not_move_although_more_is_said_to_be_ready_does_not_
         assert_eq!(app.text(STATE).await.as_deref(), Some("failing"));
         assert!(app.text("SELECT last_error FROM sync_status").await.unwrap().contains("does not move"));
         assert_eq!(app.number("SELECT count(*) FROM order_versions").await as usize, orders.len());
+        let stands = "SELECT count(*) FROM alerts WHERE cause = 'cursor_stuck' AND resolved_at IS NULL";
+        assert_eq!(app.number(stands).await, 1);
+
+        app.scoffable.answer_next([page(&[], false, Some("c-1"))]);
+        for _ in 0..10 {
+            app.poll().await;
+        }
+        assert_eq!(app.number(stands).await, 0, "nine times the same, then the end");
     }
 }
 

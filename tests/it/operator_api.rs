@@ -85,7 +85,7 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
 }
 
-const CHANGES: [&str; 13] = [
+const CHANGES: [&str; 14] = [
     "deliveries/retry",
     "deliveries/discard",
     "deliveries/adopt",
@@ -99,6 +99,7 @@ const CHANGES: [&str; 13] = [
     "replay",
     "backfill",
     "prune",
+    "erase",
 ];
 
 // Who may
@@ -202,6 +203,8 @@ async fn a_request_that_is_not_understood_changes_nothing() {
         ("replay", json!({ "orders": ["A-1"] })),
         ("backfill", json!({ "sink": "hook", "yes": true })),
         ("prune", json!({ "yes": "true" })),
+        ("erase", json!({ "yes": true })),
+        ("erase", json!({ "orders": ["A-1"], "customer": "a@b.example" })),
     ] {
         assert_eq!(api.refusal(path, &body).await, (400, "bad_request".to_owned()), "{path} {body}");
     }
@@ -424,6 +427,21 @@ async fn retention_runs_with_consent() {
     assert_eq!((&told["payloads"], &told["removed"]), (&json!(1), &json!(true)));
     let row = "SELECT concat_ws(' ', who, action, why) FROM operator_actions";
     assert_eq!(app.text(row).await.as_deref(), Some("api prune asked"));
+}
+
+#[tokio::test]
+async fn an_order_is_erased_with_consent() {
+    let mut app = TestApp::start().await;
+    app.arrives(&order("A-1", 1, "accepted")).await;
+    let api = Api::start(&app).await;
+
+    let (_, told) = api.post("erase", &json!({ "orders": ["A-1"] })).await;
+    assert_eq!((&told["orders"][0]["payloads"], &told["erased"]), (&json!(1), &json!(false)));
+    let (_, told) = api.post("erase", &json!({ "orders": ["A-1"], "yes": true, "why": "asked" })).await;
+    assert_eq!((&told["orders"][0]["payloads"], &told["finished"]), (&json!(1), &json!(true)));
+    let row = "SELECT concat_ws(' ', who, action, order_id, why) FROM operator_actions";
+    assert_eq!(app.text(row).await.as_deref(), Some("api erase A-1 asked"));
+    assert_eq!(api.refusal("erase", &json!({ "orders": ["A-9"] })).await, (404, "unknown_order".to_owned()));
 }
 
 // Lists

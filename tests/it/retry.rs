@@ -253,7 +253,7 @@ async fn waits_double_then_turn_slow_and_giving_up_parks_with_an_alert() {
     assert_eq!(waits.len(), 6, "{waits:?}");
     let delivery = app.delivery("A-1").await;
     assert_eq!((delivery.state.as_str(), delivery.reason.as_deref()), ("parked", Some("gave_up")));
-    assert_eq!(app.number("SELECT count(*) FROM alerts WHERE cause = 'dead_letter'").await, 1);
+    assert_eq!(app.number("SELECT count(*) FROM alerts WHERE cause = 'gave_up'").await, 1);
     assert_eq!(app.text("SELECT last_error FROM dead_letters").await.as_deref(), Some("server_error (HTTP 500)"));
 }
 

@@ -203,13 +203,14 @@ pub async fn settle(
             FROM input i
             JOIN locked l USING (n)
             WHERE d.sink = $1 AND d.source = i.source AND d.order_id = i.order_id
-            RETURNING i.n, d.source, d.order_id, d.state, d.open, d.notice, l.notice AS notice_before, l.avoided,
+            RETURNING i.n, d.source, d.order_id, d.state, d.reason, d.open, d.notice, l.notice AS notice_before, l.avoided,
                       l.held_for IS NOT NULL AND d.held_for IS DISTINCT FROM l.held_for AS released
         ), alerted AS (
             INSERT INTO alerts AS a (cause, subject, detail, count)
             SELECT r.cause, r.subject, min(r.detail), count(*)
             FROM (
-                SELECT 'dead_letter' AS cause, $1 || '/' || m.source || '/' || m.order_id AS subject,
+                SELECT CASE m.reason WHEN 'gave_up' THEN 'gave_up' ELSE 'dead_letter' END AS cause,
+                       $1 || '/' || m.source || '/' || m.order_id AS subject,
                        'a delivery waits for a person' AS detail
                 FROM moved m
                 WHERE m.state = 'parked' OR m.state = 'in_doubt' AND NOT m.open
