@@ -62,7 +62,7 @@ const LISTED: usize = 20;
 const USUAL_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 /// What is due later than this is not waited for, in seconds. Longer than from the last look at Xero's books to the one that
 /// proves that what was sent never arrived there.
-const HORIZON: f64 = 75.0;
+pub const HORIZON: f64 = 75.0;
 /// With nothing to do for so many looks in a row the demo is idle: longer than one poll interval.
 const IDLE_LOOKS: u32 = 8;
 
