@@ -124,11 +124,8 @@ impl Daemon {
     /// SIGTERM, and its exit code. None: it was killed, for it did not end.
     pub async fn terminate(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
-        self.ends().await
-    }
-
-    /// The exit code of one that was told to stop.
-    pub async fn ends(&mut self) -> Option<i32> {
+        // It may be stopped, and would not hear of it.
+        self.signal(Signal::CONT);
         let (mut child, _) = self.running.take()?;
         match tokio::time::timeout(ENDS_WITHIN, child.wait()).await {
             Ok(status) => status.ok()?.code(),

@@ -127,8 +127,10 @@ impl Plan {
         let mut replicas: Vec<Vec<Strike>> = (0..n_replicas).map(|_| some_strikes(&mut dice)).collect();
         replicas[0].insert(0, walked);
         let chaos = *[Chaos::None, Chaos::Mild, Chaos::Hard].choose(&mut dice).expect("there are three");
-        let (orders, pace) = (dice.random_range(8..=24), Duration::from_millis(dice.random_range(0..6000)));
-        Self { seed, orders, pace, chaos, replicas }
+        let (orders, pace) = (dice.random_range(8..=24), Duration::from_millis(dice.random_range(2000..12_000)));
+        let plan = Self { seed, orders, pace, chaos, replicas };
+        // What queues has to be there at once.
+        if plan.wants_a_queue() { Self { pace: Duration::ZERO, ..plan } } else { plan }
     }
 
     /// Somewhere a process is struck that has to queue for a destination.
@@ -148,7 +150,7 @@ fn some_strikes(dice: &mut StdRng) -> Vec<Strike> {
 }
 
 fn strike(fault: Fault, dice: &mut StdRng) -> Strike {
-    let moment = if dice.random_bool(0.5) {
+    let moment = if dice.random_bool(0.7) {
         Moment::After(Duration::from_millis(dice.random_range(0..4000)))
     } else {
         at(*Boundary::ALL.choose(dice).expect("there are some"), dice)
@@ -188,9 +190,9 @@ pub fn approach(boundary: Boundary) -> Approach {
         B::SourceRegistered => often(1),
         B::SinkRegistered => often(6),
         B::TurnTaken | B::PageRequested | B::PageAnswered | B::PagesCommitted | B::PollFinished => often(3),
-        B::CallsReserved | B::DeliveriesClaimed => often(8),
-        B::IntentsWritten | B::StepSending | B::StepAnswered => often(12),
-        B::SettlementBegun | B::SettlementCommitted => often(12),
+        B::CallsReserved | B::DeliveriesClaimed | B::IntentsWritten => often(6),
+        B::StepSending | B::StepAnswered => often(12),
+        B::SettlementBegun | B::SettlementCommitted => often(6),
         B::DependentsWoken => often(2),
         B::LeaseExtended => Approach { most: 1, by: Provocation::Queue },
         B::LookUpSending | B::LookUpAnswered => Approach { most: 2, by: Provocation::LostAnswers },

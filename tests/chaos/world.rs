@@ -23,6 +23,7 @@ use scoffable_sync::{
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     daemon::Daemon,
@@ -111,6 +112,7 @@ pub struct World<'a> {
     pub simulated: Vec<Simulated>,
     pub replicas: Vec<Replica>,
     pub database_was_struck: AtomicBool,
+    pub first_is_struck: CancellationToken,
     later_by_ms: AtomicU64,
     violations: Mutex<Vec<String>>,
 }
@@ -144,6 +146,7 @@ impl<'a> World<'a> {
             simulation,
             replicas,
             database_was_struck: AtomicBool::new(false),
+            first_is_struck: CancellationToken::new(),
             later_by_ms: AtomicU64::new(0),
             violations: Mutex::default(),
         })
