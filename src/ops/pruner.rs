@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,6 +20,7 @@ use crate::{
         stored::Wish,
     },
     store::{
+        line::Line,
         operations::{OperationError, Operator},
         retention::{TurnEnd, end_turn, take_turn},
     },
@@ -40,7 +40,7 @@ const TURN: Duration = Duration::from_mins(10);
 /// The loop that prunes.
 #[derive(Debug)]
 pub struct Pruner {
-    pub pool: PgPool,
+    pub pool: Line,
     pub retention: RetentionSettings,
     pub clock: Clock,
     /// This process, for the lease.

@@ -16,6 +16,7 @@ pub mod credentials;
 pub mod deliveries;
 pub mod demo;
 pub mod ingest;
+pub mod line;
 pub mod links;
 pub mod operations;
 pub mod orders;

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -124,11 +125,20 @@ impl Daemon {
     /// SIGTERM, and its exit code. None: it was killed, for it did not end.
     pub async fn terminate(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
-        // It may be stopped, and would not hear of it.
-        self.signal(Signal::CONT);
+        let began = Instant::now();
+        while self.is_alive() && began.elapsed() < ENDS_WITHIN {
+            // It may stand at its boundary, or come there on its way to the end.
+            self.signal(Signal::CONT);
+            tokio::time::sleep(LOOK).await;
+        }
         let (mut child, _) = self.running.take()?;
-        match tokio::time::timeout(ENDS_WITHIN, child.wait()).await {
-            Ok(status) => status.ok()?.code(),
+        match tokio::time::timeout(LOOK, child.wait()).await {
+            Ok(status) => {
+                let status = status.ok()?;
+                // So early in its life that it does not listen yet, and has done nothing.
+                let died_unborn = status.signal() == Some(Signal::TERM.as_raw()) && !self.was_up();
+                if died_unborn { Some(0) } else { status.code() }
+            }
             Err(_) => {
                 let _ = child.kill().await;
                 None

@@ -17,7 +17,10 @@ use scoffable_sync::{
     },
     config::{self, LoadOptions},
     simulator::{faults::Chaos, world::Readability},
-    store::demo::{Exception, exceptions, totals},
+    store::{
+        demo::{Exception, exceptions, totals},
+        line::ANSWERS_WITHIN,
+    },
 };
 use sqlx::PgPool;
 
@@ -25,7 +28,7 @@ use crate::world::World;
 
 /// Without any fault everything that can be done is done in this time. Longer than a lease, the longest pause between two
 /// tries, and the longest that a lost connection is waited for.
-const DONE_WITHIN: Duration = Duration::from_mins(1);
+const DONE_WITHIN: Duration = Duration::from_secs(60 + ANSWERS_WITHIN.as_secs());
 /// What is due later is not waited for, but time is moved forward.
 const SOON: Duration = Duration::from_secs(4);
 /// So far at once.
