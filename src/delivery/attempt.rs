@@ -513,7 +513,7 @@ impl Driver {
     ) -> Ended {
         let step = sent.map(|(step, _)| step);
         let sending = sent.map_or(Sending::First, |(_, sending)| sending);
-        let decision = decide(self.policy(), tried(&held.claimed, step, sending), &answer.outcome);
+        let decision = decide(self.policy(step), tried(&held.claimed, step, sending), &answer.outcome);
         let attempt = AttemptRecord {
             step: step.map(|step| step.name.clone()),
             request_digest: step.map(|step| Sha256::digest(&step.body).into()),
@@ -622,10 +622,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn policy(&self) -> Policy<'_> {
+    /// `step`: what was sent, or may have been.
+    pub(super) fn policy(&self, step: Option<&Step>) -> Policy<'_> {
         // What was sent within the lease may arrive until its timeout is over, and be seen so much later.
-        let absence_proven_after =
-            self.sink.visible_after().map(|visible| self.lease + self.rules.request_timeout + visible);
+        let visible_after = step.and_then(|step| self.sink.visible_after(step));
+        let absence_proven_after = visible_after.map(|visible| self.lease + self.rules.request_timeout + visible);
         Policy { rules: &self.rules, read_back: &self.read_back, absence_proven_after }
     }
 

@@ -185,7 +185,7 @@ impl Driver {
     ) -> Ended {
         let step = &pending.step;
         let tried = tried(&held.claimed, Some(step), Sending::Again);
-        let decision = decide_finding(self.policy(), tried, times.last_sent, &finding);
+        let decision = decide_finding(self.policy(Some(step)), tried, times.last_sent, &finding);
         let is_absent = decision.reached == Reached::No;
         let answer = match finding {
             Finding::Stands(receipt) => Outcome::Delivered(receipt).into(),

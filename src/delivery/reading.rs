@@ -1,6 +1,8 @@
-//! Turns for readings that no order waits for: each call is reserved in the sink's budget, behind everything more urgent.
+//! Turns for readings that no order waits for: each call is reserved in the sink's budget, behind everything more urgent, and
+//! is one of those that the destination takes at a time.
 
 use std::{
+    ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,11 +13,13 @@ use super::{
     budget::{Ask, Class},
     calls::{Budget, Call},
     driver::{Driver, report},
+    slots::{NONE_FREE, Slots},
 };
 use crate::{
     clock::Clock,
     domain::{ids::SinkName, limits::LearnedLimit},
     sinks::Turns,
+    store::StoreError,
 };
 
 /// Longest wait for one call. Longer than a minute, so that a minute's limit is waited for; of an hour or a day, what is
@@ -30,6 +34,7 @@ impl Driver {
         Readings {
             sink: &self.name,
             budget: self.budget.as_ref(),
+            slot: self.slots.as_ref().map(Slots::for_reading),
             lane,
             class,
             clock: &self.clock,
@@ -39,6 +44,7 @@ impl Driver {
 
     /// Gives back what was reserved and not used, and keeps what answers told.
     pub async fn end_reading(&self, turns: Readings<'_>) {
+        turns.give_slot_back().await;
         drop(turns);
         self.settle_budget().await;
     }
@@ -48,6 +54,8 @@ impl Driver {
 pub struct Readings<'a> {
     sink: &'a SinkName,
     budget: Option<&'a Arc<Budget>>,
+    /// None: the destination takes any number of calls at a time.
+    slot: Option<Slots>,
     lane: &'a str,
     class: Class,
     clock: &'a Clock,
@@ -63,30 +71,50 @@ impl std::fmt::Debug for Readings<'_> {
 
 impl Readings<'_> {
     async fn wait(&self) -> bool {
-        let Some(budget) = self.budget else { return true };
         let until = self.clock.elapsed() + PATIENCE;
         loop {
-            let ask = Ask { lane: self.lane.to_owned(), class: self.class, calls: 1 };
-            let reserved = match budget.reserve(&[ask], 1).await {
-                Ok(reserved) => reserved,
+            let rest = match self.ask().await {
+                Ok(ControlFlow::Break(())) => return true,
+                Ok(ControlFlow::Continue(rest)) => rest,
                 Err(error) => {
                     report("call not reserved", self.sink, &error, Duration::ZERO, 1);
                     return false;
                 }
             };
-            if let Some(call) = reserved.calls.into_iter().flatten().next()
-                && call.is_its_turn().await
-            {
-                call.spend();
-                self.keep(Some(call));
-                return true;
-            }
-            let opens_in = reserved.opens_in.into_iter().flatten().next().unwrap_or_default();
-            let again_at = self.clock.elapsed() + opens_in.max(SHORTEST_REST);
+            let again_at = self.clock.elapsed() + rest.max(SHORTEST_REST);
             if again_at > until {
                 return false;
             }
             self.clock.sleep_until(again_at).await;
+        }
+    }
+
+    /// Whether a call may be made now; else when to ask again. Nothing is held meanwhile.
+    async fn ask(&self) -> Result<ControlFlow<(), Duration>, StoreError> {
+        if let Some(slot) = &self.slot
+            && slot.hold(1).await? == 0
+        {
+            return Ok(ControlFlow::Continue(NONE_FREE));
+        }
+        let Some(budget) = self.budget else { return Ok(ControlFlow::Break(())) };
+        let ask = Ask { lane: self.lane.to_owned(), class: self.class, calls: 1 };
+        let reserved = budget.reserve(&[ask], 1).await?;
+        if let Some(call) = reserved.calls.into_iter().flatten().next()
+            && call.is_its_turn().await
+        {
+            call.spend();
+            self.keep(Some(call));
+            return Ok(ControlFlow::Break(()));
+        }
+        self.give_slot_back().await;
+        Ok(ControlFlow::Continue(reserved.opens_in.into_iter().flatten().next().unwrap_or_default()))
+    }
+
+    async fn give_slot_back(&self) {
+        if let Some(slot) = &self.slot
+            && let Err(error) = slot.hold(0).await
+        {
+            report("slot not given back", self.sink, &error, Duration::ZERO, 1);
         }
     }
 
@@ -103,6 +131,7 @@ impl Turns for Readings<'_> {
 
     fn heard<'a>(&'a self, limits: &'a [LearnedLimit], calls_beside: u32) -> BoxFuture<'a, ()> {
         Box::pin(async move {
+            self.give_slot_back().await;
             let Some(call) = self.keep(None) else { return };
             if let Err(error) = call.answered(limits, calls_beside).await {
                 report("limits not noted", self.sink, &error, Duration::ZERO, 1);

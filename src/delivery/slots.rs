@@ -2,9 +2,9 @@
 //! database have together, in slots that are rows.
 //!
 //! Slots are held before deliveries are claimed for them, prolonged while something is under way, and given back when nothing
-//! is. Deliveries only: a reading that nobody waits for goes beside them, one at a time in each process, so a destination's
-//! limit is to have room for these. A process that is stopped for longer than its lease and goes on may be in progress beside
-//! who has its slots by then; the destination refuses what is too much, and that costs no attempt.
+//! is. A reading that no order waits for holds one for each of its calls, as another owner. A process that is stopped for longer
+//! than its lease and goes on may be in progress beside who has its slots by then; the destination refuses what is too much, and
+//! that costs no attempt.
 
 use std::{
     sync::{
@@ -53,6 +53,20 @@ impl Slots {
             created: OnceCell::new(),
             held: AtomicU32::new(0),
             prolong_at: Mutex::new(None),
+        }
+    }
+
+    /// The same slots for a reading, which holds its own beside those of this process's deliveries.
+    pub(super) fn for_reading(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            clock: self.clock.clone(),
+            sink: self.sink.clone(),
+            owner: format!("{} reading {:08x}", self.owner, rand::random::<u32>()),
+            created: self.created.clone(),
+            held: AtomicU32::new(0),
+            prolong_at: Mutex::new(None),
+            ..*self
         }
     }
 

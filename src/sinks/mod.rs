@@ -294,8 +294,8 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(std::future::ready(LookedUp::of(findings, 0)))
     }
 
-    /// How long after an effect a look-up certainly sees it. None: it may never, so not seeing it proves nothing.
-    fn visible_after(&self) -> Option<Duration> {
+    /// How long after the effect of a step a look-up certainly sees it. None: it may never, so not seeing it proves nothing.
+    fn visible_after(&self, _step: &Step) -> Option<Duration> {
         None
     }
 

@@ -231,9 +231,8 @@ mod tests {
         assert!(shared.get(NOW - TimeDelta::milliseconds(20)).is_some());
     }
 
-    /// Cause: each probe of an open breaker that was told the same failure again doubled the time to the next one.
     #[tokio::test]
-    async fn a_failure_that_is_told_again_is_no_other_one() {
+    async fn a_failure_that_is_told_again_costs_nobody_an_attempt() {
         let shared = SharedFacts::<Noted>::default();
         let fail = async |outcome: Outcome| {
             let read = async || (Calls::default(), Err(Failure::from(Answer::from(outcome))));

@@ -22,7 +22,7 @@
 
 mod month;
 mod people;
-mod shop;
+pub mod shop;
 mod sweeps;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -189,7 +189,7 @@ impl Sink for Model {
         Box::pin(std::future::ready(LookedUp::of(doubts.iter().map(find).collect(), 1)))
     }
 
-    fn visible_after(&self) -> Option<Duration> {
+    fn visible_after(&self, _: &Step) -> Option<Duration> {
         Some(Duration::ZERO)
     }
 }

@@ -1,16 +1,21 @@
 //! The slots of calls in progress that the processes of one database share.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use scoffable_sync::{
-    domain::ids::SinkName,
+    delivery::{budget::Class, driver::Driver, reading::PATIENCE, slots::Slots},
+    domain::{catalogue::Kind, ids::SinkName},
+    sinks::{Sink, Turns},
     store::{
         self,
         slots::{Hold, create},
     },
 };
 
-use crate::harness::app::{SINK, TestApp};
+use crate::{
+    catalogue::shop::{Counts, Shop},
+    harness::app::{SINK, TestApp},
+};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -77,4 +82,41 @@ async fn processes_that_ask_at_once_never_get_more_than_there_is() {
         assert!(got.iter().sum::<u32>() <= 3, "{got:?}");
         futures::future::join_all(names.map(|name| desk.hold(name, 0, 3))).await;
     }
+}
+
+#[tokio::test]
+async fn a_reading_is_one_of_the_calls_at_a_time_and_waits_for_its_place() {
+    let desk = Desk::with(1).await;
+    let (app, name) = (&desk.app, desk.sink.clone());
+    let driver = Driver {
+        slots: Some(Slots::new(&name, "one", 1, LEASE, &app.pool, &app.clock)),
+        sink: Shop::new(&app.clock, Counts::Time, &[Kind::Product]) as Arc<dyn Sink>,
+        rules: app.settings.sinks[&name].common.clone(),
+        name,
+        pool: app.pool.clone(),
+        clock: app.clock.clone(),
+        owner: "one".to_owned(),
+        lease: LEASE,
+        read_back: Vec::new(),
+        lanes: vec![String::new()],
+        dependents: Vec::new(),
+        metrics: Arc::default(),
+        budget: None,
+    };
+    let turns = driver.turns("", Class::Backfill);
+
+    let hold = Hold { sink: &desk.sink, owner: "one", wanted: 1, most: 1, lease: 2 * PATIENCE };
+    assert_eq!(store::slots::hold(&app.pool, hold, app.clock.offset_ms()).await.unwrap(), 1);
+    let (is_its_turn, ()) = tokio::join!(turns.next(), async { app.advance(PATIENCE) });
+    assert!(!is_its_turn, "deliveries of the same process have the only place");
+
+    desk.hold("one", 0, 1).await;
+    assert!(turns.next().await);
+    assert_eq!(desk.hold("one", 1, 1).await, 0, "the reading is under way");
+    turns.heard(&[], 0).await;
+    assert_eq!(desk.hold("one", 1, 1).await, 1);
+    desk.hold("one", 0, 1).await;
+    assert!(turns.next().await, "no answer comes");
+    driver.end_reading(turns).await;
+    assert_eq!(desk.hold("one", 1, 1).await, 1);
 }

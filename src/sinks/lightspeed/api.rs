@@ -32,8 +32,6 @@ use crate::{
 
 /// Longest answer that is read: a page of products with all that is said of them.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// After a refusal for too many calls that names no time. Source: vend/vend-cli does the same.
-const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
 /// Windows are five minutes long: whatever is asked for, a longer wait helps nobody.
 const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
@@ -46,6 +44,8 @@ pub struct Api {
     pub(super) tokens: Tokens,
     /// For all requests of one task.
     pub(super) timeout: Duration,
+    /// After a refusal for too many calls that names no time.
+    pub(super) throttle_pause: Duration,
 }
 
 /// An answer that was read to its end, and what it told about limits.
@@ -111,7 +111,7 @@ impl<'c> Asking<'c> {
         match heard.status() {
             200..=299 => Ok(Some(heard)),
             404 => Ok(None),
-            _ => Err(refusal(heard, self.now)),
+            _ => Err(refusal(heard, self.api.throttle_pause, self.now)),
         }
     }
 
@@ -186,7 +186,7 @@ impl<'c> Asking<'c> {
         let heard = self.ask(method, path, &[], body.into()).await?;
         match heard.status() {
             200..=299 | 400 | 404 | 409 | 422 => Ok(heard),
-            _ => Err(refusal(heard, self.now)),
+            _ => Err(refusal(heard, self.api.throttle_pause, self.now)),
         }
     }
 
@@ -288,11 +288,11 @@ pub fn unsent(answer: Answer) -> Answer {
 }
 
 /// What any other answer means.
-fn refusal(heard: Heard, now: DateTime<Utc>) -> Answer {
+fn refusal(heard: Heard, throttle_pause: Duration, now: DateTime<Utc>) -> Answer {
     let Read { status, headers, .. } = &heard.answer;
     let outcome = match refused(*status, headers, now) {
         Some(Outcome::Throttled { not_before }) => {
-            Outcome::Throttled { not_before: Some(not_before.unwrap_or(THROTTLE_PAUSE).min(LONGEST_PAUSE)) }
+            Outcome::Throttled { not_before: Some(not_before.unwrap_or(throttle_pause).min(LONGEST_PAUSE)) }
         }
         Some(outcome) => outcome,
         None => Outcome::Unknown { reason: Reason::UnreadableAnswer },

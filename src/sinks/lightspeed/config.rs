@@ -3,7 +3,7 @@
 mod access;
 mod shop;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
@@ -37,6 +37,8 @@ use crate::{
 
 /// Records on a page of changes. Source: third-party notes on the API.
 pub const PAGE_SIZE: u32 = 200;
+/// Source: vend/vend-cli waits as long.
+const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
 /// Two calls at a time are what the contract of this sink advises; more would only meet its limit sooner.
 const MOST_AT_ONCE: u32 = 8;
 
@@ -285,6 +287,9 @@ pub struct LightspeedSettings {
     pub rounding_tolerance: u32,
     pub mark_fulfilment: bool,
     pub verify: Verify,
+    /// After a refusal for too many calls that names no time: no longer than anything else waits.
+    #[serde(skip)]
+    pub throttle_pause: Duration,
     /// 1 to 100.
     pub requests_share: u32,
     pub allow_multiple_ledgers: bool,
@@ -404,6 +409,7 @@ impl RawLightspeed {
             rounding_tolerance: section.number("rounding_tolerance", self.rounding_tolerance, 0..=100).unwrap_or(2),
             mark_fulfilment: section.take("mark_fulfilment", self.mark_fulfilment).unwrap_or(false),
             verify: section.take("verify", self.verify).unwrap_or(Verify::Now),
+            throttle_pause: common.retry.slow_interval.min(THROTTLE_PAUSE),
             requests_share: section.number("requests_share", self.requests_share, 1..=100).unwrap_or(80),
             allow_multiple_ledgers: section
                 .take("allow_multiple_ledgers", self.allow_multiple_ledgers)

@@ -124,8 +124,9 @@ impl Sink for Lightspeed {
         }
     }
 
-    /// A sale is asked for by its id. Assumed: it is seen as soon as it is made.
-    fn visible_after(&self) -> Option<Duration> {
-        Some(Duration::from_mins(1))
+    /// A sale is asked for by its id. Assumed: it is seen as soon as it is made; this is a margin. A sale that came later still
+    /// would come under the same id.
+    fn visible_after(&self, _: &Step) -> Option<Duration> {
+        Some(Duration::from_secs(10))
     }
 }

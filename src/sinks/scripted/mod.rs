@@ -62,7 +62,7 @@ impl Sink for Scripted {
         })
     }
 
-    fn visible_after(&self) -> Option<Duration> {
+    fn visible_after(&self, _: &Step) -> Option<Duration> {
         self.lag
     }
 }

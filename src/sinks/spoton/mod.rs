@@ -124,7 +124,7 @@ impl Sink for Spoton {
     }
 
     /// Without the merchant's consent to a second submit, not seeing an order never proves that there is none.
-    fn visible_after(&self) -> Option<Duration> {
+    fn visible_after(&self, _: &Step) -> Option<Duration> {
         self.settings.resubmit_when_absent.then_some(self.settings.visible_after)
     }
 

@@ -14,7 +14,7 @@ use super::{
     config::UnleashedSettings,
     facts::Facts,
     look_up,
-    reading::Shared,
+    reading::{Copy, Shared},
     receipt::Held,
     send::Sender,
     signature::Signer,
@@ -92,7 +92,8 @@ impl Client {
 
     /// Reads it, unless that was done a moment ago. Returns the calls that it took.
     pub async fn prepare(&self, now: DateTime<Utc>) -> Result<Calls, Answer> {
-        self.shared.bring_up_to_date(&self.api, &self.settings, now).await
+        let copy = Copy { links: &*self.links, sink: &self.name };
+        self.shared.bring_up_to_date(&self.api, &self.settings, copy, now).await
     }
 
     pub async fn send(&self, step: &Step, now: DateTime<Utc>) -> Answer {

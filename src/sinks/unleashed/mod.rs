@@ -119,8 +119,9 @@ impl Sink for Unleashed {
         }
     }
 
-    /// Orders are asked for by GUID. Assumed: a document is seen as soon as it is made.
-    fn visible_after(&self) -> Option<Duration> {
-        Some(Duration::from_mins(1))
+    /// Assumed: a document is seen as soon as it is made; this is a margin. An order that came later still would come under
+    /// the same GUID, a credit note would be another one.
+    fn visible_after(&self, step: &Step) -> Option<Duration> {
+        Some(Duration::from_secs(if step.name == call::name::CREDIT { 60 } else { 10 }))
     }
 }

@@ -1,4 +1,6 @@
 //! Reads what all orders of an account share. What was read when a reading was interrupted is not read again, unless it is old.
+//!
+//! Products are listed only where the copy that is kept of them does not hold as many as there are.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -12,10 +14,14 @@ use super::{
     signature::Query,
     wire::{self, Page},
 };
-use crate::sinks::{
-    Answer, Calls,
-    customers::There,
-    shared::{self, Failure, RESUMED_WITHIN, SharedFacts, is_within},
+use crate::{
+    domain::{ids::SinkName, sale::normalised},
+    sinks::{
+        Answer, Calls,
+        customers::There,
+        links::LinkStore,
+        shared::{self, Failure, RESUMED_WITHIN, SharedFacts, is_within},
+    },
 };
 
 /// Records on a page. Source: Unleashed API documentation: 200 unless told otherwise.
@@ -54,6 +60,7 @@ impl Shared {
         &self,
         api: &Api,
         settings: &UnleashedSettings,
+        copy: Copy<'_>,
         now: DateTime<Utc>,
     ) -> Result<Calls, Answer> {
         let read = async || {
@@ -63,7 +70,7 @@ impl Shared {
             let begun = interrupted.take().filter(|reading| is_within(reading.facts.read_at, RESUMED_WITHIN, now));
             let reading = interrupted.insert(begun.unwrap_or_else(|| Reading::begun(now)));
             let known_before = reading.n_parts;
-            let facts = reading.go_on(&mut asking, settings).await;
+            let facts = reading.go_on(&mut asking, settings, copy).await;
             let got_further = reading.n_parts > known_before;
             if facts.is_ok() {
                 *interrupted = None;
@@ -73,6 +80,13 @@ impl Shared {
         };
         self.facts.bring_up_to_date(now, read).await
     }
+}
+
+/// The copy that is kept of the account's products.
+#[derive(Debug, Clone, Copy)]
+pub struct Copy<'a> {
+    pub links: &'a dyn LinkStore,
+    pub sink: &'a SinkName,
 }
 
 /// What was read so far.
@@ -89,7 +103,12 @@ impl Reading {
         Self { facts: Facts { read_at: now, ..Facts::default() }, n_parts: 0 }
     }
 
-    async fn go_on(&mut self, asking: &mut Asking<'_>, settings: &UnleashedSettings) -> Result<Facts, Answer> {
+    async fn go_on(
+        &mut self,
+        asking: &mut Asking<'_>,
+        settings: &UnleashedSettings,
+        copy: Copy<'_>,
+    ) -> Result<Facts, Answer> {
         loop {
             let facts = &mut self.facts;
             match self.n_parts {
@@ -105,7 +124,17 @@ impl Reading {
                 3 => facts.currencies = first_page(asking, "Currencies").await?.map(Facts::currencies_of),
                 before => {
                     let page = before - OTHER_PARTS + 1;
-                    facts.has_more_products = products(asking, page, &mut facts.products).await?;
+                    let listed = products(asking, page).await?;
+                    facts.has_more_products = listed.pagination.number_of_pages.unwrap_or(1) > page;
+                    if page == 1
+                        && facts.has_more_products
+                        && settings.item_fields.barcode.is_none()
+                        && let Some(known) = copied(copy, &listed).await
+                    {
+                        (facts.products, facts.has_more_products) = (known, false);
+                        return Ok(facts.clone());
+                    }
+                    facts.products.extend(listed.items.into_iter().filter_map(KnownProduct::of));
                     if !facts.has_more_products || page == MOST_PAGES {
                         return Ok(facts.clone());
                     }
@@ -116,13 +145,20 @@ impl Reading {
     }
 }
 
-/// Reads a page of products. Whether there are more.
-async fn products(asking: &mut Asking<'_>, page: u32, known: &mut Vec<KnownProduct>) -> Result<bool, Answer> {
+/// Reads a page of products.
+async fn products(asking: &mut Asking<'_>, page: u32) -> Result<Page<wire::Product>, Answer> {
     let number = page.to_string();
     let path: &[&str] = if page == 1 { &["Products"] } else { &["Products", &number] };
-    let listed: Page<wire::Product> = asking.list(path, &Query::of(&[("pageSize", PAGE_SIZE)])).await?;
-    known.extend(listed.items.into_iter().filter_map(KnownProduct::of));
-    Ok(listed.pagination.number_of_pages.unwrap_or(1) > page)
+    asking.list(path, &Query::of(&[("pageSize", PAGE_SIZE)])).await
+}
+
+/// The products by their copy, which knows of no barcodes. None: it lacks some of those that are there.
+async fn copied(copy: Copy<'_>, listed: &Page<wire::Product>) -> Option<Vec<KnownProduct>> {
+    // Without the database they are listed.
+    let known = copy.links.products(copy.sink).await.ok()?;
+    let is_whole = listed.pagination.number_of_items.is_some_and(|there| known.len() as u64 >= there);
+    let of = |(code, shown): (String, String)| KnownProduct { code, barcode: None, name: normalised(&shown), shown };
+    is_whole.then(|| known.into_iter().map(of).collect())
 }
 
 /// None: nothing of that name is listed. Nobody has more of them than a page holds.

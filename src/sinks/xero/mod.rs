@@ -178,7 +178,7 @@ impl Sink for Xero {
     }
 
     /// Xero is asked by number, and answers from what it holds. Assumed: a document is seen as soon as it is made.
-    fn visible_after(&self) -> Option<Duration> {
+    fn visible_after(&self, _: &Step) -> Option<Duration> {
         Some(Duration::from_mins(1))
     }
 }

@@ -196,7 +196,7 @@ impl Sink for Puppet {
         Box::pin(std::future::ready(LookedUp { findings, calls }))
     }
 
-    fn visible_after(&self) -> Option<Duration> {
+    fn visible_after(&self, _: &Step) -> Option<Duration> {
         self.visible_after
     }
 }

@@ -43,6 +43,40 @@ async fn products_are_read_page_by_page_and_obsolete_ones_are_left_out() {
 }
 
 #[tokio::test]
+async fn products_are_not_listed_while_a_copy_holds_all_of_them() {
+    for (copied, barcode, pages) in [(2, "", 1), (1, "", 2), (2, "/barcode", 2)] {
+        let keys = [("item_fields.barcode", barcode)];
+        let case = Case::start(&keys[..usize::from(!barcode.is_empty())]).await;
+        let page = |code: &str| {
+            let product = json!({"ProductCode": code, "ProductDescription": code});
+            ok(&json!({"Pagination": {"NumberOfItems": 2, "NumberOfPages": 2}, "Items": [product]}))
+        };
+        case.there.answers("GET", "/Products", page("A")).answers("GET", "/Products/2", page("B"));
+        case.there.has_an_account(HOUSE);
+        for (code, state) in [("A", "active"), ("B", "active")].iter().take(copied).chain([&("D", "deleted")]) {
+            sqlx::query(
+                "INSERT INTO catalogue_entities (sink, kind, remote_id, name, remote_state, first_seen_at)
+                 VALUES ($1, 'product', $2, $2, $3, now())",
+            )
+            .bind(STOCK)
+            .bind(code)
+            .bind(state)
+            .execute(&case.app.pool)
+            .await
+            .unwrap();
+        }
+
+        case.client.prepare(case.app.clock.wall()).await.unwrap();
+
+        let asked = case.there.asked().into_iter().filter(|asked| asked.path.contains("/Products")).count();
+        assert_eq!(asked, pages, "{copied} copied, barcodes in {barcode:?}");
+        let facts = case.client.facts(case.app.clock.wall()).unwrap();
+        assert!(facts.has_product("A") && facts.has_product("B") && !facts.has_product("D"));
+        assert!(!facts.has_more_products);
+    }
+}
+
+#[tokio::test]
 async fn each_setting_that_does_not_exist_there_is_named_with_its_key() {
     let keys = [("products.adjustment", "ADJ"), ("items", "{ \"Naan\" = \"NAAN\" }")];
     let case = Case::start(&keys).await;

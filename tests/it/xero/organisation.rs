@@ -76,22 +76,36 @@ fn rounded(outcome: Outcome) -> Outcome {
 #[tokio::test]
 async fn an_order_waits_once_for_an_organisation_that_cannot_be_read() {
     let too_many = || reply(429, &json!({})).with("X-Rate-Limit-Problem", "concurrent");
-    let failures = [(too_many(), "throttled"), (reply(502, &json!({})), "retry"), (reply(404, &json!({})), "retry")];
-    for (failure, outcome) in failures {
-        let mut case = Case::start(&[("house_customer", CONTACT), ("stable_for", "0s")]).await;
-        case.xero.answers("GET", "/Organisation", failure);
-
-        for id in ["1", "2", "3"] {
-            case.app.arrives(&order(id, 1, "accepted")).await;
-            case.app.advance(Duration::from_millis(600));
+    // Too many calls are too many for every order: the next ones are not even attempted.
+    let failures: [(_, _, &[&str], _); 3] = [
+        (too_many(), "throttled", &[], "0"),
+        (reply(502, &json!({})), "retry", &["throttled"], "1"),
+        (reply(404, &json!({})), "retry", &["throttled"], "1"),
+    ];
+    for (failure, outcome, told, who_was_told) in failures {
+        let keys = [("house_customer", CONTACT), ("stable_for", "0s"), ("breaker.failures", "100")];
+        let mut case = Case::start(&keys).await;
+        for _ in 0..5 {
+            case.xero.answers("GET", "/Organisation", failure.clone());
+        }
+        case.app.arrives(&order("0", 1, "accepted")).await;
+        for _ in 1..5 {
+            case.app.advance(Duration::from_hours(1));
             case.app.dispatch().await;
         }
 
-        // The first pause is 2 s, of which 1.8 are over.
-        assert_eq!(case.xero.lines(), ["GET /Organisation"]);
-        assert_eq!(case.app.outcomes("1").await, [outcome], "it does not come back before the pause is over");
-        let due_in = case.app.delivery_at(BOOKS, "1").await.due_in;
-        assert!((150..30_000).contains(&due_in.as_millis()), "{due_in:?}");
+        for id in ["1", "2", "3"] {
+            case.app.arrives(&order(id, 1, "accepted")).await;
+            case.app.advance(Duration::from_secs(6));
+            case.app.dispatch().await;
+        }
+
+        // The fifth pause is 30 s, of which 18 are over.
+        assert_eq!(case.xero.lines(), ["GET /Organisation"; 5]);
+        assert_eq!(case.app.outcomes("0").await, [outcome; 5]);
+        assert_eq!(case.app.outcomes("1").await, told, "it does not come back before the pause is over");
+        let due_in = case.app.delivery_at(BOOKS, who_was_told).await.due_in;
+        assert!((10..=12).contains(&due_in.as_secs()), "{due_in:?}");
     }
 }
 
