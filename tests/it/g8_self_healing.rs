@@ -112,7 +112,8 @@ async fn a_statement_whose_answer_does_not_come_is_given_up_and_its_connection_w
     let listed = sqlx::query_scalar::<_, i64>(waits).fetch_all(&line).await;
     let after = sqlx::query_scalar::<_, i32>("SELECT 7").fetch_one(&line).await;
 
-    let no_answer = |error: &sqlx::Error| matches!(error, sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut);
+    let no_answer =
+        |error: &sqlx::Error| matches!(error, sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut);
     assert!(first.as_ref().is_err_and(no_answer), "{first:?}");
     assert!(listed.as_ref().is_err_and(no_answer), "{listed:?}");
     assert_eq!(after.expect("another connection took its place"), 7);
