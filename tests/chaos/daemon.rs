@@ -132,17 +132,13 @@ impl Daemon {
             tokio::time::sleep(LOOK).await;
         }
         let (mut child, _) = self.running.take()?;
-        match tokio::time::timeout(LOOK, child.wait()).await {
-            Ok(status) => {
-                let status = status.ok()?;
-                // So early in its life that it does not listen yet, and has done nothing.
-                let died_unborn = status.signal() == Some(Signal::TERM.as_raw()) && !self.was_up();
-                if died_unborn { Some(0) } else { status.code() }
-            }
-            Err(_) => {
-                let _ = child.kill().await;
-                None
-            }
-        }
+        let Ok(status) = tokio::time::timeout(LOOK, child.wait()).await else {
+            let _ = child.kill().await;
+            return None;
+        };
+        let status = status.ok()?;
+        // So early in its life that it does not listen yet, and has done nothing.
+        let died_unborn = status.signal() == Some(Signal::TERM.as_raw()) && !self.was_up();
+        if died_unborn { Some(0) } else { status.code() }
     }
 }

@@ -59,7 +59,7 @@ fn boundaries(text: &mut String, all: &[Played]) {
     for struck in all.iter().flat_map(|played| &played.struck) {
         *counts.entry((struck.at.map(Boundary::name), struck.fault)).or_default() += 1;
     }
-    let header = Fault::ALL.iter().map(|fault| format!(" {} |", fault.name())).collect::<String>();
+    let header = Fault::ALL.iter().flat_map(|fault| [" ", fault.name(), " |"]).collect::<String>();
     let _ = writeln!(text, "| struck at |{header}\n|---|{}", "--:|".repeat(Fault::ALL.len()));
     let rows = Boundary::ALL.iter().map(|boundary| Some(boundary.name())).chain([None]);
     for row in rows {
@@ -77,7 +77,7 @@ fn destinations(text: &mut String, all: &[Played]) {
     for ((fault, at), n) in all.iter().flat_map(|played| &played.answered) {
         *counts.entry(fault).or_default().entry(at).or_default() += n;
     }
-    let header = columns.iter().map(|name| format!(" {name} |")).collect::<String>();
+    let header = columns.iter().flat_map(|name| [" ", *name, " |"]).collect::<String>();
     let _ = writeln!(text, "| answers |{header}\n|---|{}", "--:|".repeat(columns.len()));
     for (fault, at) in counts {
         let cell = |name: &&str| at.get(name).map_or_else(|| " |".to_owned(), |n| format!(" {n} |"));

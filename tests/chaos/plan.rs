@@ -188,11 +188,14 @@ pub fn approach(boundary: Boundary) -> Approach {
     let often = |most| Approach { most, by: Provocation::Nothing };
     match boundary {
         B::SourceRegistered => often(1),
-        B::SinkRegistered => often(6),
         B::TurnTaken | B::PageRequested | B::PageAnswered | B::PagesCommitted | B::PollFinished => often(3),
-        B::CallsReserved | B::DeliveriesClaimed | B::IntentsWritten => often(6),
+        B::SinkRegistered
+        | B::CallsReserved
+        | B::DeliveriesClaimed
+        | B::IntentsWritten
+        | B::SettlementBegun
+        | B::SettlementCommitted => often(6),
         B::StepSending | B::StepAnswered => often(12),
-        B::SettlementBegun | B::SettlementCommitted => often(6),
         B::DependentsWoken => often(2),
         B::LeaseExtended => Approach { most: 1, by: Provocation::Queue },
         B::LookUpSending | B::LookUpAnswered => Approach { most: 2, by: Provocation::LostAnswers },

@@ -18,6 +18,7 @@ use scoffable_sync::{
         Simulation,
         faults::{Chaos, Faults},
         journal::Journal,
+        shell::Sim,
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -199,11 +200,11 @@ impl<'a> World<'a> {
         let simulation = &self.simulation;
         simulation.scoffable.clear_script();
         simulation.webhook.clear_script();
-        simulation.spoton.iter().for_each(|sim| sim.clear_script());
-        simulation.godatafeed.iter().for_each(|sim| sim.clear_script());
-        simulation.xero.iter().for_each(|sim| sim.clear_script());
-        simulation.lightspeed.iter().for_each(|sim| sim.clear_script());
-        simulation.unleashed.iter().for_each(|sim| sim.clear_script());
+        simulation.spoton.iter().for_each(Sim::clear_script);
+        simulation.godatafeed.iter().for_each(Sim::clear_script);
+        simulation.xero.iter().for_each(Sim::clear_script);
+        simulation.lightspeed.iter().for_each(Sim::clear_script);
+        simulation.unleashed.iter().for_each(Sim::clear_script);
         for number in 0..self.replicas.len() {
             self.replicas[number].proxy.pass();
             self.look_after(number).await?;
