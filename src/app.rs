@@ -25,7 +25,7 @@ use crate::{
     ops::{keeper::Keeper, pruner::Pruner},
     sinks::{self, BuildError, Services},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
-    store::{self, StoreError},
+    store::{self, StoreError, line::Line},
     telemetry::metrics::Metrics,
     watch::watcher::Watcher,
 };
@@ -152,7 +152,7 @@ impl App {
                     name: name.clone(),
                     client: client(name, source, clock)?,
                     settings: source.clone(),
-                    pool: pool.clone(),
+                    pool: Line::new(pool.clone()),
                     clock: clock.clone(),
                     owner: owner.to_owned(),
                     lease: settings.delivery.lease,
@@ -166,12 +166,12 @@ impl App {
             }
         }
         let pruner = settings.retention.removes_something().then(|| Pruner {
-            pool: pool.clone(),
+            pool: Line::new(pool.clone()),
             retention: settings.retention,
             clock: clock.clone(),
             owner: owner.to_owned(),
         });
-        let keeper = Keeper { pool: pool.clone(), clock: clock.clone(), sinks };
+        let keeper = Keeper { pool: Line::new(pool.clone()), clock: clock.clone(), sinks };
         let watcher = Watcher::new(settings, pool, clock);
         let courier = Courier::of(settings, pool, clock, &metrics)?;
         Ok(Self { pollers, rewalkers, dispatchers, catalogues, pruner, keeper, watcher, courier, metrics })
@@ -244,7 +244,7 @@ fn driver(
         slots: most_at_once.map(|most| Slots::new(name, owner, most, lease, pool, clock)),
         sink: destination,
         rules: sink.common.clone(),
-        pool: pool.clone(),
+        pool: Line::new(pool.clone()),
         clock: clock.clone(),
         owner: owner.to_owned(),
         lease,

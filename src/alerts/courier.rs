@@ -23,7 +23,9 @@ use crate::{
     store::{
         StoreError,
         alert_messages::{self, Claimed, Message},
-        housekeeping, status,
+        housekeeping,
+        line::Line,
+        status,
     },
     telemetry::{chain, metrics::Metrics},
 };
@@ -89,7 +91,7 @@ pub struct Round {
 
 /// The loop.
 pub struct Courier {
-    pool: PgPool,
+    pool: Line,
     clock: Clock,
     settings: AlertSettings,
     channels: Vec<Channel>,
@@ -126,7 +128,7 @@ impl Courier {
             channels.push(Channel::Hook(Box::new(Hook::new(client.clone(), webhook, page))));
         }
         Ok(Some(Self {
-            pool: pool.clone(),
+            pool: Line::new(pool.clone()),
             clock: clock.clone(),
             settings: alerts.clone(),
             channels,
@@ -173,7 +175,8 @@ impl Courier {
             return Ok(0);
         }
         let channels: Vec<&str> = self.channels.iter().map(Channel::name).collect();
-        alert_messages::compose(&self.pool, &ripe, &channels, offset_ms).await
+        let composing = alert_messages::compose(&self.pool, &ripe, &channels, offset_ms);
+        self.pool.bounded("alert_messages.compose", composing).await
     }
 
     /// How many were sent, and how many were not.

@@ -3,7 +3,8 @@
 //! Each run gets a database of its own in a cluster that is kept, so a second start is quick and nothing of an earlier
 //! run stands in the way.
 
-mod arrange;
+pub mod arrange;
+pub mod books;
 mod verdict;
 
 use std::{
@@ -20,7 +21,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sqlx::PgPool;
 
 use self::{
-    arrange::{settings, simulate, start_database},
+    arrange::{Scale, settings, simulate, start_database},
     verdict::conclude,
 };
 use super::{
@@ -61,7 +62,7 @@ const LISTED: usize = 20;
 const USUAL_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 /// What is due later than this is not waited for, in seconds. Longer than from the last look at Xero's books to the one that
 /// proves that what was sent never arrived there.
-const HORIZON: f64 = 75.0;
+pub const HORIZON: f64 = 75.0;
 /// With nothing to do for so many looks in a row the demo is idle: longer than one poll interval.
 const IDLE_LOOKS: u32 = 8;
 
@@ -125,7 +126,8 @@ pub async fn run(args: DemoArgs) -> Result<u8, CliError> {
     let quiet = LogSettings { filter: "error".to_owned(), ..LogSettings::default() };
     log::init(&quiet, &Env::of_process()).map_err(|error| CliError::Unusable(Box::new(error)))?;
     let listen = free_address(args.listen)?;
-    let simulation = simulate(&args, &clock).await?;
+    let scale = Scale { orders: args.orders, seed: args.seed, chaos: args.chaos, pace: args.pace };
+    let simulation = simulate(scale, &clock).await.map_err(anyhow::Error::from)?;
     let (server, name) = tokio::select! {
         started = start_database(&args, &clock, &lifecycle) => started?,
         () = lifecycle.drain().cancelled() => return Ok(FINE),

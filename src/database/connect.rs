@@ -23,6 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 /// A connection unused for this long is asked for a sign of life before it is handed out.
 const STALE_AFTER: Duration = Duration::from_secs(10);
+/// One that gives none in this time leads nowhere, and another is taken.
+const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
@@ -141,7 +143,8 @@ pub async fn connect(url: &SecretString, options: &ConnectOptions) -> Result<PgP
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for >= STALE_AFTER {
-                    connection.ping().await?;
+                    let sign = tokio::time::timeout(SIGN_OF_LIFE_WITHIN, connection.ping()).await;
+                    sign.map_err(|_| no_answer())??;
                 }
                 Ok(true)
             })
@@ -174,7 +177,7 @@ async fn reach(parsed: &PgConnectOptions, target: &Target, patience: Duration) -
         let source = match tokio::time::timeout(limit, PgConnection::connect_with(parsed)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer")),
+            Err(_) => no_answer(),
         };
         if is_final(&source) {
             return Err(ConnectError::Refused { target: Box::new(target.clone()), source });
@@ -192,6 +195,11 @@ async fn reach(parsed: &PgConnectOptions, target: &Target, patience: Duration) -
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// As if the connection had ended.
+pub(crate) fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"))
 }
 
 /// Whether a server that was reached has gone away, or is not ready: the same may go well a moment later. Connection

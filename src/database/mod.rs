@@ -18,6 +18,7 @@ use std::{
     ffi::OsString,
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use secrecy::SecretString;
@@ -28,6 +29,9 @@ use embedded::{EmbeddedError, EmbeddedOptions, EmbeddedServer};
 
 /// The schema, compiled in.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Every connection that answers is closed in this time.
+const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where the orders are kept: the meaning of `database.url`.
 #[derive(Debug, Clone)]
@@ -142,9 +146,11 @@ impl Database {
         self.server.as_ref()
     }
 
-    /// Closes the pool, then stops the private server.
+    /// Closes the pool, then stops the private server. A connection that leads nowhere is not waited for.
     pub async fn close(self) -> Result<(), EmbeddedError> {
-        self.pool.close().await;
+        if tokio::time::timeout(CLOSES_WITHIN, self.pool.close()).await.is_err() {
+            tracing::warn!("database connection left behind");
+        }
         match self.server {
             Some(server) => server.stop().await,
             None => Ok(()),

@@ -35,7 +35,7 @@ use crate::{
         limits::{LearnedLimit, Told, Window},
         pace::{self, Slot},
     },
-    store::{self, StoreError, budgets::Counter},
+    store::{self, StoreError, budgets::Counter, line::Line},
     telemetry::chain,
 };
 
@@ -48,7 +48,7 @@ const SLOW_READS: u32 = 2;
 #[derive(Debug)]
 pub struct Budget {
     limits: Vec<Limit>,
-    pool: PgPool,
+    pool: Line,
     clock: Clock,
     noted: Mutex<Vec<Note>>,
     turns: Turns,
@@ -211,7 +211,7 @@ impl Budget {
     pub fn within(limits: Vec<Limit>, pool: &PgPool, clock: &Clock) -> Arc<Self> {
         Arc::new(Self {
             limits,
-            pool: pool.clone(),
+            pool: Line::new(pool.clone()),
             clock: clock.clone(),
             noted: Mutex::default(),
             turns: Turns::default(),

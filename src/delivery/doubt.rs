@@ -111,7 +111,8 @@ impl Driver {
     async fn chosen(&self, held: &Held, finding: Finding) -> Finding {
         let Finding::OneOf(mut receipts) = finding else { return finding };
         let ids: Vec<String> = receipts.iter().filter_map(|receipt| receipt.external_id.clone()).collect();
-        match store::deliveries::link_one_of(&self.pool, lease_of(held), &ids).await {
+        let linking = store::deliveries::link_one_of(&self.pool, lease_of(held), &ids);
+        match self.pool.bounded("deliveries.link", linking).await {
             Ok(Linked::To(id)) => {
                 receipts.retain(|receipt| receipt.external_id.as_ref() == Some(&id));
                 receipts.pop().map_or(Finding::NotFound, Finding::Stands)

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use sqlx::PgPool;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -26,6 +25,7 @@ use crate::{
     store::{
         self, StoreError,
         deliveries::{ANY_PRIORITY, Claim, Claimed, Due, Settlement},
+        line::Line,
         sinks::OpenLane,
     },
     telemetry::metrics::Metrics,
@@ -44,7 +44,7 @@ pub struct Driver {
     pub name: SinkName,
     pub sink: Arc<dyn Sink>,
     pub rules: SinkCommon,
-    pub pool: PgPool,
+    pub pool: Line,
     pub clock: Clock,
     /// This process, for `lease_owner`.
     pub owner: String,

@@ -119,6 +119,10 @@ impl Driver {
     }
 
     pub(super) async fn turn_breaker(&self, lane: &str, turn: Turn, ended: &Ended) -> Result<(), StoreError> {
+        self.pool.bounded("sinks.turn_breaker", self.record_turn(lane, turn, ended)).await
+    }
+
+    async fn record_turn(&self, lane: &str, turn: Turn, ended: &Ended) -> Result<(), StoreError> {
         let failed = |e| StoreError { operation: "sinks.turn_breaker", source: e };
         let mut tx = self.pool.begin().await.map_err(failed)?;
         let reason = ended.settlement.attempt.reason.as_deref().unwrap_or("unknown");

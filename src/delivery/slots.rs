@@ -20,7 +20,7 @@ use tokio::{sync::OnceCell, time::Instant};
 use crate::{
     clock::Clock,
     domain::ids::SinkName,
-    store::{self, StoreError, slots::Hold},
+    store::{self, StoreError, line::Line, slots::Hold},
 };
 
 /// How long one waits to look again when others hold all slots.
@@ -29,7 +29,7 @@ pub(super) const NONE_FREE: Duration = Duration::from_millis(250);
 /// A process's slots at one sink.
 #[derive(Debug)]
 pub struct Slots {
-    pool: PgPool,
+    pool: Line,
     clock: Clock,
     sink: SinkName,
     owner: String,
@@ -44,7 +44,7 @@ pub struct Slots {
 impl Slots {
     pub fn new(sink: &SinkName, owner: &str, most: u32, lease: Duration, pool: &PgPool, clock: &Clock) -> Self {
         Self {
-            pool: pool.clone(),
+            pool: Line::new(pool.clone()),
             clock: clock.clone(),
             sink: sink.clone(),
             owner: owner.to_owned(),

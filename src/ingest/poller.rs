@@ -9,7 +9,6 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use rand::RngExt;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 use tokio::{
     sync::mpsc::{Receiver, Sender, channel},
     task::JoinHandle,
@@ -33,6 +32,7 @@ use crate::{
         self, StoreError,
         budgets::Reserved,
         ingest::{PageGroup, Stored},
+        line::Line,
         sources::{PollEnd, Rewind, SourceLease, Take, Turn},
     },
     telemetry::{
@@ -59,7 +59,7 @@ pub struct Parts {
     pub name: SourceName,
     pub settings: SourceSettings,
     pub client: ScoffableClient,
-    pub pool: PgPool,
+    pub pool: Line,
     pub clock: Clock,
     /// This process, for `lease_owner`.
     pub owner: String,

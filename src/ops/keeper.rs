@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -10,7 +9,7 @@ use crate::{
     clock::Clock,
     domain::ids::SinkName,
     sinks::Sink,
-    store::{StoreError, credentials::due_for_keepalive},
+    store::{StoreError, credentials::due_for_keepalive, line::Line},
     telemetry::chain,
 };
 
@@ -21,7 +20,7 @@ const LOOK: Duration = Duration::from_hours(6);
 
 /// The loop that looks after them.
 pub struct Keeper {
-    pub pool: PgPool,
+    pub pool: Line,
     pub clock: Clock,
     pub sinks: BTreeMap<SinkName, Arc<dyn Sink>>,
 }

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,6 +21,7 @@ use crate::{
     },
     store::{
         housekeeping::{self, TurnEnd},
+        line::Line,
         operations::{OperationError, Operator},
     },
     telemetry::chain,
@@ -42,7 +42,7 @@ const TURN: Duration = Duration::from_mins(10);
 /// The loop that prunes.
 #[derive(Debug)]
 pub struct Pruner {
-    pub pool: PgPool,
+    pub pool: Line,
     pub retention: RetentionSettings,
     pub clock: Clock,
     /// This process, for the lease.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::PgExecutor;
 
 use super::{Result, StoreError};
 use crate::domain::limits::Window;
@@ -41,7 +41,11 @@ pub enum Reserved {
 ///
 /// A scope that was never used gets its row first: without one there is nothing to lock, and all first callers would
 /// count from zero.
-pub async fn reserve_minute(pool: &PgPool, limits: &[MinuteLimit], offset_ms: i64) -> Result<Reserved> {
+pub async fn reserve_minute(
+    pool: impl PgExecutor<'_> + Copy,
+    limits: &[MinuteLimit],
+    offset_ms: i64,
+) -> Result<Reserved> {
     if limits.is_empty() {
         return Ok(Reserved::Granted);
     }
@@ -53,7 +57,11 @@ pub async fn reserve_minute(pool: &PgPool, limits: &[MinuteLimit], offset_ms: i6
 }
 
 /// None: a row was missing and is there now; ask again.
-async fn try_reserve_minute(pool: &PgPool, limits: &[MinuteLimit], offset_ms: i64) -> Result<Option<Reserved>> {
+async fn try_reserve_minute(
+    pool: impl PgExecutor<'_> + Copy,
+    limits: &[MinuteLimit],
+    offset_ms: i64,
+) -> Result<Option<Reserved>> {
     let scopes: Vec<String> = limits.iter().map(|l| l.scope.clone()).collect();
     let allowed: Vec<i64> = limits.iter().map(|l| i64::from(l.per_minute.max(1))).collect();
     let row = sqlx::query!(

@@ -19,6 +19,7 @@ pub mod demo;
 pub mod erasure;
 pub mod housekeeping;
 pub mod ingest;
+pub mod line;
 pub mod links;
 pub mod operations;
 pub mod orders;

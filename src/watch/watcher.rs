@@ -16,7 +16,9 @@ use crate::{
     store::{
         Result,
         alerts::{self, Standing},
-        housekeeping, status, watch,
+        housekeeping,
+        line::Line,
+        status, watch,
     },
     telemetry::chain,
 };
@@ -36,7 +38,7 @@ const CALM: Duration = Duration::from_mins(1);
 /// The loop.
 #[derive(Debug)]
 pub struct Watcher {
-    pool: PgPool,
+    pool: Line,
     clock: Clock,
     rules: Rules,
     usual_orders: u32,
@@ -54,7 +56,7 @@ impl Watcher {
             hidden + source.poll_interval.saturating_mul(2)
         });
         Self {
-            pool: pool.clone(),
+            pool: Line::new(pool.clone()),
             clock: clock.clone(),
             rules: Rules::of(settings),
             usual_orders: settings.watch.usual_orders,

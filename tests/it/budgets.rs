@@ -21,7 +21,7 @@ use scoffable_sync::{
     ops::health,
     simulator::faults,
     sinks::{self, GroupAnswer, Sink},
-    store::status,
+    store::{line::Line, status},
 };
 use sqlx::PgPool;
 
@@ -181,7 +181,7 @@ async fn a_lane_without_calls_holds_up_no_other_and_the_whole_sinks_limit_is_sha
         sink: sinks::build(&SinkName::parse(SINK).unwrap(), settings, &app.clock, &services(&app.pool, &app.clock))
             .unwrap(),
         rules: settings.common.clone(),
-        pool: app.pool.clone(),
+        pool: Line::new(app.pool.clone()),
         clock: app.clock.clone(),
         owner: "a test".to_owned(),
         lease: app.settings.delivery.lease,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use scoffable_sync::simulator::faults::status;
+use scoffable_sync::{simulator::faults::status, store::line::Line};
+use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::app::{PATIENCE, TestApp, order, order_of};
@@ -89,4 +90,48 @@ async fn what_a_dead_process_held_is_taken_over_within_one_lease() {
 
     assert_eq!(app.dispatch().await, 5);
     assert_eq!(app.number("SELECT count(*) FROM deliveries WHERE state = 'applied'").await, 5);
+}
+
+/// A pool with a single connection, so that one that is lost and kept would be missed.
+async fn a_line_of_one_connection(app: &TestApp) -> Line {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let pool = pool.connect_with((*app.pool.connect_options()).clone()).await.expect("the database answers");
+    Line::answering_within(pool, Duration::from_millis(300))
+}
+
+/// Cause: a connection that a firewall had forgotten was waited for without end, and its loop did nothing any more.
+#[tokio::test]
+async fn a_statement_whose_answer_does_not_come_is_given_up_and_its_connection_with_it() {
+    let app = TestApp::start().await;
+    let line = a_line_of_one_connection(&app).await;
+    let mut blocker = app.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE sources").execute(&mut *blocker).await.unwrap();
+    let waits = "SELECT count(*) FROM sources";
+
+    let first = sqlx::query_scalar::<_, i64>(waits).fetch_one(&line).await;
+    let listed = sqlx::query_scalar::<_, i64>(waits).fetch_all(&line).await;
+    let after = sqlx::query_scalar::<_, i32>("SELECT 7").fetch_one(&line).await;
+
+    let no_answer =
+        |error: &sqlx::Error| matches!(error, sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut);
+    assert!(first.as_ref().is_err_and(no_answer), "{first:?}");
+    assert!(listed.as_ref().is_err_and(no_answer), "{listed:?}");
+    assert_eq!(after.expect("another connection took its place"), 7);
+    blocker.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_answered_in_time_comes_whole_through_the_line() {
+    let app = TestApp::start().await;
+    let line = a_line_of_one_connection(&app).await;
+
+    let many: Vec<i32> = sqlx::query_scalar("SELECT generate_series(1, 1000)").fetch_all(&line).await.unwrap();
+    let none: Option<i32> = sqlx::query_scalar("SELECT 1 WHERE false").fetch_optional(&line).await.unwrap();
+    let refused = sqlx::query("SELECT 1 / 0").execute(&line).await;
+    let touched = sqlx::query("UPDATE sources SET versions = versions").execute(&line).await.unwrap();
+
+    assert_eq!(many, (1..=1000).collect::<Vec<_>>());
+    assert_eq!(none, None);
+    assert!(matches!(refused, Err(sqlx::Error::Database(_))), "{refused:?}");
+    assert_eq!(touched.rows_affected(), 1);
 }

@@ -8,6 +8,7 @@ use scoffable_sync::{
     sinks::{Sink, Turns},
     store::{
         self,
+        line::Line,
         slots::{Hold, create},
     },
 };
@@ -93,7 +94,7 @@ async fn a_reading_is_one_of_the_calls_at_a_time_and_waits_for_its_place() {
         sink: Shop::new(&app.clock, Counts::Time, &[Kind::Product]) as Arc<dyn Sink>,
         rules: app.settings.sinks[&name].common.clone(),
         name,
-        pool: app.pool.clone(),
+        pool: Line::new(app.pool.clone()),
         clock: app.clock.clone(),
         owner: "one".to_owned(),
         lease: LEASE,

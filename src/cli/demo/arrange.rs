@@ -1,7 +1,9 @@
-//! What the demo sets up: the simulated systems, an empty database and the settings that bring them together.
+//! What the demo sets up: the simulated systems, an empty database and the settings that bring them together. The proof in
+//! `tests/chaos` sets up the same, with real processes.
 
-use std::{net::SocketAddr, num::NonZeroU32};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
+use anyhow::Context as _;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use sqlx::PgPool;
@@ -17,7 +19,8 @@ use crate::{
     },
     lifecycle::Lifecycle,
     simulator::{
-        self, SimulateOptions, Simulation,
+        self, SimulateOptions, Simulation, SimulatorError,
+        faults::Chaos,
         godatafeed::{Bucket, GoDataFeedOptions, Hint},
         lightspeed::{LightspeedLimits, LightspeedOptions, LightspeedSim, ids},
         limits::Limit,
@@ -49,7 +52,23 @@ const SHOP_PER_FIVE_MINUTES: u32 = 15_000;
 const STOCK_PER_MINUTE: u32 = 800;
 const STOCK_PER_HOUR: u32 = 40_000;
 
-pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulation, CliError> {
+/// Name of the only source.
+pub const SOURCE: &str = "demo";
+/// The sinks, one at each destination.
+pub const SINKS: [&str; 6] = ["hook", "pos", "feed", "books", "shop", "stock"];
+
+/// How much is to happen, and how badly.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    pub orders: usize,
+    pub seed: u64,
+    pub chaos: Chaos,
+    /// The versions appear over this time; zero: all at once.
+    pub pace: Duration,
+}
+
+/// A world, and every system around it.
+pub async fn simulate(scale: Scale, clock: &Clock) -> Result<Simulation, SimulatorError> {
     let limit = Some(Limit::per_minute(REQUESTS_PER_MINUTE));
     let somewhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let options = SimulateOptions {
@@ -61,15 +80,15 @@ pub(super) async fn simulate(args: &DemoArgs, clock: &Clock) -> Result<Simulatio
         lightspeed_listen: Some(somewhere),
         lightspeed: LightspeedOptions { limits: Some(SHOP), ..LightspeedOptions::default() },
         godatafeed: GoDataFeedOptions { bucket: Some(FEED), ..GoDataFeedOptions::default() },
-        orders: args.orders,
-        seed: args.seed,
-        chaos: args.chaos,
-        pace: if args.pace.is_zero() { Pace::AtOnce } else { Pace::Over(args.pace) },
+        orders: scale.orders,
+        seed: scale.seed,
+        chaos: scale.chaos,
+        pace: if scale.pace.is_zero() { Pace::AtOnce } else { Pace::Over(scale.pace) },
         limits: Limits { per_token: limit, per_account: limit },
         clock: clock.clone(),
         ..SimulateOptions::default()
     };
-    Ok(simulator::run(options).await.map_err(anyhow::Error::from)?)
+    simulator::run(options).await
 }
 
 /// Starts the private server and makes an empty database in it, whose name is returned; drops those that earlier runs
@@ -98,10 +117,16 @@ pub(super) async fn start_database(
 }
 
 pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString) -> Result<Settings, CliError> {
+    let overrides = keys(listen, simulation, url)?;
+    Ok(config::load(&LoadOptions { overrides, ..LoadOptions::default() })?)
+}
+
+/// Key paths and values that tie a daemon to the simulated systems and to a database: impatient in all.
+pub fn keys(listen: &str, simulation: &Simulation, url: &SecretString) -> anyhow::Result<Vec<(String, String)>> {
     let simulated = SimulateOptions::default();
     let (Some(spoton), Some(godatafeed), Some(xero)) = (&simulation.spoton, &simulation.godatafeed, &simulation.xero)
     else {
-        return Err(anyhow::anyhow!("the demo's kitchen, feed and books are not simulated").into());
+        anyhow::bail!("the demo's kitchen, feed and books are not simulated");
     };
     let limit = REQUESTS_PER_MINUTE.to_string();
     let vendors = inline_toml(&vendors(&spoton.options().chain.vendors));
@@ -174,10 +199,10 @@ pub(super) fn settings(listen: &str, simulation: &Simulation, url: &SecretString
         ("breaker.probe", "500ms"),
     ];
     overrides.extend(stock(simulation)?);
-    for sink in ["hook", "pos", "feed", "books", "shop", "stock"] {
+    for sink in SINKS {
         overrides.extend(impatient.map(|(key, value)| (format!("sinks.{sink}.{key}"), value.to_owned())));
     }
-    Ok(config::load(&LoadOptions { overrides, ..LoadOptions::default() })?)
+    Ok(overrides)
 }
 
 /// Keys of the sink at the simulated shop, where there is one. Vendors share its registers.
@@ -210,10 +235,8 @@ fn shop(lightspeed: Option<&LightspeedSim>, world: &World) -> Vec<(String, Strin
 }
 
 /// The keys of the sink for Unleashed. Every dish of the world is a product there, in plenty.
-fn stock(simulation: &Simulation) -> Result<Vec<(String, String)>, CliError> {
-    let Some(unleashed) = &simulation.unleashed else {
-        return Err(anyhow::anyhow!("the demo's stock is not simulated").into());
-    };
+fn stock(simulation: &Simulation) -> anyhow::Result<Vec<(String, String)>> {
+    let Some(unleashed) = &simulation.unleashed else { anyhow::bail!("the demo's stock is not simulated") };
     let (options, house) = (unleashed.options(), house_customer(unleashed)?);
     let warehouse = options.warehouses.first().map(String::as_str).unwrap_or_default();
     let of_vendor = |id: &String| (id.clone(), json!({ "warehouse": warehouse }));
@@ -239,9 +262,9 @@ fn stock(simulation: &Simulation) -> Result<Vec<(String, String)>, CliError> {
     Ok(keys.into_iter().map(|(key, value)| (format!("sinks.stock.{key}"), value.to_owned())).collect())
 }
 
-fn house_customer(unleashed: &UnleashedSim) -> Result<String, CliError> {
+fn house_customer(unleashed: &UnleashedSim) -> anyhow::Result<String> {
     let house = unleashed.options().customers.first().and_then(|name| unleashed.customer_guid(name));
-    Ok(house.ok_or_else(|| anyhow::anyhow!("the demo's stock has no customers"))?.to_string())
+    Ok(house.context("the demo's stock has no customers")?.to_string())
 }
 
 /// The accounts of the simulated organisation, as a bookkeeper would name them.

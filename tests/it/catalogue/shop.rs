@@ -25,6 +25,7 @@ use scoffable_sync::{
         catalogue::{ByHand, Catalogue, Missed, Reading},
         links::LinkKind,
     },
+    store::line::Line,
 };
 use tokio::sync::Notify;
 
@@ -342,7 +343,7 @@ pub fn keeper(app: &TestApp, shop: &Arc<Shop>, settings: CatalogueSettings) -> W
         name,
         sink: Arc::clone(shop) as Arc<dyn Sink>,
         rules: rules.common.clone(),
-        pool: app.pool.clone(),
+        pool: Line::new(app.pool.clone()),
         clock: app.clock.clone(),
         owner: scoffable_sync::app::owner(),
         lease: app.settings.delivery.lease,

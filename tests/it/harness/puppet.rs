@@ -16,6 +16,7 @@ use scoffable_sync::{
         ids::SinkName,
     },
     sinks::{Answer, Calls, Doubt, Finding, GroupAnswer, LookedUp, Sink, View},
+    store::line::Line,
 };
 use serde_json::json;
 
@@ -210,7 +211,7 @@ pub fn drive(app: &mut TestApp, sink: Arc<dyn Sink>) {
         name,
         sink,
         rules: settings.common.clone(),
-        pool: app.pool.clone(),
+        pool: Line::new(app.pool.clone()),
         clock: app.clock.clone(),
         owner: "a test".to_owned(),
         lease: app.settings.delivery.lease,
