@@ -187,7 +187,8 @@ impl Dispatcher {
     pub async fn tick(&mut self) -> Result<Tick, StoreError> {
         let lanes = self.lanes_not_held_back();
         let limit = self.driver.claim_limit(self.driver.rules.concurrency as usize, BATCH);
-        let taken = self.driver.claim(limit, &lanes, 0).await?;
+        // Boxed: whoever calls this in turn would carry it along.
+        let taken = Box::pin(self.driver.claim(limit, &lanes, 0)).await?;
         self.breaker.note_open(&taken.open_lanes);
         if taken.held.is_empty() {
             return Ok(Tick::Idle);
@@ -206,13 +207,13 @@ impl Dispatcher {
             futures::stream::iter(attempts).buffer_unordered(self.driver.at_once().max(1)).collect().await;
         let mut batch = Vec::with_capacity(claimed);
         for ended in ended.into_iter().flatten() {
-            self.observe(&ended).await;
+            Box::pin(self.observe(&ended)).await;
             batch.push(ended.settlement);
         }
-        let mut left = self.driver.settle(batch).await;
+        let mut left = Box::pin(self.driver.settle(batch)).await;
         while !left.is_empty() {
             tokio::time::sleep(pause(1)).await;
-            left = self.driver.settle(left).await;
+            left = Box::pin(self.driver.settle(left)).await;
         }
         self.driver.hold_slots_for(0).await?;
         Ok(Tick::Worked(claimed))

@@ -195,5 +195,5 @@ async fn any_prefix_of_a_run_at_xero_that_is_killed_and_begun_again_ends_with_th
 
     let (recorded, moments) = (&recorded, [Boundary::StepSending, Boundary::StepAnswered]);
     let walks = (1..=n_requests).flat_map(|times| moments.map(|boundary| killed_at(boundary, times, recorded)));
-    futures::stream::iter(walks).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    Box::pin(futures::stream::iter(walks).buffer_unordered(AT_ONCE).collect::<Vec<()>>()).await;
 }
