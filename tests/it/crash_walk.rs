@@ -246,7 +246,8 @@ enum Known {
     /// It only prolongs, shortens or notes what the next statement would find as well.
     Harmless,
     /// A person's, or a bounded step: whole in one transaction, so that a process that dies before its end has done
-    /// nothing, and done again without harm (tests/it/{operate,replay,backfill,retention,catalogue,alerts_told,xero/daily}.rs).
+    /// nothing, and done again without harm
+    /// (tests/it/{operate,replay,backfill,retention,erasure,watch,catalogue,alerts_told,xero/daily}.rs).
     Whole,
     /// Killed at every await (tests/it/oauth).
     WalkedElsewhere,
@@ -279,9 +280,11 @@ fn known(statement: &str) -> Option<Known> {
         | ("alerts" | "links" | "slots", _) => Some(Known::Harmless),
         ("sources", "borrow" | "give_back")
         | ("summaries", "close")
-        | ("operations" | "quarantine" | "replay" | "backfill" | "retention" | "catalogue" | "alert_messages", _) => {
-            Some(Known::Whole)
-        }
+        | (
+            "operations" | "quarantine" | "replay" | "backfill" | "retention" | "erasure" | "housekeeping"
+            | "catalogue" | "alert_messages",
+            _,
+        ) => Some(Known::Whole),
         ("credentials", _) => Some(Known::WalkedElsewhere),
         _ => None,
     }

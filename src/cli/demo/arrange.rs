@@ -194,7 +194,7 @@ pub fn keys(listen: &str, simulation: &Simulation, url: &SecretString) -> anyhow
         ("request_timeout", "2s"),
         ("retry.initial", "200ms"),
         ("retry.max", "2s"),
-        ("retry.slow_interval", "5s"),
+        ("retry.slow_interval", "2s"),
         ("retry.give_up_after", "10m"),
         ("breaker.probe", "500ms"),
     ];

@@ -179,6 +179,16 @@ async fn a_shop_that_is_asked_too_often_says_for_how_long_in_one_of_three_ways()
 }
 
 #[tokio::test]
+async fn a_429_that_names_no_time_waits_no_longer_than_the_slow_interval() {
+    let case = Case::start(&[("retry.initial", "1s"), ("retry.max", "2s"), ("retry.slow_interval", "5s")]).await;
+    case.shop.answers("GET", &sale_path(ID), reply(429, &json!({})));
+
+    let answer = case.send(&post()).await;
+
+    assert_eq!(answer.outcome, Outcome::Throttled { not_before: Some(Duration::from_secs(5)) });
+}
+
+#[tokio::test]
 async fn a_personal_token_that_is_refused_blocks_the_sink_and_is_not_tried_again_at_once() {
     let case = Case::usual().await;
     case.shop.always_answers("GET", &sale_path(ID), reply(401, &json!({"error": "Unauthorized"})));
