@@ -135,7 +135,7 @@ pub fn keys(listen: &str, simulation: &Simulation, url: &SecretString) -> anyhow
     let mut overrides: Vec<(String, String)> = [
         ("database.url", url.expose_secret()),
         ("http.listen", listen),
-        ("delivery.lease", "15s"),
+        ("delivery.lease", "12s"),
         ("delivery.drain", "5s"),
         ("delivery.read_back", "[\"1s\", \"6s\", \"12s\"]"),
         ("sources.demo.kind", "scoffable"),

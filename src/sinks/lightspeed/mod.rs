@@ -124,9 +124,9 @@ impl Sink for Lightspeed {
         }
     }
 
-    /// A sale is asked for by its id. Assumed: it is seen as soon as it is made; this is a margin. A sale that came later still
-    /// would come under the same id.
-    fn visible_after(&self, _: &Step) -> Option<Duration> {
-        Some(Duration::from_secs(10))
+    /// Assumed: a sale is seen as soon as it is made. One that came later still would come under the same id, and changes
+    /// nothing; a return would be another one.
+    fn visible_after(&self, step: &Step) -> Option<Duration> {
+        Some(if step.name == call::name::BEGIN_RETURN { Duration::from_mins(1) } else { Duration::ZERO })
     }
 }

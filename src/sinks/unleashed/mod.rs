@@ -119,9 +119,9 @@ impl Sink for Unleashed {
         }
     }
 
-    /// Assumed: a document is seen as soon as it is made; this is a margin. An order that came later still would come under
-    /// the same GUID, a credit note would be another one.
+    /// Assumed: a document is seen as soon as it is made. An order that came later still would come under the same GUID, and
+    /// changes nothing; a credit note would be another one.
     fn visible_after(&self, step: &Step) -> Option<Duration> {
-        Some(Duration::from_secs(if step.name == call::name::CREDIT { 60 } else { 10 }))
+        Some(if step.name == call::name::CREDIT { Duration::from_mins(1) } else { Duration::ZERO })
     }
 }

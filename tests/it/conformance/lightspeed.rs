@@ -29,7 +29,7 @@ pub struct Shop(LightspeedSim);
 impl Subject for Shop {
     const STEPS: usize = 1;
     const REFRESHES: bool = false;
-    const SEEN_AFTER: Option<Duration> = Some(Duration::from_secs(10));
+    const SEEN_AFTER: Option<Duration> = Some(Duration::ZERO);
     const REFUSED_IS: &str = "pending";
     const SECRETS: &[&str] = &["lightspeed-token"];
 

@@ -30,7 +30,7 @@ struct Element {
 impl Subject for Stock {
     const STEPS: usize = 2;
     const REFRESHES: bool = false;
-    const SEEN_AFTER: Option<Duration> = Some(Duration::from_secs(10));
+    const SEEN_AFTER: Option<Duration> = Some(Duration::ZERO);
     const SECRETS: &[&str] = &["unleashed-key"];
 
     async fn start(setup: Setup) -> (Self, Setup) {
