@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::{Browser, TOKEN, refused};
-use crate::harness::app::{TestApp, order};
+use crate::harness::{
+    app::{TestApp, order},
+    process::until,
+};
 
 /// What the person prefers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -117,8 +120,10 @@ impl Chromium {
         self.text_of("body").await
     }
 
-    async fn is_at(&self, path: &str) -> bool {
-        self.get("/url").await.as_str().unwrap().ends_with(path)
+    /// Waits for the page that what was pressed leads to: a key is answered before the way there begins, and only then do
+    /// other commands wait for its end.
+    async fn arrives_at(&self, path: &str) {
+        until(&format!("to be at {path}"), async || self.get("/url").await.as_str().unwrap().ends_with(path)).await;
     }
 
     async fn type_into(&self, css: &str, keys: &str) {
@@ -191,20 +196,23 @@ async fn a_dead_letter_is_found_retried_and_seen_to_arrive_with_a_keyboard() {
         browser.press(TAB).await;
         assert_eq!(browser.told("return document.activeElement.textContent").await, "Skip to the content");
         browser.type_into("#q", &format!("A-2{ENTER}")).await;
-        assert!(browser.is_at("/order?source=main&id=A-2").await);
+        browser.arrives_at("/order?source=main&id=A-2").await;
         browser.look("order").await;
 
         browser.go(&page, "/login").await;
         browser.look("login").await;
         browser.press(&format!("{TOKEN}{ENTER}")).await;
+        browser.arrives_at("/").await;
         assert!(browser.text().await.contains("Log out"));
         browser.type_into("nav a[href='/letters']", ENTER).await;
+        browser.arrives_at("/letters").await;
         browser.look("letters").await;
         browser.type_into("a[aria-label='Retry order A-1 at hook']", ENTER).await;
+        browser.arrives_at("/act?act=retry&sink=hook&source=main&order=A-1").await;
         browser.look("act").await;
         browser.type_into("input[name=who]", "ada").await;
         browser.type_into("input[name=why]", &format!("the menu is mended{ENTER}")).await;
-        assert!(browser.is_at("/order?source=main&id=A-1&done=retry").await);
+        browser.arrives_at("/order?source=main&id=A-1&done=retry").await;
         app.dispatch().await;
         browser.reload().await;
         browser.look("retried").await;
