@@ -49,17 +49,23 @@ impl Driver {
         for settlement in batch {
             match self.settle_once(std::slice::from_ref(&settlement)).await {
                 Ok(()) => {}
-                Err(error) if error.is_about_the_data() => {
-                    report("outcome settled without its details", &self.name, &error, Duration::ZERO, 1);
-                    let bare = bare(settlement);
-                    if self.settle_once(std::slice::from_ref(&bare)).await.is_err() {
-                        left.push(bare);
-                    }
-                }
+                Err(error) if error.is_about_the_data() => left.extend(self.settle_odd(settlement).await),
                 Err(_) => left.push(settlement),
             }
         }
         left
+    }
+
+    /// What the destination said is kept as far as the database takes it: its ids and the receipt tell what stands there.
+    async fn settle_odd(&self, settlement: Settlement) -> Option<Settlement> {
+        let cleaned = without_nul(settlement);
+        let Err(error) = self.settle_once(std::slice::from_ref(&cleaned)).await else { return None };
+        if !error.is_about_the_data() {
+            return Some(cleaned);
+        }
+        report("outcome settled without its details", &self.name, &error, Duration::ZERO, 1);
+        let bare = bare(cleaned);
+        self.settle_once(std::slice::from_ref(&bare)).await.is_err().then_some(bare)
     }
 
     async fn settle_once(&self, batch: &[Settlement]) -> Result<(), StoreError> {
@@ -156,8 +162,40 @@ impl Driver {
     }
 }
 
+/// The outcome without the one character that no text or JSON of Postgres holds.
+/// Source: PostgreSQL documentation, "Character Types" and "JSON Types".
+fn without_nul(mut settlement: Settlement) -> Settlement {
+    let clean = |text: Option<String>| text.map(|text| text.replace('\0', REPLACEMENT));
+    settlement.receipt.iter_mut().for_each(clean_json);
+    let Settlement { external_id, notice, last_error, attempt, .. } = settlement;
+    let AttemptRecord { response_excerpt, reason, external_id: attempt_external_id, .. } = attempt;
+    Settlement {
+        external_id: clean(external_id),
+        notice: clean(notice),
+        last_error: clean(last_error),
+        attempt: AttemptRecord {
+            response_excerpt: clean(response_excerpt),
+            reason: clean(reason),
+            external_id: clean(attempt_external_id),
+            ..attempt
+        },
+        ..settlement
+    }
+}
+
+const REPLACEMENT: &str = "\u{fffd}";
+
+fn clean_json(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) if text.contains('\0') => *text = text.replace('\0', REPLACEMENT),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(clean_json),
+        serde_json::Value::Object(members) => members.values_mut().for_each(clean_json),
+        _ => {}
+    }
+}
+
 /// The outcome without anything a database could object to.
 fn bare(settlement: Settlement) -> Settlement {
-    let attempt = AttemptRecord { response_excerpt: None, reason: None, ..settlement.attempt };
+    let attempt = AttemptRecord { response_excerpt: None, reason: None, external_id: None, ..settlement.attempt };
     Settlement { external_id: None, receipt: None, notice: None, alert: None, last_error: None, attempt, ..settlement }
 }

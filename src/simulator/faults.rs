@@ -63,6 +63,8 @@ pub enum Reply {
     Cut,
     /// The right status with a body that is not JSON.
     NotJson,
+    /// The right answer, with one value of its JSON changed by what is drawn from this seed.
+    Mangled(u64),
     /// The right page, but its cursor points back to its own beginning: it comes a second time.
     RepeatedPage,
     /// The right page with its versions in reverse order.
@@ -168,6 +170,11 @@ pub fn truncated() -> Fault {
 /// The effect happens, the answer has the right status and is no JSON.
 pub fn not_json() -> Fault {
     Fault { name: "not_json", reply: Reply::NotJson, ..plainly() }
+}
+
+/// The effect happens, the answer has the right status, and one value in it is something else: drawn from `seed`.
+pub fn mangled(seed: u64) -> Fault {
+    Fault { name: "mangled", reply: Reply::Mangled(seed), ..plainly() }
 }
 
 /// Delivers the page, with a cursor that leads to the same page again.
@@ -284,6 +291,13 @@ impl Fault {
                 let body = "<html><body>Bad gateway</body></html>".into();
                 Answer { status: genuine.status, headers, body }
             }
+            Reply::Mangled(seed) => match serde_json::from_slice::<Value>(&genuine.body) {
+                Ok(mut value) => {
+                    mangle(&mut value, &mut StdRng::seed_from_u64(*seed));
+                    Answer { body: value.to_string().into(), ..genuine }
+                }
+                Err(_) => genuine,
+            },
             Reply::Cut => {
                 cut.now();
                 Answer::json(genuine.status, Bytes::new())
@@ -298,6 +312,49 @@ impl Fault {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         *response.body_mut() = first_half;
         response
+    }
+}
+
+/// Somewhere in it something else stands, or nothing.
+fn mangle(value: &mut Value, dice: &mut StdRng) {
+    let goes_deeper = dice.random_ratio(4, 5);
+    match value {
+        Value::Array(items) if !items.is_empty() && goes_deeper => {
+            let at = dice.random_range(0..items.len());
+            match dice.random_range(0..10) {
+                0 => drop(items.remove(at)),
+                1 => items.push(items[at].clone()),
+                _ => mangle(&mut items[at], dice),
+            }
+        }
+        Value::Object(members) if !members.is_empty() && goes_deeper => {
+            let at = dice.random_range(0..members.len());
+            let name = members.keys().nth(at).expect("there are so many").clone();
+            match dice.random_range(0..10) {
+                0 => drop(members.remove(&name)),
+                _ => mangle(&mut members[&name], dice),
+            }
+        }
+        value => {
+            let odd = [
+                Value::Null,
+                json!(true),
+                json!(0),
+                json!(-1),
+                json!(i64::MAX),
+                json!(1e300),
+                json!(0.005),
+                json!(""),
+                json!("\u{0}\u{202e}x"),
+                json!("9".repeat(400)),
+                json!("/Date(99999999999999999)/"),
+                json!("9999-99-99T99:99:99Z"),
+                json!([]),
+                json!({}),
+                json!([[[[null]]]]),
+            ];
+            *value = odd[dice.random_range(0..odd.len())].clone();
+        }
     }
 }
 

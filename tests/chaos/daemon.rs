@@ -41,7 +41,11 @@ impl Daemon {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).context("the log cannot be written")?;
         self.born_at = log.metadata()?.len();
         let mut command = Command::new(env!("CARGO_BIN_EXE_scoffable-sync"));
-        command.arg("run").env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
+        // No file of this machine may have a say.
+        command
+            .args(["--config", "/dev/null", "run"])
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Ok(path) = std::env::var("PATH") {
             command.env("PATH", path);
         }

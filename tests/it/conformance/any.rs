@@ -6,7 +6,9 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use scoffable_sync::{
     cli::{self, plan::PlanArgs},
     delivery::dispatcher::Tick,
-    simulator::faults::{Answer, Fault, answer, cut_after, cut_before, not_json, plainly, redirect, status, truncated},
+    simulator::faults::{
+        Answer, Fault, answer, cut_after, cut_before, mangled, not_json, plainly, redirect, status, truncated,
+    },
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -375,6 +377,41 @@ async fn planned<S: Subject>(case: &Case<S>) -> Vec<String> {
     let told: Value = serde_json::from_slice(&out).expect("JSON");
     let deliveries = told["deliveries"].as_array().expect("a list");
     deliveries.iter().filter_map(|planned| planned["action"]["body"].as_str().map(str::to_owned)).collect()
+}
+
+/// How many orders meet odd answers, and how many each.
+const ODD: (u64, u64) = (24, 4);
+
+pub async fn whatever_is_in_an_answer_nothing_panics_or_stands_twice_and_the_next_order_is_brought<S: Subject>() {
+    let mut case = Case::<S>::patient().await;
+    let (orders, answers) = ODD;
+    for n in 0..orders {
+        case.there.answer_next((0..answers).map(|k| mangled(n * answers + k)).collect());
+        case.arrives(&order(&format!("A-{n}"), 1, "accepted")).await;
+        case.app.dispatch().await;
+        case.there.clear_script();
+    }
+    // What was read of the destination meanwhile is read anew within a day.
+    for _ in 0..25 {
+        case.app.advance(Duration::from_hours(1));
+        case.app.dispatch().await;
+    }
+
+    let panics = case
+        .app
+        .text("SELECT string_agg(order_id || ' ' || coalesce(step, ''), ', ') FROM attempts WHERE reason = 'panicked'");
+    assert_eq!(panics.await, None);
+    for n in 0..orders {
+        let stands = case.there.stands(&format!("A-{n}"));
+        assert!(stands.len() <= 1, "A-{n}: {stands:?}");
+    }
+    case.arrives(&order("B-1", 1, "accepted")).await;
+    for _ in 0..10 {
+        case.app.advance(Duration::from_mins(1));
+        case.app.dispatch().await;
+    }
+    assert_eq!(case.there.stands("B-1"), S::wanted(TOTAL));
+    case.assert_brought("B-1").await;
 }
 
 pub async fn nothing_that_is_echoed_is_kept_or_logged<S: Subject>() {

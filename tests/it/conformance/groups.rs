@@ -30,6 +30,7 @@ macro_rules! of_any {
             a_process_stopped_at_any_moment_loses_nothing,
             two_processes_share_the_work_and_repeat_none,
             a_dry_run_asks_for_no_effect_and_changes_nothing,
+            whatever_is_in_an_answer_nothing_panics_or_stands_twice_and_the_next_order_is_brought,
             nothing_that_is_echoed_is_kept_or_logged,
             behind_another_sink_it_waits_and_is_woken,
             a_version_that_arrives_while_a_request_is_under_way_follows_it,
