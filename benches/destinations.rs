@@ -317,7 +317,7 @@ fn shipment(settings: &GodatafeedSettings, order: &Order, now: DateTime<Utc>) ->
         content_hash: b"",
         every_version: false,
         counterpart: Some(Counterpart { state: State::Applied, external_id: Some("ord-1"), receipt: None }),
-        since: Since { received: Duration::ZERO, owed: Duration::ZERO, begins_at: None },
+        since: Since { received: Duration::ZERO, owed: Duration::ZERO, refused: None, begins_at: None },
         now,
     };
     match scoffable_sync::sinks::godatafeed::plan::plan(settings, &known, &view) {

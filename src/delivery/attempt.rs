@@ -434,6 +434,7 @@ impl Driver {
             since: Since {
                 received: snapshot.age,
                 owed: snapshot.owed_for,
+                refused: claimed.refused_for,
                 begins_at: begins_at.filter(|_| !claimed.was_asked_for()),
             },
             counterpart: claimed.dependency.as_ref().map(|other| Counterpart {
@@ -454,6 +455,7 @@ impl Driver {
             waiting_for: waiting_for.map(WaitingFor::as_str),
             not_before: None,
             failed: false,
+            refused: false,
             refund: true,
         };
         let (next, outcome, reason) = match plan {
@@ -496,7 +498,7 @@ impl Driver {
             _ => claimed.progress.sent,
         };
         let attempt = AttemptRecord { outcome, reason, ..self.record(claimed, started) };
-        let Receipt { external_id, receipt, notice, alert } = known;
+        let Receipt { external_id, receipt, notice, alert, refused: _ } = known;
         let settlement =
             Settlement { version, next, sent, external_id, receipt, notice, alert, attempt, ..self.settlement(held) };
         Ended { settlement, signal: Signal::Silent }
@@ -636,7 +638,7 @@ impl Driver {
             return Settlement { next: still_in_doubt(wait), ..self.settlement(held) };
         }
         let waiting_for = waiting_for.map(WaitingFor::as_str);
-        let next = Moved::Pending { wait, waiting_for, not_before: None, failed: false, refund: true };
+        let next = Moved::Pending { wait, waiting_for, not_before: None, failed: false, refused: false, refund: true };
         Settlement { next, ..self.settlement(held) }
     }
 
@@ -733,6 +735,7 @@ pub(super) fn tried(claimed: &Claimed, step: Option<&Step>, sending: Sending) ->
     Tried {
         number: claimed.attempt,
         failing_for: claimed.failing_for,
+        refused_for: claimed.refused_for,
         repeat: step.map_or(Repeat::Safe, |step| step.repeat),
         completes: step.is_none_or(|step| step.completes),
         sending,

@@ -32,6 +32,8 @@ pub struct Tried {
     pub number: u32,
     /// How long this delivery has been failing before this attempt.
     pub failing_for: Option<Duration>,
+    /// How long the destination had been refusing a part of it before this attempt.
+    pub refused_for: Option<Duration>,
     pub repeat: Repeat,
     /// Whether the step was the last of its plan.
     pub completes: bool,
@@ -90,6 +92,7 @@ const MAYBE_APPLIED_HINT: &str = "sent, no answer came, and its one repeat told 
 /// As for a step that was never sent before and may be sent again.
 fn decide_alone(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision {
     match outcome {
+        Outcome::Delivered(receipt) if receipt.refused => refused(policy, tried),
         Outcome::Delivered(_) => Decision {
             next: if tried.completes { Next::Applied } else { continue_plan() },
             reached: Reached::Yes,
@@ -113,6 +116,7 @@ fn decide_alone(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision
                     waiting_for: Some(WaitingFor::Retry.as_str()),
                     not_before: Some(wait),
                     failed: false,
+                    refused: false,
                     refund: true,
                 },
                 reached: Reached::No,
@@ -127,6 +131,7 @@ fn decide_alone(policy: Policy<'_>, tried: Tried, outcome: &Outcome) -> Decision
                 waiting_for: Some(WaitingFor::Breaker.as_str()),
                 not_before: None,
                 failed: false,
+                refused: false,
                 refund: true,
             },
             reached: Reached::No,
@@ -233,7 +238,40 @@ fn before_another(policy: Policy<'_>, tried: Tried) -> Duration {
 }
 
 fn continue_plan() -> Next {
-    Next::Pending { wait: Duration::ZERO, waiting_for: None, not_before: None, failed: false, refund: false }
+    Next::Pending {
+        wait: Duration::ZERO,
+        waiting_for: None,
+        not_before: None,
+        failed: false,
+        refused: false,
+        refund: false,
+    }
+}
+
+/// The sink has noted what was refused, and its plan says when that is tried again; not for ever.
+fn refused(policy: Policy<'_>, tried: Tried) -> Decision {
+    let gave_up = tried.refused_for.is_some_and(|refused| refused >= policy.rules.retry.give_up_after);
+    let next = if gave_up {
+        gave_up_on(
+            policy,
+            "it was refused for as long as retry.give_up_after allows: see the answer in its attempts, mend the set-up there, then retry it",
+        )
+    } else {
+        Next::Pending {
+            wait: Duration::ZERO,
+            waiting_for: None,
+            not_before: None,
+            failed: false,
+            refused: true,
+            refund: false,
+        }
+    };
+    Decision { next, reached: Reached::Yes, label: "refused", reason: None, signal: Signal::Well }
+}
+
+fn gave_up_on(policy: Policy<'_>, hint: &str) -> Next {
+    let curable = policy.rules.versions == Versions::Latest;
+    Next::Parked { reason: "gave_up".to_owned(), hint: hint.to_owned(), curable }
 }
 
 fn again(
@@ -246,19 +284,24 @@ fn again(
 ) -> Decision {
     let gave_up = tried.failing_for.is_some_and(|failing| failing >= policy.rules.retry.give_up_after);
     let next = if gave_up {
-        Next::Parked {
-            reason: "gave_up".to_owned(),
-            hint: "it failed for as long as retry.give_up_after allows: see last_error, mend the cause, then retry it"
-                .to_owned(),
-            curable: policy.rules.versions == Versions::Latest,
-        }
+        gave_up_on(
+            policy,
+            "it failed for as long as retry.give_up_after allows: see last_error, mend the cause, then retry it",
+        )
     } else {
         // A request whose answer was lost may still be under way: nothing newer overtakes it meanwhile.
         let grace =
             (reached == Reached::Possibly).then_some(policy.rules.request_timeout.min(policy.rules.retry.initial));
         let not_before = asked.max(grace);
         let wait = backoff::wait(&policy.rules.retry, tried.number).max(not_before.unwrap_or_default());
-        Next::Pending { wait, waiting_for: Some(WaitingFor::Retry.as_str()), not_before, failed: true, refund: false }
+        Next::Pending {
+            wait,
+            waiting_for: Some(WaitingFor::Retry.as_str()),
+            not_before,
+            failed: true,
+            refused: false,
+            refund: false,
+        }
     };
     Decision { next, reached, label, reason: Some(reason), signal: Signal::Faulty }
 }
@@ -334,7 +377,7 @@ mod tests {
     }
 
     fn first(repeat: Repeat) -> Tried {
-        Tried { number: 1, failing_for: None, repeat, completes: true, sending: Sending::First }
+        Tried { number: 1, failing_for: None, refused_for: None, repeat, completes: true, sending: Sending::First }
     }
 
     fn decided(outcome: &Outcome) -> Decision {
@@ -374,6 +417,7 @@ mod tests {
             waiting_for: Some("retry"),
             not_before: Some(asked),
             failed: false,
+            refused: false,
             refund: true,
         };
         assert_eq!((decision.next, decision.signal), (expected, Signal::Silent));
@@ -389,6 +433,22 @@ mod tests {
         assert!(matches!(safe.next, Next::Pending { failed: true, .. }), "{safe:?}");
         assert!(matches!(once.next, Next::InDoubt { look_up_in: Some(_), .. }), "{once:?}");
         assert_eq!((safe.reached, once.reached), (Reached::Possibly, Reached::Possibly));
+    }
+
+    #[test]
+    fn what_is_refused_goes_on_with_the_plan_and_is_given_up_in_the_end() {
+        let outcome = Outcome::Delivered(Receipt { refused: true, ..Receipt::default() });
+        let refused_for =
+            |refused_for| decide_for(Versions::Latest, Tried { refused_for, ..first(Repeat::Safe) }, &outcome);
+        let almost = RETRY.give_up_after.checked_sub(Duration::from_millis(1));
+
+        for not_yet in [None, almost] {
+            let decision = refused_for(not_yet);
+            assert!(matches!(decision.next, Next::Pending { refused: true, failed: false, .. }), "{decision:?}");
+            assert_eq!(decision.label, "refused");
+        }
+        let parked = refused_for(Some(RETRY.give_up_after)).next;
+        assert!(matches!(&parked, Next::Parked { reason, curable: true, .. } if reason == "gave_up"), "{parked:?}");
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Driver {
                     version: claimed.wanted,
                     receipt: claimed.receipt.as_ref(),
                     parts,
+                    refused: claimed.refused_for,
                     now,
                 })
             }),

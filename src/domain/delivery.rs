@@ -325,6 +325,9 @@ pub struct Receipt {
     /// Something a person should know about a delivery that stands as well as it can.
     pub notice: Option<String>,
     pub alert: Option<Alert>,
+    /// The destination did not take the step, or not all of it. What and why stands in the receipt, and plan says when it is
+    /// tried again.
+    pub refused: bool,
 }
 
 /// What one attempt told us. A sink reports; only `delivery::decide` chooses what happens next.

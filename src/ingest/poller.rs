@@ -78,7 +78,6 @@ impl std::fmt::Debug for Parts {
 #[derive(Debug)]
 pub struct Poller {
     parts: Arc<Parts>,
-    cursor_refusals: u32,
     throttles: u32,
     /// Fingerprint of the token in use.
     credential: String,
@@ -109,7 +108,7 @@ enum Commits {
 impl Poller {
     pub fn new(parts: Parts) -> Self {
         let credential = fingerprint(&parts.name, parts.settings.token.value());
-        Self { parts: Arc::new(parts), cursor_refusals: 0, throttles: 0, credential, known_oddities: HashSet::new() }
+        Self { parts: Arc::new(parts), throttles: 0, credential, known_oddities: HashSet::new() }
     }
 
     /// Polls until told to drain. Outlives a database restart.
@@ -182,8 +181,6 @@ impl Poller {
     fn judge(&mut self, turn: &Turn, left: Left) -> Result<(PollEnd, Duration), StoreError> {
         let settings = &self.parts.settings;
         let random = rand::rng().random::<f64>();
-        let refused_cursor = matches!(left, Left::Failed(FetchError::CursorSuspect { .. }));
-        self.cursor_refusals = if refused_cursor { self.cursor_refusals + 1 } else { 0 };
         let throttled = matches!(left, Left::Failed(FetchError::Throttled { .. }));
         self.throttles = if throttled { self.throttles + 1 } else { 0 };
         Ok(match left {
@@ -198,7 +195,7 @@ impl Poller {
             Left::Failed(error) => {
                 let trouble = Trouble {
                     failures: turn.failures,
-                    cursor_refusals: self.cursor_refusals,
+                    cursor_refusals: turn.cursor_refusals,
                     throttles: self.throttles,
                     random,
                 };
@@ -232,7 +229,7 @@ impl Poller {
                 "caught_up"
             }
             PollEnd::Paused => "paused",
-            PollEnd::Failing { error } | PollEnd::Stuck { error } => {
+            PollEnd::Failing { error } | PollEnd::CursorRefused { error } | PollEnd::Stuck { error } => {
                 let failures = turn.failures + 1;
                 if failures.is_power_of_two() {
                     warn!(source.name = %name, error, backoff_ms, "poll failed");

@@ -33,7 +33,7 @@ const FIRST_THROTTLE: Duration = Duration::from_secs(2);
 pub struct Trouble {
     /// Consecutive failed polls before this one.
     pub failures: u32,
-    /// How often this very cursor was refused in a row, this time included.
+    /// How often this very cursor was refused before.
     pub cursor_refusals: u32,
     /// Consecutive 429 answers, this one included.
     pub throttles: u32,
@@ -61,8 +61,10 @@ pub fn after_failure(settings: &SourceSettings, error: &FetchError, trouble: Tro
             "unauthorized",
             "the platform refuses the token: put a valid one where `token` says; it is read again by itself",
         ),
-        FetchError::CursorSuspect { .. } if trouble.cursor_refusals < CURSOR_TRIES => {
-            (PollEnd::Failing { error: text }, soon)
+        FetchError::CursorSuspect { .. } if trouble.cursor_refusals + 1 < CURSOR_TRIES => {
+            // Whatever else failed before, the next answer tells about the cursor.
+            let soon = exponential(FIRST_WAIT, LONGEST_WAIT, trouble.cursor_refusals + 1, 0.2);
+            (PollEnd::CursorRefused { error: text }, soon)
         }
         FetchError::CursorSuspect { .. } if settings.recover_dead_cursor => {
             (PollEnd::CursorDropped { error: text }, Duration::ZERO)

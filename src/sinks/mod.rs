@@ -68,6 +68,8 @@ pub struct Since {
     pub received: Duration,
     /// It was received, and the sink was active.
     pub owed: Duration,
+    /// The destination refuses a part of it. None: it never did, or a person said to try again.
+    pub refused: Option<Duration>,
     /// From when on orders are this sink's: since it is active, or as its `start` says. None: whatever their age, by the
     /// word of `start` or of a person who asked for this one.
     pub begins_at: Option<DateTime<Utc>>,
@@ -218,6 +220,8 @@ pub struct Summary<'a> {
     pub receipt: Option<&'a serde_json::Value>,
     /// What it was closed with: never more, never other than that.
     pub parts: &'a [Part],
+    /// How long the destination has been refusing a part of it. None: it never did, or a person said to try again.
+    pub refused: Option<Duration>,
     pub now: DateTime<Utc>,
 }
 

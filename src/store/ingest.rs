@@ -145,6 +145,9 @@ pub async fn store_pages(
                 first_failed_at = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
                                          OR d.state = 'pending' AND EXCLUDED.floor_version IS NOT NULL
                                        THEN d.first_failed_at END,
+                refused_since = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
+                                       OR d.state = 'pending' AND EXCLUDED.floor_version IS NOT NULL
+                                     THEN d.refused_since END,
                 waiting_for = CASE WHEN d.state IN ('in_flight', 'in_doubt') OR d.state = 'parked' AND NOT d.curable
                                      OR d.state = 'pending' AND EXCLUDED.floor_version IS NOT NULL
                                    THEN d.waiting_for ELSE EXCLUDED.waiting_for END,
@@ -214,6 +217,7 @@ pub async fn store_pages(
                 hint = CASE WHEN s.state = 'paused' OR $26::bigint = 0 THEN s.hint END,
                 refused_credential = CASE WHEN $26::bigint = 0 THEN s.refused_credential END,
                 failures = CASE WHEN $26::bigint = 0 THEN s.failures ELSE 0 END,
+                cursor_refusals = CASE WHEN $26::bigint = 0 THEN s.cursor_refusals ELSE 0 END,
                 pages = s.pages + $26::bigint,
                 versions = s.versions + (SELECT count(*) FROM ins),
                 duplicates = s.duplicates + cardinality($7::bigint[]) - (SELECT count(*) FROM ins),

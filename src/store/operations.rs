@@ -291,6 +291,7 @@ async fn retry_chosen(
                 not_before = NULL,
                 attempts = 0,
                 first_failed_at = NULL,
+                refused_since = NULL,
                 waiting_for = NULL,
                 reason = NULL,
                 hint = NULL,
@@ -373,6 +374,7 @@ pub async fn discard(pool: &PgPool, named: Named<'_>, by: Operator<'_>, offset_m
                                        ELSE d.next_attempt_at END,
                 attempts = 0,
                 first_failed_at = NULL,
+                refused_since = NULL,
                 waiting_for = NULL,
                 hint = NULL,
                 curable = true,
@@ -464,6 +466,7 @@ pub async fn adopt(
                                        ELSE greatest(now() + $4 * interval '1 millisecond', d.not_before) END,
                 attempts = 0,
                 first_failed_at = NULL,
+                refused_since = NULL,
                 waiting_for = NULL,
                 reason = NULL,
                 hint = NULL,
@@ -826,6 +829,7 @@ pub async fn rewind(
         WITH moved AS (
             UPDATE sources
             SET cursor = NULL,
+                cursor_refusals = 0,
                 rewind_to = coalesce($5::timestamptz, '-infinity'),
                 next_poll_at = now() + $2 * interval '1 millisecond',
                 lease_epoch = lease_epoch + 1,

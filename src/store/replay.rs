@@ -271,6 +271,7 @@ async fn make_pending(
                 next_attempt_at = greatest(now() + $4 * interval '1 millisecond', d.not_before),
                 attempts = 0,
                 first_failed_at = NULL,
+                refused_since = NULL,
                 waiting_for = NULL,
                 reason = NULL,
                 hint = NULL,

@@ -66,6 +66,8 @@ pub struct Turn {
     pub rewind: Option<Rewind>,
     /// Consecutive failed polls before this one.
     pub failures: u32,
+    /// How often this cursor was refused, by whichever process; nothing else that failed meanwhile counts against it.
+    pub cursor_refusals: u32,
     pub refused_credential: Option<String>,
 }
 
@@ -116,13 +118,14 @@ pub async fn take(
               AND next_poll_at <= clock.now
               AND coalesce(not_before, '-infinity') <= clock.now
               AND (lease_owner = $2 OR coalesce(lease_expires_at, '-infinity') <= clock.now)
-            RETURNING name, lease_epoch, cursor, failures, refused_credential, dead_cursor, last_success_at,
+            RETURNING name, lease_epoch, cursor, failures, cursor_refusals, refused_credential, dead_cursor, last_success_at,
                       rewind_to
         )
         -- What was taken comes from the row that was locked: `s` may show an older one.
         SELECT taken.lease_epoch AS "epoch?",
                taken.cursor,
                taken.failures AS "failures?",
+               taken.cursor_refusals AS "cursor_refusals?",
                (taken.cursor IS NULL AND taken.dead_cursor IS NOT NULL) AS "cursor_was_dropped?",
                coalesce(taken.rewind_to = '-infinity', false) AS "rewind_to_beginning!",
                CASE WHEN isfinite(taken.rewind_to) THEN taken.rewind_to END AS rewind_to,
@@ -155,6 +158,7 @@ pub async fn take(
             cursor_was_dropped: row.cursor_was_dropped.unwrap_or(false),
             rewind: if row.rewind_to_beginning { Some(Rewind::ToBeginning) } else { row.rewind_to.map(Rewind::To) },
             failures: row.failures.unwrap_or(0).max(0) as u32,
+            cursor_refusals: row.cursor_refusals.unwrap_or(0).max(0) as u32,
             refused_credential: row.refused_credential,
         }),
         None => Take::Later {
@@ -195,6 +199,8 @@ pub enum PollEnd {
     Paused,
     /// In trouble that may pass by itself.
     Failing { error: String },
+    /// The cursor was refused, and may be dead.
+    CursorRefused { error: String },
     /// More is said to be ready, and the cursor does not move.
     Stuck { error: String },
     /// The stream asked us to wait; not an outage.
@@ -217,6 +223,7 @@ pub async fn finish(
         PollEnd::CaughtUp => ("caught_up", None, None, None, None),
         PollEnd::Paused => ("paused", None, None, None, None),
         PollEnd::Failing { error } | PollEnd::Stuck { error } => ("failing", None, None, Some(error.as_str()), None),
+        PollEnd::CursorRefused { error } => ("cursor_refused", None, None, Some(error.as_str()), None),
         PollEnd::Throttled { whole_account: false } => ("throttled", None, None, None, None),
         PollEnd::Throttled { whole_account: true } => ("account_throttled", None, None, None, None),
         PollEnd::Parked { reason, hint, error, refused_credential } => {
@@ -257,7 +264,7 @@ pub async fn finish(
             throttled = s.throttled + CASE WHEN $6 IN ('throttled', 'account_throttled') THEN 1 ELSE 0 END,
             state = CASE WHEN s.state = 'paused' THEN 'paused'
                          WHEN $6 = 'parked' THEN 'parked'
-                         WHEN $6 IN ('failing', 'cursor_dropped') THEN 'failing'
+                         WHEN $6 IN ('failing', 'cursor_refused', 'cursor_dropped') THEN 'failing'
                          WHEN $6 = 'caught_up' THEN 'active'
                          ELSE s.state END,
             reason = CASE WHEN s.state = 'paused' THEN s.reason WHEN $6 = 'parked' THEN $7
@@ -266,8 +273,11 @@ pub async fn finish(
                         WHEN $6 IN ('throttled', 'account_throttled', 'paused') THEN s.hint END,
             last_error = CASE WHEN $6 = 'caught_up' THEN NULL ELSE coalesce($9, s.last_error) END,
             failures = CASE WHEN $6 = 'caught_up' THEN 0
-                            WHEN $6 IN ('failing', 'parked', 'cursor_dropped') THEN s.failures + 1
+                            WHEN $6 IN ('failing', 'parked', 'cursor_refused', 'cursor_dropped') THEN s.failures + 1
                             ELSE s.failures END,
+            cursor_refusals = CASE WHEN $6 IN ('caught_up', 'cursor_dropped') THEN 0
+                                   WHEN $6 = 'cursor_refused' THEN s.cursor_refusals + 1
+                                   ELSE s.cursor_refusals END,
             refused_credential = CASE WHEN $6 = 'parked' THEN $10 ELSE s.refused_credential END,
             dead_cursor = CASE WHEN $6 = 'cursor_dropped' THEN s.cursor ELSE s.dead_cursor END,
             cursor = CASE WHEN $6 = 'cursor_dropped' THEN NULL ELSE s.cursor END,

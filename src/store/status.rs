@@ -500,7 +500,7 @@ pub async fn activity(db: impl PgExecutor<'_>, hours: i32) -> Result<Vec<Hour>> 
         ), of_order AS (
             SELECT hour,
                    count(*) FILTER (WHERE outcome = 'delivered') AS delivered,
-                   count(*) FILTER (WHERE outcome IN ('retry', 'reject', 'blocked', 'unknown')) AS failed
+                   count(*) FILTER (WHERE outcome IN ('retry', 'reject', 'refused', 'blocked', 'unknown')) AS failed
             FROM newest
             GROUP BY hour, source, order_id
         ), told AS (

@@ -278,6 +278,29 @@ async fn a_dead_cursor_restarts_a_day_before_the_last_success_where_that_is_perm
     }
 }
 
+/// Cause: each process counted for itself, and from the beginning after any other failure, while waits grew to minutes.
+#[tokio::test]
+async fn refusals_of_a_cursor_add_up_over_processes_and_over_other_failures() {
+    let mut app = dying(DeadCursor::BadRequest, "true").await;
+    app.publish(&order("A-2", 1, "accepted"));
+
+    for _ in 1..CURSOR_TRIES {
+        app.poll().await;
+        app.restart().await;
+        app.scoffable.answer_next([status(500)]);
+        app.poll().await;
+    }
+    assert_eq!(app.text("SELECT dead_cursor FROM sources").await, None);
+    for _ in 0..2 {
+        app.poll().await;
+    }
+    app.dispatch().await;
+
+    assert!(app.text("SELECT dead_cursor FROM sources").await.is_some());
+    assert_eq!(app.text(STATE).await.as_deref(), Some("active"));
+    assert_eq!(app.applied("A-2"), [1]);
+}
+
 #[tokio::test]
 async fn a_cursor_that_is_refused_twice_and_then_taken_was_not_dead() {
     let mut app = TestApp::setup().with("sources.main.recover_dead_cursor", "true").start().await;

@@ -478,7 +478,14 @@ mod store_tests {
     }
 
     pub fn waits(claimed: &Claimed, version: i64, wait: Duration, refund: bool) -> Settlement {
-        let next = Next::Pending { wait, waiting_for: Some("shipment"), not_before: None, failed: false, refund };
+        let next = Next::Pending {
+            wait,
+            waiting_for: Some("shipment"),
+            not_before: None,
+            failed: false,
+            refused: false,
+            refund,
+        };
         Settlement { next, ..refused_or_applied(claimed, version, true) }
     }
 

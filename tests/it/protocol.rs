@@ -204,7 +204,7 @@ impl Protocol {
 
     fn tried(&self, again: bool) -> Tried {
         let sending = if again { Sending::Again } else { Sending::First };
-        Tried { number: 1, failing_for: None, repeat: self.repeat, completes: true, sending }
+        Tried { number: 1, failing_for: None, refused_for: None, repeat: self.repeat, completes: true, sending }
     }
 
     fn step(&self, version: u8) -> Step {
@@ -251,6 +251,7 @@ impl Protocol {
             pending: None,
             after_loss: false,
             failing_for: None,
+            refused_for: None,
             snapshot: None,
             all_walked: false,
             dependency: None,

@@ -229,6 +229,7 @@ impl Planner<'_> {
             );
             return Some(hold(left, format!("register {}", closed.register_id), detail));
         }
+        self.view.since.refused?; // or a person said to try again
         let refusal = self.held.refusal.as_ref().filter(|refusal| refusal.version == self.view.version.0)?;
         let left = left(refusal.at, HOLD)?;
         let detail = format!(

@@ -35,6 +35,9 @@ pub struct Held {
     pub customer: Option<WhoBuys>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// Something was refused since it was read.
+    #[serde(skip)]
+    pub refused_now: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
     /// When the sales were last read there, and for which version.
@@ -218,10 +221,15 @@ impl Held {
         receipt
     }
 
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
+        self.refused_now = true;
+    }
+
     /// The receipt with what the delivery calls the order: the id of its first sale.
     pub fn known(&self) -> Receipt {
         let external_id = self.sales.iter().find_map(|sale| sale.id.clone());
-        Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None }
+        Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None, refused: self.refused_now }
     }
 
     /// What stands there, in minor units.

@@ -362,7 +362,7 @@ impl Sender<'_> {
     fn refused(&self, asking: &Asking<'_>, heard: &Heard, mut held: Held, what: Refused) -> Answer {
         self.finder.shared.facts.contradicted(asking.now());
         let Refused { step, version } = what;
-        held.refusal = Some(Refusal { step: step.to_owned(), status: heard.status(), version, at: asking.now() });
+        held.refuse(Refusal { step: step.to_owned(), status: heard.status(), version, at: asking.now() });
         // A product that is gone is not to be named again.
         held.products.clear();
         if self.finder.settings.customer_mode == CustomerMode::PerCustomer {

@@ -166,6 +166,7 @@ impl Held {
             receipt: Some(self.receipt()),
             notice: notice.map(str::to_owned),
             alert: told.map(|Told { cause, detail }| Alert { cause, about: About::Order, detail }),
+            refused: false,
         }
     }
 }

@@ -181,8 +181,9 @@ impl Planner<'_> {
 
     fn refused(&self, is_in_the_way: impl Fn(&str) -> bool) -> Option<Plan> {
         let now = self.view.now;
-        let is_of_this_version = self.held.tried_for == Some(self.view.version.0);
-        let refusals = self.held.refusals.iter().filter(|_| is_of_this_version);
+        // A person may have said to try again.
+        let counts = self.view.since.refused.is_some() && self.held.tried_for == Some(self.view.version.0);
+        let refusals = self.held.refusals.iter().filter(|_| counts);
         let in_the_way = refusals.filter(|refusal| is_in_the_way(&refusal.step));
         let fresh = in_the_way.filter_map(|refusal| {
             let left = HOLD.checked_sub((now - refusal.at).to_std().unwrap_or_default())?;

@@ -40,6 +40,9 @@ pub struct Held {
     pub refused_products: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// Something was refused since it was read.
+    #[serde(skip)]
+    pub refused_now: bool,
     /// The version that the last step was for, and the refusals with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tried_for: Option<i64>,
@@ -291,7 +294,7 @@ impl Held {
     /// The receipt with what the delivery calls the order: the GUID of its first document.
     pub fn known(&self) -> Receipt {
         let external_id = self.documents.first().map(|document| document.guid.clone());
-        Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None }
+        Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None, refused: self.refused_now }
     }
 
     /// Something of the order stands there. What was credited whole does not, although its documents stay for ever.
@@ -350,6 +353,7 @@ impl Held {
     pub fn refuse(&mut self, refusal: Refusal) {
         self.documents.retain(|document| document.made_at.is_some() || document.number != refusal.about);
         self.refusals.push(refusal);
+        self.refused_now = true;
     }
 
     /// Notes that the orders were read for a version.

@@ -313,7 +313,7 @@ fn refuse_product(held: &mut Held, product: &super::call::Product, at: DateTime<
         return;
     }
     let (step, cause) = (name::PRODUCTS.to_owned(), cause::REJECTED.to_owned());
-    held.refusals.push(Refusal { step, about: product.code.clone(), cause, at });
+    held.refuse(Refusal { step, about: product.code.clone(), cause, at });
 }
 
 /// The order of a GUID; none: it is not there. One that is not found is asked for by its number as well: an order that stands

@@ -91,7 +91,8 @@ pub fn plan(books: Books<'_>, view: &View<'_>) -> Plan {
     let came_on = came_at.with_timezone(&settings.time_zone).date_naive();
     let dated = if is_daily { target.date.max(came_on) } else { target.date };
     let View { key, version, payload, now, .. } = *view;
-    let subject = Subject { key, version, payload: Some(payload), is_cancelled: was_cancelled, now };
+    let is_refused = view.since.refused.is_some();
+    let subject = Subject { key, version, payload: Some(payload), is_cancelled: was_cancelled, is_refused, now };
     Planner { books, view: subject, held: Held { summary: None, ..held }, target, dated }.next()
 }
 
@@ -104,8 +105,9 @@ pub fn plan_summary(books: Books<'_>, summary: &Summary<'_>) -> Plan {
         Ok(target) => target,
         Err(plan) => return *plan,
     };
-    let Summary { key, version, now, .. } = *summary;
-    let subject = Subject { key, version, payload: None, is_cancelled: false, now };
+    let Summary { key, version, refused, now, .. } = *summary;
+    let is_refused = refused.is_some();
+    let subject = Subject { key, version, payload: None, is_cancelled: false, is_refused, now };
     Planner { books, view: subject, held, target, dated }.next()
 }
 
@@ -147,6 +149,8 @@ struct Subject<'a> {
     /// The order as received, JSON text. None: many orders.
     payload: Option<&'a str>,
     is_cancelled: bool,
+    /// Some step is refused, and nobody said to try it again.
+    is_refused: bool,
     now: DateTime<Utc>,
 }
 
@@ -202,6 +206,9 @@ impl Planner<'_> {
     }
 
     fn refused(&self) -> Option<Plan> {
+        if !self.view.is_refused {
+            return None;
+        }
         let now = self.view.now;
         let fresh = self.held.refusals.iter().filter(|refusal| self.is_in_the_way(refusal)).filter_map(|refusal| {
             let left = HOLD.checked_sub((now - refusal.at).to_std().unwrap_or_default())?;

@@ -39,6 +39,9 @@ pub struct Held {
     pub items: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// Something was refused since it was read.
+    #[serde(skip)]
+    pub refused_now: bool,
     /// When the documents were last read there, and for which version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<ReadMark>,
@@ -364,7 +367,7 @@ impl Held {
     /// The receipt with what the delivery calls the order: the id of its first document.
     pub fn known(&self) -> Receipt {
         let external_id = self.documents.iter().find_map(|document| document.id.clone());
-        Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None }
+        Receipt { external_id, receipt: Some(self.receipt()), notice: None, alert: None, refused: self.refused_now }
     }
 
     /// What the documents that stand and the journals come to, in minor units.
@@ -444,6 +447,7 @@ impl Held {
             self.items.retain(|code| *code != refusal.about);
         }
         self.refusals.push(refusal);
+        self.refused_now = true;
     }
 
     /// One of our payments is removed: what it paid is open again.

@@ -52,6 +52,8 @@ pub struct Claimed {
     pub after_loss: bool,
     /// How long this delivery has been failing.
     pub failing_for: Option<Duration>,
+    /// How long the destination has been refusing a part of it, as far as anybody knows.
+    pub refused_for: Option<Duration>,
     /// The version to bring now. None although something is owed: it was stored after this statement took its snapshot,
     /// and the next claim sees it.
     pub snapshot: Option<Snapshot>,
@@ -182,7 +184,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             WHERE k.name = (SELECT $1::text) AND d.ctid = t.ctid
             RETURNING d.source, d.order_id, d.lane, d.priority, d.next_attempt_at, d.attempts, d.wanted_version,
                       d.applied_version, d.decided_version, d.floor_version, t.sent_version, d.receipt, d.external_id,
-                      d.pending_step, d.first_failed_at, t.lost_at
+                      d.pending_step, d.first_failed_at, d.refused_since, t.lost_at
         ), lost AS (
             INSERT INTO attempts (sink, source, order_id, version, attempt, started_at, finished_at, outcome, reason)
             SELECT $1, c.source, c.order_id, c.wanted_version, c.attempts - 1, c.lost_at, clock.now,
@@ -207,6 +209,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
                (extract(epoch FROM clock.now - (c.pending_step ->> 'last_sent_at')::timestamptz) * 1000)::bigint AS last_sent_ms,
                c.lost_at IS NOT NULL AS "after_loss!",
                (extract(epoch FROM clock.now - c.first_failed_at) * 1000)::bigint AS failing_ms,
+               (extract(epoch FROM clock.now - c.refused_since) * 1000)::bigint AS refused_ms,
                v.version AS "version?",
                v.status AS "status?",
                v.vendor_id,
@@ -353,6 +356,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
                (extract(epoch FROM clock.now - (d.pending_step ->> 'last_sent_at')::timestamptz) * 1000)::bigint AS last_sent_ms,
                false AS "after_loss!",
                (extract(epoch FROM clock.now - d.first_failed_at) * 1000)::bigint AS failing_ms,
+               (extract(epoch FROM clock.now - d.refused_since) * 1000)::bigint AS refused_ms,
                v.version AS "version?",
                v.status AS "status?",
                v.vendor_id,
@@ -425,6 +429,7 @@ struct Row {
     last_sent_ms: Option<i64>,
     after_loss: bool,
     failing_ms: Option<i64>,
+    refused_ms: Option<i64>,
     version: Option<i64>,
     status: Option<String>,
     vendor_id: Option<String>,
@@ -461,6 +466,7 @@ impl Row {
             }),
             after_loss: self.after_loss,
             failing_for: self.failing_ms.map(|ms| whole(Some(ms))),
+            refused_for: self.refused_ms.map(|ms| whole(Some(ms))),
             all_walked: self.all_walked,
             is_backfill: self.priority == BACKFILL,
             active_since: self.activated_at,

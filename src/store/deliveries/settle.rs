@@ -48,13 +48,15 @@ pub enum Next {
         /// A newer version makes it pending again.
         curable: bool,
     },
-    /// Due again after `wait`. `failed` starts or goes on counting the time of failure; `refund` gives the attempt back.
+    /// Due again after `wait`. `failed` and `refused` start or go on counting the time of failure or refusal; `refund` gives
+    /// the attempt back.
     Pending {
         wait: Duration,
         waiting_for: Option<&'static str>,
         /// Not even a newer version comes earlier than this.
         not_before: Option<Duration>,
         failed: bool,
+        refused: bool,
         refund: bool,
     },
     /// No answer: looked up after the wait; none: a person must say.
@@ -139,12 +141,12 @@ pub async fn settle(
                         $11::bigint[], $12::bigint[], $13::bool[], $14::bool[], $15::bool[], $16::bigint[],
                         $17::text[], $18::jsonb[], $19::text[], $20::text[],
                         $21::int[], $22::text[], $23::timestamptz[], $24::timestamptz[], $25::text[], $26::smallint[],
-                        $27::text[], $28::bytea[], $29::text[], $36::text[], $30::bool[], $37::text[]) WITH ORDINALITY
+                        $27::text[], $28::bytea[], $29::text[], $36::text[], $30::bool[], $37::text[], $38::bool[]) WITH ORDINALITY
                 AS i (source, order_id, token, version, state, reason, hint, waiting_for,
                       next_ms, not_before_ms, failed, refund, curable, sent_version,
                       external_id, receipt, notice, last_error,
                       attempt, step, started_at, finished_at, outcome, http_status,
-                      attempt_reason, request_digest, response_excerpt, attempt_external_id, again, held_for, n)
+                      attempt_reason, request_digest, response_excerpt, attempt_external_id, again, held_for, refused, n)
         ), locked AS MATERIALIZED (
             -- By number: a batch may hold two outcomes of one order, of an old lease and of the present one.
             SELECT i.n, d.notice, d.held_for,
@@ -183,6 +185,10 @@ pub async fn settle(
                                        WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN NULL
                                        WHEN i.failed THEN coalesce(d.first_failed_at, i.now)
                                        WHEN i.refund THEN d.first_failed_at END,
+                refused_since = CASE WHEN i.state IN ('applied', 'skipped') THEN NULL
+                                     WHEN $31 AND d.wanted_version > i.version AND (i.state = 'pending' OR i.curable) THEN NULL
+                                     WHEN i.refused THEN coalesce(d.refused_since, i.now)
+                                     ELSE d.refused_since END,
                 waiting_for = i.waiting_for,
                 -- What was given back undecided waits for what it waited for.
                 held_for = CASE WHEN i.outcome IS NULL THEN d.held_for ELSE i.held_for END,
@@ -306,6 +312,7 @@ pub async fn settle(
         &c.told_detail[..],
         &c.attempt_external_id[..] as _,
         &c.held_for[..] as _,
+        &c.refused[..],
     )
     .fetch_all(db)
     .await
@@ -339,6 +346,7 @@ struct Columns<'a> {
     next_ms: Vec<Option<i64>>,
     not_before_ms: Vec<Option<i64>>,
     failed: Vec<bool>,
+    refused: Vec<bool>,
     refund: Vec<bool>,
     curable: Vec<bool>,
     sent_version: Vec<Option<i64>>,
@@ -367,7 +375,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn push(&mut self, s: &'a Settlement) {
         let (mut reason, mut hint, mut waiting_for, mut next_ms, mut not_before_ms) = (None, None, None, None, None);
-        let (mut failed, mut refund, mut curable) = (false, false, true);
+        let (mut failed, mut refused, mut refund, mut curable) = (false, false, false, true);
         match &s.next {
             Next::Applied => {}
             Next::Skipped { reason: why } => reason = Some(*why),
@@ -377,11 +385,12 @@ impl<'a> Columns<'a> {
                 curable = *by_version;
                 failed = true;
             }
-            Next::Pending { wait, waiting_for: what, not_before, failed: f, refund: r } => {
+            Next::Pending { wait, waiting_for: what, not_before, failed: f, refused: no, refund: r } => {
                 next_ms = Some(millis(*wait));
                 waiting_for = *what;
                 not_before_ms = not_before.map(millis);
                 failed = *f;
+                refused = *no;
                 refund = *r;
             }
             Next::InDoubt { look_up_in, reason: why, hint: what } => {
@@ -402,6 +411,7 @@ impl<'a> Columns<'a> {
         self.next_ms.push(next_ms);
         self.not_before_ms.push(not_before_ms);
         self.failed.push(failed);
+        self.refused.push(refused);
         self.refund.push(refund);
         self.curable.push(curable);
         self.sent_version.push(s.sent.map(|v| v.0));

@@ -122,6 +122,7 @@ async fn what_the_shop_refuses_does_not_stand_and_is_told() {
     assert!(held.sales.is_empty());
     let refusal = held.refusal.unwrap();
     assert_eq!((refusal.step.as_str(), refusal.status, refusal.version), ("sale", 422, 1));
+    assert!(matches!(&answer.outcome, Outcome::Delivered(receipt) if receipt.refused), "{answer:?}");
     assert_eq!(answer.http_status, Some(422));
 }
 

@@ -59,6 +59,7 @@ async fn an_order_that_is_refused_is_looked_at_and_is_ours_if_it_says_the_same()
     let refused = case.send(&order()).await;
     let receipt = held(&refused);
     assert_eq!((causes(&receipt), receipt.documents.len()), (vec![cause::REJECTED], 0));
+    assert!(matches!(&refused.outcome, Outcome::Delivered(receipt) if receipt.refused), "{refused:?}");
     assert_eq!((refused.http_status, refused.calls_beside), (Some(400), 2));
 }
 

@@ -12,7 +12,8 @@
 //!
 //! An order whose newest tenders are with somebody unknown, or in a currency the organisation does not have, is to be
 //! held; it is judged like those that are excused: they come to nothing, or to what any accepted version calls for, but for
-//! money that no document takes: too little on an account where nothing is due, too much where no credit is left.
+//! money that no document takes: too little on an account where nothing is due, too much where no credit is left. Where it
+//! is to be held, an earlier version may also have been posted and not paid yet: a person was asked for in between.
 //! Versions that may be read or set aside ([`Readability::Odd`]) are tried both ways. Besides, every live document is in
 //! the currency of its order, no order is unknown to the world, and nothing is [`Doubled`](super::Doubled).
 
@@ -128,8 +129,9 @@ impl Ledger {
         let may_differ = is_excused || wanted.is_none() || !is_known;
         if may_differ {
             let accepted = versions.iter().filter(|truth| truth.status == "accepted");
-            let is_one =
-                accepted.filter_map(|truth| target(truth)).any(|target| self.is_as_near(&order.id, &target, &found));
+            let is_held = wanted.is_none();
+            let is_near = |target| self.is_as_near(&order.id, &target, &found, is_held);
+            let is_one = accepted.filter_map(|truth| target(truth)).any(is_near);
             let is_right = is_one || found == Target::default();
             return if is_right { Ok(()) } else { Err("nothing, or what some accepted version calls for".to_owned()) };
         }
@@ -137,8 +139,9 @@ impl Ledger {
         if wanted == found { Ok(()) } else { Err(format!("{}, by version {}", wanted.in_words(), newest.number)) }
     }
 
-    /// Whether the books say what a target does, or nothing is open that could take the money that is not where it belongs.
-    fn is_as_near(&self, order: &str, target: &Target, found: &Target) -> bool {
+    /// Whether the books say what a target does, or nothing is open that could take the money that is not where it belongs;
+    /// of an order that is held some may be due.
+    fn is_as_near(&self, order: &str, target: &Target, found: &Target, is_held: bool) -> bool {
         let open = |kind| {
             let mut documents = self.documents_of(order).filter(|document| document.kind == kind);
             documents.any(|document| self.books.open(document) != Cents::ZERO)
@@ -148,7 +151,7 @@ impl Ledger {
         target.revenue == found.revenue
             && accounts.all(|account| match on(found, account).cmp(&on(target, account)) {
                 Ordering::Equal => true,
-                Ordering::Less => !open(DocumentKind::Invoice),
+                Ordering::Less => is_held || !open(DocumentKind::Invoice),
                 Ordering::Greater => !open(DocumentKind::CreditNote),
             })
     }

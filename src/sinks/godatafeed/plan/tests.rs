@@ -93,7 +93,7 @@ fn case() -> Case {
         number: Some(NUMBER),
         other: State::Applied,
         sent: false,
-        since: Since { received: MINUTE, owed: MINUTE, begins_at: Some(at("2026-03-13T18:00:00Z")) },
+        since: Since { received: MINUTE, owed: MINUTE, refused: None, begins_at: Some(at("2026-03-13T18:00:00Z")) },
         now: at("2026-03-14T18:10:00Z"),
     }
 }

@@ -76,7 +76,7 @@ impl Look {
                 payload: &payload,
                 content_hash: &[],
                 every_version: false,
-                since: Since { received: Duration::ZERO, owed: Duration::ZERO, begins_at: None },
+                since: Since { received: Duration::ZERO, owed: Duration::ZERO, refused: None, begins_at: None },
                 counterpart: None,
                 now: minutes(self.minute),
             },

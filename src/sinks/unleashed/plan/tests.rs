@@ -291,6 +291,17 @@ fn a_refusal_waits_three_hours_or_for_a_newer_version() {
     assert_eq!(completes(&scene), 3);
 }
 
+#[test]
+fn an_order_that_was_refused_is_tried_at_once_by_a_persons_word() {
+    let mut scene = Scene::usual();
+    scene.refuses = Some("order");
+    assert_eq!(scene.bring(&example()), Ended::Held("refused: order".to_owned()));
+    scene.refuses = None;
+    scene.refused = None;
+
+    assert_eq!(scene.bring(&example()), settled());
+}
+
 /// Cause: what was refused of one version held back the next one for three hours.
 #[test]
 fn a_newer_version_of_an_order_that_was_refused_is_tried_at_once() {

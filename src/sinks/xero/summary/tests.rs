@@ -277,7 +277,8 @@ fn a_days_document_is_posted_under_its_name_and_paid_account_by_account() {
     let (settings, facts) = (settings(), super::super::testing::facts());
     let now = at("2025-10-10T03:00:05Z");
     let books = super::super::plan::Books { settings: &settings, facts: &facts };
-    let summary = crate::sinks::Summary { key: &key, version: Version(1), receipt: None, parts: &parts, now };
+    let summary =
+        crate::sinks::Summary { key: &key, version: Version(1), receipt: None, parts: &parts, refused: None, now };
 
     let Plan::Send(Step { name, body, .. }) = super::super::plan::plan_summary(books, &summary) else {
         panic!("not sent")

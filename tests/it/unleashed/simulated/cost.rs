@@ -1,6 +1,10 @@
 //! How many calls it takes.
 
-use scoffable_sync::simulator::faults::{plainly, status};
+use scoffable_sync::{
+    domain::ids::SinkName,
+    simulator::faults::{plainly, status},
+    store::operations::{self, Named, Operator},
+};
 
 use super::*;
 
@@ -46,5 +50,36 @@ async fn what_was_refused_is_cured_by_a_newer_version_at_once() {
 
         assert_eq!(applied(&app, id).await, ("applied".to_owned(), Some(2)));
     }
+    assert_nothing_wrong(&sim);
+}
+
+/// Cause: what the account refused waited for `configuration` for ever, and nobody was told that it came to nothing.
+#[tokio::test]
+async fn what_is_refused_for_three_days_is_given_up_and_a_person_has_it_tried_at_once() {
+    let (mut app, sim) = at_unleashed(&[("complete", "immediately")]).await;
+    app.arrives(&order("0", 1, "accepted")).await;
+    sim.answer_next_writes(vec![status(422); 100]);
+    app.arrives(&order("1", 1, "accepted")).await;
+    let mut tried = 0;
+    while app.delivery_at(STOCK, "1").await.state == "pending" {
+        tried += 1;
+        app.advance(Duration::from_hours(3));
+        app.dispatch().await;
+    }
+    assert_eq!(tried, 24, "every three hours, for three days");
+    assert_eq!(app.delivery_at(STOCK, "1").await.reason.as_deref(), Some("gave_up"));
+    let open = "SELECT string_agg(cause || ' ' || subject, ', ') FROM alerts WHERE resolved_at IS NULL";
+    assert_eq!(app.text(open).await.as_deref(), Some("gave_up stock/main/1"));
+    let refused = "SELECT count(*) FROM attempts WHERE order_id = '1' AND outcome = 'refused' AND http_status = 422";
+    assert_eq!(app.number(refused).await, 25);
+
+    sim.clear_script();
+    let sink = SinkName::parse(STOCK).unwrap();
+    let named = Named { sink: &sink, source: None, order_ids: &["1".to_owned()] };
+    let by = Operator { who: "ada", why: None };
+    operations::retry(&app.pool, named, by, app.clock.offset_ms()).await.unwrap();
+    app.dispatch().await;
+
+    assert_eq!(applied(&app, "1").await, ("applied".to_owned(), Some(1)));
     assert_nothing_wrong(&sim);
 }

@@ -63,6 +63,8 @@ pub struct Scene {
     pub facts: Facts,
     pub now: DateTime<Utc>,
     pub receipt: Option<Value>,
+    /// None: a person said to try again.
+    pub refused: Option<Duration>,
     pub sales: BTreeMap<String, Kept>,
     /// The register's present one.
     pub opening: String,
@@ -82,6 +84,7 @@ impl Scene {
             facts: facts(),
             now: now(),
             receipt: None,
+            refused: Some(Duration::ZERO),
             sales: BTreeMap::new(),
             opening: "monday".to_owned(),
             sent: Vec::new(),
@@ -108,7 +111,7 @@ impl Scene {
             content_hash: &[],
             every_version: false,
             counterpart: None,
-            since: Since { received: Duration::ZERO, owed: Duration::ZERO, begins_at: None },
+            since: Since { received: Duration::ZERO, owed: Duration::ZERO, refused: self.refused, begins_at: None },
             now: self.now,
         };
         plan(Shop { settings: &self.settings, facts: &self.facts }, &view)

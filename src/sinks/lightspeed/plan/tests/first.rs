@@ -268,6 +268,9 @@ fn what_the_shop_refused_waits_and_a_newer_version_is_tried_at_once() {
     assert_eq!(scene.bring(&example()), Ended::Held(format!("register {REGISTER}")));
     scene.receipt = Some(Held { refusal: Some(refusal), ..Held::default() }.receipt());
     assert_eq!(scene.bring(&example()), Ended::Held("refused: sale 422".to_owned()));
+    let mut by_a_person = scene.clone();
+    by_a_person.refused = None;
+    assert_eq!(by_a_person.bring(&example()), settled());
     let mut later = scene.clone();
     later.now += chrono::Duration::hours(3);
     assert_eq!(later.bring(&example()), settled());

@@ -55,6 +55,8 @@ pub struct Scene {
     pub settings: UnleashedSettings,
     pub facts: Facts,
     pub receipt: Option<Value>,
+    /// None: a person said to try again.
+    pub refused: Option<Duration>,
     pub now: DateTime<Utc>,
     /// Names of steps.
     pub calls: Vec<String>,
@@ -81,6 +83,7 @@ impl Scene {
             settings: settings_with(keys),
             facts: facts(),
             receipt: None,
+            refused: Some(Duration::ZERO),
             now: now(),
             calls: Vec::new(),
             bodies: Vec::new(),
@@ -139,7 +142,7 @@ impl Scene {
             content_hash: &[],
             every_version: false,
             counterpart: None,
-            since: Since { received: Duration::ZERO, owed: Duration::ZERO, begins_at: None },
+            since: Since { received: Duration::ZERO, owed: Duration::ZERO, refused: self.refused, begins_at: None },
             now: self.now,
         };
         plan(Stock { settings: &self.settings, facts: &self.facts }, &view)

@@ -90,6 +90,8 @@ pub struct Scene {
     pub facts: Facts,
     pub now: DateTime<Utc>,
     pub receipt: Option<Value>,
+    /// None: a person said to try again.
+    pub refused: Option<Duration>,
     pub documents: BTreeMap<String, Kept>,
     pub payments: Vec<KeptPayment>,
     pub journals: Vec<KeptJournal>,
@@ -111,6 +113,7 @@ impl Scene {
             facts: facts(),
             now: now(),
             receipt: None,
+            refused: Some(Duration::ZERO),
             documents: BTreeMap::new(),
             payments: Vec::new(),
             journals: Vec::new(),
@@ -139,7 +142,7 @@ impl Scene {
             content_hash: &[],
             every_version: false,
             counterpart: None,
-            since: Since { received: Duration::ZERO, owed: Duration::ZERO, begins_at: None },
+            since: Since { received: Duration::ZERO, owed: Duration::ZERO, refused: self.refused, begins_at: None },
             now: self.now,
         };
         plan(Books { settings: &self.settings, facts: &self.facts }, &view)
@@ -187,8 +190,8 @@ impl Scene {
         let day = key(OrderId::new(gathered.id.as_str()));
         self.receipt = None;
         for _ in 0..20 {
-            let (receipt, now) = (self.receipt.as_ref(), self.now);
-            let summary = Summary { key: &day, version: Version(1), receipt, parts: &parts, now };
+            let (receipt, refused, now) = (self.receipt.as_ref(), self.refused, self.now);
+            let summary = Summary { key: &day, version: Version(1), receipt, parts: &parts, refused, now };
             match plan_summary(Books { settings: &self.settings, facts: &self.facts }, &summary) {
                 Plan::Send(step) => self.take(&step),
                 Plan::Settled(Receipt { receipt, .. }) => {

@@ -147,6 +147,9 @@ fn what_xero_refuses_is_tried_again_after_a_while_and_told_meanwhile() {
     scene.receipt = Some(held.receipt());
 
     assert_eq!(scene.bring(&example()), Ended::Held("refused: account_archived".to_owned()));
+    let mut by_a_person = scene.clone();
+    by_a_person.refused = None;
+    assert_eq!(by_a_person.bring(&example()), fine());
     scene.now += TimeDelta::hours(3);
     assert_eq!(scene.bring(&example()), fine());
     assert_eq!(scene.held().refusals, []);
