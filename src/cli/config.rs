@@ -1,4 +1,4 @@
-//! `check-config`, `config show`, `config schema`: what is configured and what is wrong with it. No network.
+//! `check-config`, `config show`, `config schema`, `config reference`: what is configured and what is wrong with it. No network.
 
 use std::io::{self, Write};
 
@@ -45,6 +45,11 @@ pub fn show(options: &LoadOptions, form: Form, out: &mut impl Write) -> io::Resu
 /// Writes the JSON Schema of the configuration file.
 pub fn schema(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:#}", config::schema())
+}
+
+/// Writes every key of the configuration file with its type, default and meaning, as Markdown.
+pub fn reference(out: &mut impl Write) -> io::Result<()> {
+    write!(out, "{}", config::reference())
 }
 
 fn refuse(error: &ConfigError, form: Form, out: &mut impl Write) -> io::Result<u8> {

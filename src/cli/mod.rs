@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod erase;
 pub mod godatafeed;
 pub mod links;
+pub mod man;
 pub mod migrate;
 pub mod operator;
 pub mod order;
@@ -144,11 +145,13 @@ enum Command {
     Doctor(JsonArgs),
     /// Apply the database's migrations and exit
     Migrate(InstallArgs),
-    /// The configuration in effect, or its JSON Schema
+    /// The configuration in effect, its JSON Schema, or every key that it may have
     #[command(subcommand)]
     Config(ConfigCommand),
     /// A completion script for a shell
     Completions { shell: clap_complete::Shell },
+    /// A manual page for each command
+    Man(man::ManArgs),
     /// Run a command with DATABASE_URL leading to a throw-away database with our schema
     #[command(hide = true)]
     DevDatabase {
@@ -163,6 +166,8 @@ enum ConfigCommand {
     Show(JsonArgs),
     /// JSON Schema of the configuration file, for editors
     Schema,
+    /// Every key with its type, default and meaning, as Markdown
+    Reference,
 }
 
 /// How the answer is written.
@@ -390,6 +395,10 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             config::schema(out)?;
             Ok(FINE)
         }
+        Command::Config(ConfigCommand::Reference) => {
+            config::reference(out)?;
+            Ok(FINE)
+        }
         Command::Completions { shell } => {
             // Into memory first: it panics where the reader has gone.
             let mut script = Vec::new();
@@ -397,6 +406,7 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             out.write_all(&script)?;
             Ok(FINE)
         }
+        Command::Man(args) => Ok(man::run(Cli::command(), &args, out)?),
         Command::DevDatabase { command } => dev_database::run(&command).await,
     }
 }

@@ -256,7 +256,7 @@ impl JsonSchema for QuietHours {
         "QuietHours".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^\\d\\d:\\d\\d-\\d\\d:\\d\\d$" })
+        schemars::json_schema!({ "title": "hours of the day", "type": "string", "pattern": "^\\d\\d:\\d\\d-\\d\\d:\\d\\d$" })
     }
 }
 

@@ -26,8 +26,8 @@ pub struct RawDatabase {
     max_connections: Field<u32>,
     /// How long `run` waits for Postgres at its start before it gives up (exit code 3), and how long any other command waits.
     connect_timeout: Field<RawDuration>,
-    /// Prepared statements kept per connection; 0 behind a pooler that does not support them.
-    #[schemars(range(min = 0, max = 10000))]
+    /// Prepared statements kept per connection. A pooler has to keep as many.
+    #[schemars(range(min = 1, max = 10000))]
     statement_cache: Field<u32>,
 }
 

@@ -40,7 +40,7 @@ impl JsonSchema for RawDuration {
         "Duration".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "type": "string", "examples": ["30s", "5m", "1h 30m"] })
+        schemars::json_schema!({ "title": "duration", "type": "string", "examples": ["30s", "5m", "1h 30m"] })
     }
 }
 

@@ -52,7 +52,7 @@ impl JsonSchema for Listen {
         "Listen".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "type": "string", "examples": ["127.0.0.1:9464", "off"] })
+        schemars::json_schema!({ "title": "address and port", "type": "string", "examples": ["127.0.0.1:9464", "off"] })
     }
 }
 

@@ -6,7 +6,8 @@
 //! [`Settings`] need check nothing again. Reads the file and the files of secrets; no network, no clock.
 //!
 //! Invariants: no secret is in any message, `Debug` or [`show`] output; a key of a raw struct, its JSON Schema
-//! ([`schema`]) and its documentation in `config/default.toml` exist together, which tests prove.
+//! ([`schema`]), its row in `config/reference.md` and its documentation in `config/default.toml` exist together, which
+//! tests prove.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,6 +34,7 @@ pub mod log;
 pub mod pointer;
 pub mod problems;
 mod read;
+mod reference;
 pub mod retention;
 pub mod retry;
 mod schema;
@@ -57,6 +59,7 @@ pub use limits::{CallLimit, LimitSettings};
 pub use log::{LogFormat, LogSettings};
 pub use problems::{Problem, Problems};
 pub use read::{FILE_VARIABLE, SEARCHED};
+pub use reference::reference;
 pub use retention::{Keep, RetentionSettings};
 pub use retry::{BreakerSettings, RetrySettings};
 pub use schema::schema;

@@ -45,6 +45,6 @@ impl JsonSchema for Pointer {
         "Pointer".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^/" })
+        schemars::json_schema!({ "title": "JSON pointer", "type": "string", "pattern": "^/" })
     }
 }

@@ -84,7 +84,7 @@ impl JsonSchema for Keep {
         "Keep".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "type": "string", "examples": ["400d", "90d", "never"] })
+        schemars::json_schema!({ "title": "age", "type": "string", "examples": ["400d", "90d", "never"] })
     }
 }
 

@@ -81,6 +81,7 @@ impl JsonSchema for RawSecret {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         schemars::json_schema!({
+            "title": "secret",
             "description": "A secret: the name of an environment variable, the path of a file (one trailing newline is \
                             dropped; a leading $NAME is filled in), or the text itself, which check-config warns about.",
             "oneOf": [

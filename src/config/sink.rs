@@ -102,6 +102,9 @@ impl JsonSchema for RawSink {
             if let Some(known) = schema["properties"].as_object_mut() {
                 known.extend(properties);
                 known["kind"]["const"] = kind.as_str().into();
+                let (stable_for, concurrency) = kind.pace();
+                known["stable_for"]["default"] = duration::shown(stable_for).into();
+                known["concurrency"]["default"] = concurrency.into();
             }
             schema["additionalProperties"] = false.into();
             schema["required"] = serde_json::json!(["kind"]);

@@ -240,7 +240,14 @@ fn tables(schema: &Value) -> Vec<(String, Vec<String>)> {
 fn own(kind: &Value, first: &Value) -> Value {
     let mut kind = kind.clone();
     let common = known_keys::<sink::RawSinkCommon>();
-    let is_shared = |key: &String, is: &Value| common.contains(key) && first["properties"][key] == *is;
+    let but_default = |is: &Value| {
+        let mut is = is.clone();
+        is.as_object_mut().unwrap().remove("default");
+        is
+    };
+    let is_shared = |key: &String, is: &Value| {
+        common.contains(key) && first["properties"].get(key).map(but_default) == Some(but_default(is))
+    };
     kind["properties"].as_object_mut().unwrap().retain(|key, is| !is_shared(key, is));
     kind
 }
@@ -889,6 +896,57 @@ fn the_manual_documents_every_key_and_nothing_else() {
         tables(&schema()).into_iter().flat_map(|(path, keys)| keys.into_iter().map(move |key| format!("{path}.{key}")));
 
     assert_eq!(documented, exist.collect::<BTreeSet<_>>());
+}
+
+/// Each value that the schema states, by its key; kinds of sinks by the manual's names.
+fn stated_defaults(at: &str, table: &Value) -> Vec<(String, Value)> {
+    let mut stated = Vec::new();
+    for (key, is) in table["properties"].as_object().into_iter().flatten() {
+        let path = format!("{at}.{key}");
+        stated.extend(is.get("default").map(|default| (path.clone(), default.clone())));
+        stated.extend(stated_defaults(&path, is));
+    }
+    stated
+}
+
+/// Regression: each kind of sink was told the defaults of the others' keys of that name.
+#[test]
+fn an_editor_is_told_each_kinds_own_defaults() {
+    let (schema, effective) = (schema(), serde_json::to_value(settings(&all_kinds())).unwrap());
+    let kinds = schema["properties"]["sinks"]["additionalProperties"]["oneOf"].as_array().unwrap();
+
+    for (kind, name) in kinds.iter().zip(["hook", "pos", "feed", "books", "stock", "till"]) {
+        let stated = stated_defaults("", kind);
+        assert!(stated.iter().any(|(key, _)| key == ".stable_for"), "{name}");
+        for (key, default) in stated {
+            let in_effect = effective["sinks"][name].pointer(&key.replace('.', "/"));
+            assert_eq!(in_effect, Some(&default), "sinks.{name}{key}");
+        }
+    }
+    assert_eq!(kinds[3]["properties"]["stable_for"]["default"], "1h 30m");
+}
+
+/// After a new key: `cargo run -- config reference > config/reference.md`.
+#[test]
+fn the_shipped_reference_has_every_key_with_its_type_and_meaning() {
+    let shipped = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/reference.md")).unwrap();
+
+    assert_eq!(shipped, reference(), "config/reference.md is not what `config reference` says");
+    let rows: Vec<Vec<&str>> =
+        shipped.lines().filter(|line| line.starts_with("| `")).map(|row| row.split(" | ").collect()).collect();
+    for row in &rows {
+        assert!(row.len() == 4 && !row[1].is_empty() && row[3].trim_end_matches('|').len() > 3, "{row:?}");
+    }
+    for (table, keys) in tables(&schema()) {
+        for key in keys {
+            let is_its = |cell: &str| {
+                let named = cell.trim_start_matches("| `").trim_end_matches('`');
+                let last = |path: &str| path.rsplit('.').next() == Some(&*key);
+                last(named) || named.contains(&format!("{key}.NAME."))
+            };
+            assert!(rows.iter().any(|row| is_its(row[0])), "{table}.{key}");
+        }
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ use crate::{
 pub struct RawItemFields {
     /// The vendor's own reference.
     reference: Field<Pointer>,
+    /// The barcode.
     barcode: Field<Pointer>,
 }
 

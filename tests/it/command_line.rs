@@ -147,7 +147,9 @@ async fn every_command_explains_itself() {
         "config",
         "config show",
         "config schema",
+        "config reference",
         "completions",
+        "man",
     ];
     for command in commands {
         let finished = scoffable_sync(command.split_whitespace().chain(["--help"])).finish().await.expect_code(0);

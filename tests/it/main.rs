@@ -49,6 +49,7 @@ mod operate;
 mod operator_api;
 mod ops;
 mod pace;
+mod packaging;
 mod page;
 mod plan;
 mod process;

@@ -19,8 +19,11 @@ use crate::{
 pub struct RawCustomerFields {
     /// The customer's account.
     id: Field<Pointer>,
+    /// The e-mail address.
     email: Field<Pointer>,
+    /// The whole name.
     name: Field<Pointer>,
+    /// The telephone number.
     phone: Field<Pointer>,
 }
 

@@ -108,20 +108,30 @@ struct RawPaths {
 struct RawCustomerPointers {
     /// First and last name in one.
     name: Field<Pointer>,
+    /// The first name.
     first_name: Field<Pointer>,
+    /// The last name.
     last_name: Field<Pointer>,
+    /// The e-mail address.
     email: Field<Pointer>,
+    /// The telephone number.
     phone: Field<Pointer>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct RawAddressPointers {
+    /// Street and number.
     address_line_1: Field<Pointer>,
+    /// What else finds the door.
     address_line_2: Field<Pointer>,
+    /// The town.
     city: Field<Pointer>,
+    /// The state or county.
     state: Field<Pointer>,
+    /// The postcode.
     zip: Field<Pointer>,
+    /// The country.
     country: Field<Pointer>,
 }
 
@@ -130,6 +140,7 @@ struct RawAddressPointers {
 struct RawItemPointers {
     /// The vendor's own reference.
     reference: Field<Pointer>,
+    /// The barcode.
     barcode: Field<Pointer>,
 }
 

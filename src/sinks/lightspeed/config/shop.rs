@@ -83,9 +83,13 @@ impl RawTaxIds {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct RawPaymentTypes {
+    /// Paid online, held by the platform.
     online_scoffable: Field<String>,
+    /// Paid with the platform's credit, held by it.
     voucher_scoffable: Field<String>,
+    /// Paid in cash, held by the vendor.
     cash_vendor: Field<String>,
+    /// Paid online, held by the vendor.
     online_vendor: Field<String>,
     /// Any other type that Scoffable holds. Left out: that of `online_scoffable`.
     other_scoffable: Field<String>,
@@ -150,14 +154,21 @@ impl RawPaymentTypes {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct RawProducts {
+    /// The service fee. Left out, this and the others are found or made under a code of their own.
     service_fee: Field<String>,
+    /// The delivery fee.
     delivery_fee: Field<String>,
-    /// Left out: that of `delivery_fee`.
+    /// The fee of a delivery by somebody else than the vendor. Left out: that of `delivery_fee`.
     delivery_fee_third_party: Field<String>,
+    /// Automatic deals.
     offer: Field<String>,
+    /// Promotional codes that the vendor pays for.
     vendor_voucher: Field<String>,
+    /// What is added or taken off later.
     adjustment: Field<String>,
+    /// Pennies.
     rounding: Field<String>,
+    /// What nothing explains.
     difference: Field<String>,
     /// The one that stands for dishes without a product.
     item: Field<String>,

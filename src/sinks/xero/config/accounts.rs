@@ -214,13 +214,21 @@ pub(super) struct RawTaxTypes {
     default: Field<String>,
     /// For what has no tax: rounding and differences.
     untaxed: Field<String>,
+    /// For goods. Left out, this and those below are `default`'s.
     sales: Field<String>,
+    /// For items of an unknown type.
     other: Field<String>,
+    /// For automatic deals.
     offer: Field<String>,
+    /// For promotional codes that the vendor pays for.
     vendor_voucher: Field<String>,
+    /// For later changes.
     adjustment: Field<String>,
+    /// For the service fee.
     service_fee: Field<String>,
+    /// For the delivery fee.
     delivery_fee: Field<String>,
+    /// For the fee of a delivery by somebody else than the vendor.
     delivery_fee_third_party: Field<String>,
 }
 
