@@ -254,7 +254,8 @@ fn refused(policy: Policy<'_>, tried: Tried) -> Decision {
     let next = if gave_up {
         gave_up_on(
             policy,
-            "it was refused for as long as retry.give_up_after allows: see the answer in its attempts, mend the set-up there, then retry it",
+            "it was refused for as long as retry.give_up_after allows: see the answer in its attempts, mend the set-up \
+             there, then retry it",
         )
     } else {
         Next::Pending {
