@@ -63,6 +63,7 @@ mod rewalk;
 mod slots;
 mod spoton;
 mod till;
+mod traces;
 mod unleashed;
 mod watch;
 mod webhook;
