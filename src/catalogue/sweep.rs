@@ -207,7 +207,7 @@ impl Worker {
         let (pool, sink) = (&self.driver.pool, &self.driver.name);
         let due = store::catalogue::known(pool, sink, kind, remote_id).await?;
         let turns = self.driver.turns(LANE, Class::New);
-        let looked = ask(catalogue.look(kind, remote_id, &turns, self.driver.clock.wall())).await;
+        let looked = ask(catalogue.look(kind, remote_id, &turns, self.driver.clock.now())).await;
         self.driver.end_reading(turns).await;
         let looked = match looked {
             Ok(looked) => looked,

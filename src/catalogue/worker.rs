@@ -186,7 +186,7 @@ impl Worker {
     pub async fn count(&self, kind: Kind) -> Option<u64> {
         let catalogue = self.catalogue()?;
         let turns = self.driver.turns(LANE, Class::Backfill);
-        let counted = ask(catalogue.count(kind, &turns, self.driver.clock.wall())).await;
+        let counted = ask(catalogue.count(kind, &turns, self.driver.clock.now())).await;
         self.driver.end_reading(turns).await;
         counted.ok().flatten()
     }

@@ -70,7 +70,7 @@ impl Driver {
     /// one look-up. One that is missing afterwards lost its lease, or nobody could say whether it still holds: nothing
     /// of it was sent, or its step was written down, and nothing may be written.
     pub(super) async fn attempt(&self, batch: Vec<Held>) -> Vec<Ended> {
-        let started = self.clock.wall();
+        let started = self.clock.now();
         let (batch, stale): (Vec<Held>, Vec<Held>) = batch.into_iter().partition(Held::may_call);
         let (doubtful, fresh): (Vec<Held>, Vec<Held>) =
             batch.into_iter().partition(|held| held.claimed.pending.is_some());
@@ -673,7 +673,7 @@ impl Driver {
             notice: None,
             alert: None,
             last_error: None,
-            attempt: AttemptRecord { outcome: None, ..self.record(claimed, self.clock.wall()) },
+            attempt: AttemptRecord { outcome: None, ..self.record(claimed, self.clock.now()) },
         }
     }
 
@@ -694,7 +694,7 @@ impl Driver {
             number: claimed.attempt,
             step: None,
             started_at,
-            finished_at: self.clock.wall(),
+            finished_at: self.clock.now(),
             outcome: None,
             http_status: None,
             reason: None,

@@ -370,7 +370,8 @@ impl Driver {
         priorities: RangeInclusive<i16>,
     ) -> Result<Vec<Held>, StoreError> {
         // Taken before the claim is asked for, so that the lease never ends earlier than we think.
-        let deadline = BootInstant::now() + self.lease;
+        let asked = BootInstant::now();
+        let deadline = asked + self.lease;
         let claim = Claim {
             sink: &self.name,
             lanes,
@@ -380,8 +381,10 @@ impl Driver {
             lease: self.lease,
             after: self.rules.after.as_ref(),
         };
-        let claimed = store::deliveries::claim(&self.pool, &claim, self.clock.offset_ms()).await?;
-        if !claimed.is_empty() {
+        let offset = self.clock.offset_ms();
+        let claimed = store::deliveries::claim(&self.pool, &claim, offset).await?;
+        if let Some(first) = claimed.first() {
+            self.clock.hear(first.claimed_at, offset, asked);
             reach(Boundary::DeliveriesClaimed);
         }
         Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false, fare: Fare::Free }).collect())

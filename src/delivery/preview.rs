@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::driver::Driver;
 use crate::{
+    clock::BootInstant,
     domain::{
         delivery::{PendingStep, Plan, Receipt, State, Step},
         ids::{OrderKey, SinkName, SourceName, Version},
@@ -73,10 +74,14 @@ impl Driver {
         limit: u32,
     ) -> Result<Vec<Preview>, StoreError> {
         let peek = Peek { sink: &self.name, after: self.rules.after.as_ref(), source, order_ids, limit };
-        let mut found = deliveries::peek(&self.pool, &peek, self.clock.offset_ms()).await?;
+        let (offset, asked) = (self.clock.offset_ms(), BootInstant::now());
+        let mut found = deliveries::peek(&self.pool, &peek, offset).await?;
+        if let Some((_, first)) = found.first() {
+            self.clock.hear(first.claimed_at, offset, asked);
+        }
         self.read_summaries(found.iter_mut().map(|(_, claimed)| claimed)).await?;
         let mut actions: Vec<Action> = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();
-        if actions.iter().any(|action| matches!(action, Action::Read)) && self.prepared(self.clock.wall()).await.is_ok()
+        if actions.iter().any(|action| matches!(action, Action::Read)) && self.prepared(self.clock.now()).await.is_ok()
         {
             actions = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();
         }
@@ -102,11 +107,11 @@ impl Driver {
             let step = serde_json::from_value::<PendingStep>(pending.step.clone()).map(|pending| pending.step.name);
             return Action::LookUp { step: step.unwrap_or_else(|_| "step".to_owned()) };
         }
-        if let Some(plan) = self.plan_summarised(claimed, self.clock.wall()) {
+        if let Some(plan) = self.plan_summarised(claimed, self.clock.now()) {
             return self.of_plan(plan, claimed);
         }
         let Some(snapshot) = &claimed.snapshot else { return Action::Nothing { notice: None } };
-        self.of_plan(self.plan(claimed, snapshot, self.clock.wall()), claimed)
+        self.of_plan(self.plan(claimed, snapshot, self.clock.now()), claimed)
     }
 
     fn of_plan(&self, plan: Plan, claimed: &Claimed) -> Action {
@@ -132,6 +137,6 @@ impl Driver {
             external_id: noted.external_id.or_else(|| claimed.external_id.clone()),
             ..claimed.clone()
         };
-        self.of_plan(self.plan(&after, snapshot, self.clock.wall()), &after)
+        self.of_plan(self.plan(&after, snapshot, self.clock.now()), &after)
     }
 }

@@ -20,7 +20,7 @@ impl Driver {
     /// calls that it took.
     pub async fn verify(&self, lane: &str, held: &[Holding]) -> Vec<Seen> {
         let turns = self.turns(lane, Class::Verification);
-        let asked = AssertUnwindSafe(self.sink.verify(held, &turns, self.clock.wall())).catch_unwind().await;
+        let asked = AssertUnwindSafe(self.sink.verify(held, &turns, self.clock.now())).catch_unwind().await;
         let untold = |reason: Reason| Seen::Untold(reason.as_str().to_owned());
         let mut seen = asked.unwrap_or_else(|_| vec![untold(Reason::Panicked); held.len()]);
         seen.resize(held.len(), untold(Reason::UnreadableAnswer));

@@ -295,8 +295,7 @@ impl Poller {
         }
         if let (true, Some(ago)) = (turn.cursor_was_dropped, turn.since_success) {
             let back = ago + RESTART_MARGIN;
-            let wall = self.parts.clock.wall();
-            return if back < RETENTION { Position::From(wall - back) } else { Position::Oldest };
+            return if back < RETENTION { Position::From(turn.taken_at - back) } else { Position::Oldest };
         }
         self.parts.settings.start_from.map_or(Position::Oldest, Position::From)
     }

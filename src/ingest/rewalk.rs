@@ -176,7 +176,7 @@ impl Rewalker {
             gapped: BTreeSet::new(),
         };
         let mut orders = HashSet::new();
-        let mut position = Position::From(clock.wall() - self.back);
+        let mut position = Position::From(watch::now(pool, clock.offset_ms()).await? - self.back);
         loop {
             if drain.is_cancelled() || !self.hold_turn().await? {
                 return Ok(Left::Stopped);

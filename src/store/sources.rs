@@ -57,6 +57,8 @@ pub struct SourceLease {
 #[derive(Debug, Clone)]
 pub struct Turn {
     pub lease: SourceLease,
+    /// By the database's clock.
+    pub taken_at: DateTime<Utc>,
     pub cursor: Option<String>,
     /// Time since the last page was stored; none: never.
     pub since_success: Option<Duration>,
@@ -122,7 +124,8 @@ pub async fn take(
                       rewind_to
         )
         -- What was taken comes from the row that was locked: `s` may show an older one.
-        SELECT taken.lease_epoch AS "epoch?",
+        SELECT clock.now AS "now!",
+               taken.lease_epoch AS "epoch?",
                taken.cursor,
                taken.failures AS "failures?",
                taken.cursor_refusals AS "cursor_refusals?",
@@ -153,6 +156,7 @@ pub async fn take(
     Ok(match row.epoch {
         Some(epoch) => Take::Taken(Turn {
             lease: SourceLease { source: source.clone(), owner: owner.to_owned(), epoch },
+            taken_at: row.now,
             cursor: row.cursor,
             since_success: row.since_success_ms.map(|ms| Duration::from_millis(ms.max(0) as u64)),
             cursor_was_dropped: row.cursor_was_dropped.unwrap_or(false),

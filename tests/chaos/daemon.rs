@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use chrono::TimeDelta;
 use rustix::process::{Pid, Signal, kill_process};
 use scoffable_sync::boundary::Boundary;
 use tokio::process::{Child, Command};
@@ -23,6 +24,8 @@ pub struct Daemon {
     /// The whole configuration, as the environment holds it.
     env: Vec<(String, String)>,
     log: PathBuf,
+    /// Holds by how many milliseconds its wall clock is wrong.
+    wrong_by: PathBuf,
     running: Option<(Child, Pid)>,
     /// Where the log of this life begins.
     born_at: u64,
@@ -33,7 +36,9 @@ impl Daemon {
     pub fn new(keys: &[(String, String)], log: PathBuf) -> Self {
         let variable = |key: &str| format!("SCOFFABLE_SYNC__{}", key.replace('.', "__").to_uppercase());
         let env = keys.iter().map(|(key, value)| (variable(key), value.clone())).collect();
-        Self { env, log, running: None, born_at: 0 }
+        let wrong_by = log.with_extension("clock");
+        let _ = std::fs::remove_file(&wrong_by);
+        Self { env, log, wrong_by, running: None, born_at: 0 }
     }
 
     /// A new life, in which it stops where `armed` says. `later` is added to its time.
@@ -53,6 +58,7 @@ impl Daemon {
             command.env("SCOFFABLE_SYNC_FAILPOINT", format!("{}:{times}=stop", boundary.name()));
         }
         command.env("SCOFFABLE_SYNC_LATER_BY_MS", later.as_millis().to_string());
+        command.env("SCOFFABLE_SYNC_WRONG_BY_MS_FILE", &self.wrong_by);
         let said: (File, File) = (log.try_clone()?, log);
         let child = command
             .current_dir("/")
@@ -65,6 +71,11 @@ impl Daemon {
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32)).context("it has ended already")?;
         self.running = Some((child, pid));
         Ok(())
+    }
+
+    /// From now on, also in its next life.
+    pub fn set_clock_wrong_by(&self, by: TimeDelta) -> anyhow::Result<()> {
+        std::fs::write(&self.wrong_by, by.num_milliseconds().to_string()).context("its clock cannot be set")
     }
 
     pub fn is_running(&self) -> bool {

@@ -60,6 +60,8 @@ faults! {
     CredentialsExpired = "token_expired",
     /// The cursor that the source stands at is no longer known.
     StaleCursor = "stale_cursor",
+    /// The replica's machine has a wrong time: hours ahead, then hours behind, then the right one again.
+    ClockSteps = "clock_steps",
 }
 
 impl Fault {
@@ -84,7 +86,8 @@ impl Fault {
             | Self::GarbledAnswers
             | Self::Refusals
             | Self::CredentialsExpired
-            | Self::StaleCursor => false,
+            | Self::StaleCursor
+            | Self::ClockSteps => false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use chrono::TimeDelta;
 use rustix::process::{Signal, kill_process};
 use scoffable_sync::{
     boundary::Boundary,
@@ -166,6 +167,14 @@ async fn act(world: &World<'_>, number: usize, strike: &Strike) -> anyhow::Resul
             simulation.xero.iter().for_each(|sim| sim.tokens().revoke_access());
         }
         Fault::StaleCursor => simulation.scoffable.expire_cursors(),
+        Fault::ClockSteps => {
+            goes_on().await;
+            for hours in [7, -7] {
+                replica.daemon.lock().await.set_clock_wrong_by(TimeDelta::hours(hours))?;
+                tokio::time::sleep(lasts / 2).await;
+            }
+            replica.daemon.lock().await.set_clock_wrong_by(TimeDelta::zero())?;
+        }
     }
     goes_on().await;
     Ok(())

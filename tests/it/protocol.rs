@@ -254,6 +254,7 @@ impl Protocol {
             refused_for: None,
             snapshot: None,
             all_walked: false,
+            claimed_at: DateTime::UNIX_EPOCH,
             dependency: None,
             is_backfill: false,
             active_since: DateTime::UNIX_EPOCH,

@@ -99,8 +99,9 @@ impl Told {
 
     /// As a request carries it.
     fn traceparent(&self) -> String {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        format!("00-{}-{}-01", hex(&self.span.trace_id), hex(&self.span.span_id))
+        let trace = u128::from_be_bytes(self.span.trace_id[..].try_into().unwrap());
+        let span = u64::from_be_bytes(self.span.span_id[..].try_into().unwrap());
+        format!("00-{trace:032x}-{span:016x}-01")
     }
 
     fn began_at(&self) -> DateTime<Utc> {

@@ -23,7 +23,11 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         let (planned, read) = (simulation.scoffable.planned(), simulation.scoffable.confirmed(simulator::TOKEN_ID));
         let unread = planned.saturating_sub(read);
         let open: i64 = seen.totals.sinks.iter().map(|sink| sink.open).sum();
-        list(&mut text, &[format!("ended early: {unread} versions not read, {open} deliveries to do")]);
+        let left = match (unread, open) {
+            (0, 0) => "ended before it had come to rest: nothing was left to do, and nothing was judged".to_owned(),
+            _ => format!("ended early: {unread} versions not read, {open} deliveries to do"),
+        };
+        list(&mut text, &[left]);
         say(lifecycle, text.trim_end());
         return FINE;
     }

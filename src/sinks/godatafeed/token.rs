@@ -202,7 +202,7 @@ impl Keeper {
 
     /// None: in the future, so the clock was set back.
     fn age(&self, at: DateTime<Utc>) -> Option<Duration> {
-        (self.clock.wall() - at).to_std().ok()
+        (self.clock.now() - at).to_std().ok()
     }
 
     /// How long no token may be asked for again.
@@ -253,7 +253,7 @@ impl TokenSource for Generator {
                 }
             }
             // Written down before it is asked for: whatever becomes of the answer, none is asked for soon.
-            let asked_at = self.keeper.clock.wall();
+            let asked_at = self.keeper.clock.now();
             let asked = Kept { key, asked_at, token: None, created_at: None };
             self.keeper.write(&asked).map_err(|error| self.unkept(&error))?;
             let bearer = self.exchange.ask().await?;

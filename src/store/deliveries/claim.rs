@@ -59,6 +59,8 @@ pub struct Claimed {
     pub snapshot: Option<Snapshot>,
     /// Every version up to the wanted one was decided.
     pub all_walked: bool,
+    /// By the database's clock.
+    pub claimed_at: DateTime<Utc>,
     /// The delivery of the `after` sink, where one is configured and exists.
     pub dependency: Option<Dependency>,
     /// Owed by a person's word or the sink's `start`, and not because it arrived.
@@ -193,6 +195,7 @@ pub async fn claim(db: impl PgExecutor<'_>, claim: &Claim<'_>, offset_ms: i64) -
             WHERE c.lost_at IS NOT NULL
         )
         SELECT 'in_flight' AS "state!",
+               clock.now AS "now!",
                c.source AS "source!",
                c.order_id AS "order_id!",
                c.lane AS "lane!",
@@ -340,6 +343,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
             SELECT now() + $6 * interval '1 millisecond' AS now
         )
         SELECT d.state,
+               clock.now AS "now!",
                d.source,
                d.order_id,
                d.lane,
@@ -413,6 +417,7 @@ pub async fn peek(db: impl PgExecutor<'_>, peek: &Peek<'_>, offset_ms: i64) -> R
 #[derive(Debug)]
 struct Row {
     state: String,
+    now: DateTime<Utc>,
     source: String,
     order_id: String,
     lane: String,
@@ -468,6 +473,7 @@ impl Row {
             failing_for: self.failing_ms.map(|ms| whole(Some(ms))),
             refused_for: self.refused_ms.map(|ms| whole(Some(ms))),
             all_walked: self.all_walked,
+            claimed_at: self.now,
             is_backfill: self.priority == BACKFILL,
             active_since: self.activated_at,
             summarised: None,

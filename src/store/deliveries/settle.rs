@@ -188,7 +188,8 @@ pub async fn settle(
                                        WHEN i.failed THEN coalesce(d.first_failed_at, i.now)
                                        WHEN i.refund THEN d.first_failed_at END,
                 refused_since = CASE WHEN i.state IN ('applied', 'skipped') THEN NULL
-                                     WHEN $31 AND d.wanted_version > i.version AND (i.state = 'pending' OR i.curable) THEN NULL
+                                     WHEN i.state = 'pending' AND $31 AND d.wanted_version > i.version THEN NULL
+                                     WHEN i.state = 'parked' AND i.curable AND d.wanted_version > i.version THEN NULL
                                      WHEN i.refused THEN coalesce(d.refused_since, i.now)
                                      ELSE d.refused_since END,
                 waiting_for = i.waiting_for,
