@@ -276,6 +276,11 @@ pub trait Sink: Send + Sync + 'static {
         Box::new(|view| self.plan(view))
     }
 
+    /// The tax in what a step brings, in minor units, where the step itself says it.
+    fn tax_minor(&self, _step: &Step) -> Option<i64> {
+        None
+    }
+
     /// None: each order goes by itself.
     fn summaries(&self) -> Option<&dyn Summaries> {
         None

@@ -108,6 +108,7 @@ async fn every_command_explains_itself() {
         "check-config",
         "doctor",
         "plan",
+        "shadow",
         "deliveries",
         "deliveries list",
         "deliveries retry",

@@ -44,7 +44,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
-use self::{client::Client, config::UnleashedSettings, plan::Stock};
+use self::{client::Client, config::UnleashedSettings, plan::Stock, receipt::Held};
 use super::{
     Answer, BuildError, Calls, Doubt, LookedUp, Rehearsal, Services, Sink, Turns, View, catalogue::Catalogue,
     links::ProductCopy,
@@ -95,6 +95,11 @@ impl Sink for Unleashed {
 
     fn rehearsal<'a>(&'a self, products: &'a ProductCopy) -> Rehearsal<'a> {
         presumed::rehearsal(&self.settings, products)
+    }
+
+    fn tax_minor(&self, step: &Step) -> Option<i64> {
+        let held = Held::of(step.receipt.as_ref()).ok()?;
+        Some(held.documents.last()?.tax_minor(held.currency?))
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {

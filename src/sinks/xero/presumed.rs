@@ -76,11 +76,12 @@ fn facts(settings: &XeroSettings, products: &ProductCopy) -> Facts {
         name: name.clone(),
         options: tracking.options.values().chain(&tracking.otherwise).cloned().collect(),
     });
+    let codes = settings.items.item_codes.values();
     Facts {
         accounts: named.into_iter().map(account).collect(),
         tax_rates: tax_types.into_iter().map(tax_rate).collect(),
         tracking: tracking.collect(),
-        items: settings.items.item_codes.values().chain(products.names.keys()).cloned().collect(),
+        items: codes.chain(products.names.keys()).chain(products.linked.values()).cloned().collect(),
         ..Facts::default()
     }
 }
