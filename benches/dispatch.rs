@@ -11,25 +11,19 @@
 mod support;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use axum::{Router, routing::post};
 use futures::StreamExt;
 use scoffable_sync::{
     lifecycle::Lifecycle,
     simulator::world::{World, WorldOptions},
 };
 use sqlx::PgPool;
-use support::{Bench, assemble, cpu_of, median, settings};
-use tokio::net::TcpListener;
+use support::{Bench, NOWHERE, Receiver, assemble, cpu_of, median, settings};
 
 const IN_FLIGHT: usize = 64;
-const NOWHERE: &str = "http://127.0.0.1:9/";
 
 #[tokio::main]
 async fn main() {
@@ -92,29 +86,6 @@ async fn main() {
     let beside = dispatch(&mut bench, &sink, 10_000, Size::Usual, Statistics::Fresh, Some(&deaf)).await.per_second;
     println!("  alone {alone:>7.0}/s  beside it {beside:>7.0}/s  ratio {:.3}", beside / alone);
     bench.stop().await;
-}
-
-/// Answers every POST with 200 after a while, and counts.
-struct Receiver {
-    url: String,
-    received: Arc<AtomicU64>,
-}
-
-impl Receiver {
-    async fn start(latency: Duration) -> Self {
-        let received = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&received);
-        let handler = move || async move {
-            if !latency.is_zero() {
-                tokio::time::sleep(latency).await;
-            }
-            counted.fetch_add(1, Ordering::Relaxed);
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
-        let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
-        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(handler))).await });
-        Self { url, received }
-    }
 }
 
 /// What an order weighs.

@@ -4,10 +4,14 @@
 use std::{
     collections::BTreeMap,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use axum::{Router, routing::post};
 use scoffable_sync::{
     app::{self, App},
     clock::Clock,
@@ -27,6 +31,7 @@ use scoffable_sync::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::net::TcpListener;
 
 pub struct Bench {
     server: EmbeddedServer,
@@ -83,6 +88,32 @@ pub async fn stream(orders: usize, latency: Duration) -> (Arc<World>, ScoffableS
 /// The token of [`stream`].
 pub fn token() -> String {
     ScoffableOptions::default().grants[0].token.clone()
+}
+
+/// Where no stream is.
+pub const NOWHERE: &str = "http://127.0.0.1:9/";
+
+/// Answers every POST with 200 after a while, and counts.
+pub struct Receiver {
+    pub url: String,
+    pub received: Arc<AtomicU64>,
+}
+
+impl Receiver {
+    pub async fn start(latency: Duration) -> Self {
+        let received = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&received);
+        let handler = move || async move {
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(handler))).await });
+        Self { url, received }
+    }
 }
 
 /// Settings of a source and a webhook sink that posts to `hook`.

@@ -1,12 +1,14 @@
 //! The page: what `status`, `order`, `deliveries` and `reconcile` tell, for people with a browser, and the forms by which
 //! they decide about what waits for them.
 //!
-//! Rendered here, works without a script, loads nothing from elsewhere and nothing inline. On loopback it may be read
+//! Rendered here, works without a script (with it an open page keeps itself true, see [live]), loads nothing from elsewhere
+//! and nothing inline. On loopback it may be read
 //! without a token, as the API; beyond it needs a [session]. Whatever is changed needs one, and a form that it made; it is
 //! handed to [`operate`], as by command and over the API, with who and why.
 
 mod chart;
 mod door;
+mod live;
 mod session;
 mod views;
 
@@ -23,6 +25,7 @@ use axum::{
     routing::{get, post},
 };
 use chrono::Days;
+pub(super) use live::Live;
 use maud::Markup;
 use serde::{Deserialize, Deserializer};
 use session::Session;
@@ -70,9 +73,9 @@ const LISTED: u32 = 50;
 const BOOK_DAYS: u32 = 7;
 const MOST_BOOK_DAYS: u32 = 92;
 
-/// Only what comes from here: one stylesheet, and forms that lead here.
-pub(super) const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Only what comes from here: one stylesheet, one script and what it reads, and forms that lead here.
+pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                                                  form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -85,12 +88,27 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/login", get(door::login_form).post(door::login))
         .route("/logout", post(door::logout))
         .route("/style.css", get(style))
+        .route("/live.js", get(live::script))
+        .route("/events", get(live::events))
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
 }
 
 /// Whether people are to be answered in HTML there.
 pub(super) fn is_ours(uri: &Uri) -> bool {
-    ["/", "/letters", "/orders", "/order", "/books", "/act", "/login", "/logout", "/style.css"].contains(&uri.path())
+    const OURS: [&str; 11] = [
+        "/",
+        "/letters",
+        "/orders",
+        "/order",
+        "/books",
+        "/act",
+        "/login",
+        "/logout",
+        "/style.css",
+        "/live.js",
+        "/events",
+    ];
+    OURS.contains(&uri.path())
 }
 
 /// Whether somebody may come there who has shown no token yet.
@@ -109,7 +127,7 @@ pub(super) fn refused(version: &'static str, refusal: &Refusal) -> Response {
     }
     let frame = Frame { form_token: None, has_token: false, version };
     let title = refusal.status().canonical_reason().unwrap_or("Refused");
-    let page = views::page(&frame, Place::Elsewhere, title, &views::refusal(refusal.message()));
+    let page = views::page(&frame, Place::Elsewhere, title, None, &views::refusal(refusal.message()));
     (refusal.status(), Html(page.into_string())).into_response()
 }
 
@@ -124,7 +142,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let Self(frame, refusal) = self;
         let title = refusal.status().canonical_reason().unwrap_or("Refused");
-        let page = views::page(&frame, Place::Elsewhere, title, &views::refusal(refusal.message()));
+        let page = views::page(&frame, Place::Elsewhere, title, None, &views::refusal(refusal.message()));
         (refusal.status(), Html(page.into_string())).into_response()
     }
 }
@@ -138,7 +156,12 @@ fn frame(shared: &Shared, headers: &HeaderMap) -> Frame {
 }
 
 fn shown(frame: &Frame, place: Place, title: &str, body: &Markup) -> Response {
-    Html(views::page(frame, place, title, body).into_string()).into_response()
+    Html(views::page(frame, place, title, None, body).into_string()).into_response()
+}
+
+/// A page that keeps itself up to date from this mark on, which was read before it was.
+fn shown_live(frame: &Frame, place: Place, title: &str, mark: &str, body: &Markup) -> Response {
+    Html(views::page(frame, place, title, Some(mark), body).into_string()).into_response()
 }
 
 fn bad_request(message: impl Into<String>) -> Refusal {
@@ -167,16 +190,17 @@ async fn overview(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answ
     let frame = frame(&shared, &headers);
     let pool = &shared.ops.pool;
     let all = async {
+        let mark = status::mark(pool).await?;
         let overview = status::overview(pool).await?;
         let details = status::details(pool, NEWEST).await?;
         let waiting = alert_messages::waiting(pool).await?;
-        Ok((overview, details, waiting, status::activity(pool, HOURS).await?))
+        Ok((mark, overview, details, waiting, status::activity(pool, HOURS).await?))
     };
-    let (overview, details, waiting, hours) =
+    let (mark, overview, details, waiting, hours) =
         read(&shared, all).await.map_err(|refusal| Refused(frame.clone(), refusal))?;
     let health = health::judge(&overview, &shared.ops.limits);
     let seen = Seen { health: &health, overview: &overview, details: &details, waiting: &waiting, hours: &hours };
-    Ok(shown(&frame, Place::Overview, "Overview", &views::overview::overview(&frame, &seen)))
+    Ok(shown_live(&frame, Place::Overview, "Overview", &mark, &views::overview::overview(&frame, &seen)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -210,10 +234,12 @@ async fn letters(
     };
     let list = List { sink, source: None, state, reason, after, limit: LISTED };
     let pool = &shared.ops.pool;
+    let mark = read(&shared, status::mark(pool)).await.map_err(refused)?;
     let listing =
         api::attempt(&shared.reads, DATABASE_LIMIT, Box::pin(deliveries::list(pool, &list))).await.map_err(refused)?;
     let sinks = read(&shared, status::overview(pool)).await.map_err(refused)?.sinks;
-    Ok(shown(&frame, Place::Letters, "Dead letters", &views::letters::letters(&frame, &was_asked, &sinks, &listing)))
+    let body = views::letters::letters(&frame, &was_asked, &sinks, &listing);
+    Ok(shown_live(&frame, Place::Letters, "Dead letters", &mark, &body))
 }
 
 #[derive(Debug, Deserialize)]
@@ -255,16 +281,17 @@ async fn order(
     let frame = frame(&shared, &headers);
     let OrderQuery { id, source, done } = asked(query, &frame)?;
     let pool = &shared.ops.pool;
-    let both = async {
+    let all = async {
+        let mark = status::mark(pool).await?;
         let history = orders::histories(pool, &id, Some(&source)).await?.pop();
         let money = if history.is_some() { orders::newest_money(pool, &source, &id).await? } else { None };
-        Ok((history, money))
+        Ok((mark, history, money))
     };
     let refused = |refusal| Refused(frame.clone(), refusal);
-    let (history, money) = read(&shared, both).await.map_err(refused)?;
+    let (mark, history, money) = read(&shared, all).await.map_err(refused)?;
     let Some(history) = history else { return Err(refused(unknown_order())) };
     let body = views::story::order(&frame, &history, money.as_ref(), done);
-    Ok(shown(&frame, Place::Elsewhere, &format!("Order {id}"), &body))
+    Ok(shown_live(&frame, Place::Elsewhere, &format!("Order {id}"), &mark, &body))
 }
 
 fn unknown_order() -> Refusal {

@@ -124,6 +124,9 @@ pub(super) struct Shared {
     /// They read every order there is: one at a time, and never in the way of a probe.
     pub(super) books: Semaphore,
     pub(super) logins: page::Throttle,
+    pub(super) live: page::Live,
+    /// Ends what would go on for as long as somebody listens.
+    pub(super) stop: CancellationToken,
 }
 
 /// Answers until told to stop; requests that are being answered then get their answer.
@@ -139,6 +142,8 @@ pub async fn serve(listener: TcpListener, ops: OpsState, stop: CancellationToken
         reads: Semaphore::new(READS),
         changes: Semaphore::new(api::CHANGES),
         books: Semaphore::new(1),
+        live: page::Live::default(),
+        stop: stop.clone(),
     });
     let listener = listener.tap_io(|stream| {
         // Without this, small answers wait for the client's delayed acknowledgement.

@@ -898,7 +898,7 @@ pub struct Listed {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Deliveries, latest changed first.
+/// Deliveries, latest changed first. The arms name the predicates of the partial indexes that are in this order.
 pub async fn list(pool: &PgPool, filter: Filter<'_>) -> Operated<Vec<Listed>> {
     let mut db = pool.acquire().await.map_err(StoreError::of("operations.list"))?;
     if let Some(sink) = filter.sink {
@@ -913,13 +913,19 @@ pub async fn list(pool: &PgPool, filter: Filter<'_>) -> Operated<Vec<Listed>> {
         SELECT sink, source, order_id, state, reason, hint, waiting_for, wanted_version, applied_version, attempts,
                external_id, pending_step ->> 'name' AS pending_step, last_error, updated_at
         FROM deliveries
-        WHERE CASE WHEN $3::text IS NULL THEN dead ELSE state = $3 END
+        WHERE CASE
+                  WHEN $3::text IS NULL THEN dead AND ($6::timestamptz IS NULL OR rests_since <= $6)
+                  WHEN $3 IN ('parked', 'in_doubt') THEN dead AND state = $3 AND ($6 IS NULL OR rests_since <= $6)
+                  WHEN $3 IN ('applied', 'skipped')
+                      THEN NOT open AND NOT dead AND state = $3 AND ($6 IS NULL OR rests_since <= $6)
+                  ELSE open AND state = $3
+              END
           AND ($1::text IS NULL OR sink = $1)
           AND ($2::text IS NULL OR source = $2)
           AND ($4::text IS NULL OR reason = $4)
-          AND ($6::timestamptz IS NULL OR updated_at < $6
+          AND ($6 IS NULL OR updated_at < $6
                OR updated_at = $6 AND (sink, source, order_id) > ($7::text, $8::text, $9::text))
-        ORDER BY updated_at DESC, sink, source, order_id
+        ORDER BY rests_since DESC, updated_at DESC, sink, source, order_id
         LIMIT $5
         "#,
         filter.sink.map(SinkName::as_str),

@@ -195,6 +195,27 @@ async fn bounded(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
     Ok(tx)
 }
 
+/// A text that differs once a version was stored, an attempt or a decision recorded, an alert raised or ended, or the state of
+/// a source or sink changed. Costs a few rows, however many there are.
+pub async fn mark(pool: &PgPool) -> Result<String> {
+    sqlx::query_scalar!(
+        r#"-- status.mark
+        SELECT md5(concat_ws(' ',
+                   (SELECT max(id) FROM attempts),
+                   (SELECT max(id) FROM operator_actions),
+                   (SELECT max(id) FROM alerts),
+                   (SELECT string_agg(concat_ws('/', state, reason, failures, versions, quarantined), ' ' ORDER BY name) FROM sources),
+                   (SELECT string_agg(concat_ws('/', state, reason, breaker), ' ' ORDER BY name) FROM sinks),
+                   (SELECT string_agg(concat_ws('/', id, count), ' ')
+                    FROM (SELECT id, count FROM alerts WHERE resolved_at IS NULL ORDER BY raised_at DESC, id DESC LIMIT 50) newest)))
+               AS "mark!"
+        "#
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(StoreError::of("status.mark"))
+}
+
 async fn sources(db: impl PgExecutor<'_>) -> Result<Vec<SourceStatus>> {
     sqlx::query_as!(
         SourceStatus,

@@ -477,6 +477,71 @@ async fn a_list_is_that_of_the_command_and_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
+async fn a_list_of_any_state_is_paged_latest_changed_first() {
+    let app = TestApp::start().await;
+    let api = Api::start(&app).await;
+    for state in ["pending", "in_doubt", "parked", "applied", "skipped"] {
+        app.run("DELETE FROM deliveries").await;
+        sqlx::query(
+            "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, applied_version, reason, next_attempt_at,
+                                     pending_step, updated_at)
+             SELECT 'hook', 'main', 'A-' || n, $1, 1, CASE WHEN $1 = 'applied' THEN 1 END, 'because', now(),
+                    CASE WHEN $1 = 'in_doubt' THEN '{\"name\": \"submit\"}'::jsonb END, now() - n / 3 * interval '1 minute'
+             FROM generate_series(1, 8) AS n",
+        )
+        .bind(state)
+        .execute(&app.pool)
+        .await
+        .expect("the test's SQL works");
+
+        let (mut ids, mut path) = (Vec::new(), format!("deliveries?state={state}&limit=2"));
+        loop {
+            let (status, page) = api.get(&path).await;
+            assert_eq!(status, 200, "{page}");
+            let listed = page["deliveries"].as_array().unwrap();
+            ids.extend(listed.iter().map(|one| one["order_id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("deliveries?state={state}&limit=2&after={next}");
+        }
+        assert_eq!(ids, ["A-1", "A-2", "A-3", "A-4", "A-5", "A-6", "A-7", "A-8"], "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_walks_an_index_wherever_it_begins() {
+    let app = TestApp::start().await;
+    app.run(
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, applied_version, reason, updated_at)
+         SELECT 'hook', 'main', 'A-' || n, CASE WHEN n % 5 = 0 THEN 'parked' ELSE 'applied' END, 1, 1, 'because',
+                now() - n * interval '1 second'
+         FROM generate_series(1, 20000) AS n",
+    )
+    .await;
+    app.run("ANALYZE deliveries").await;
+    let text = include_str!("../../src/store/operations.rs");
+    let (_, rest) = text.split_once("-- operations.list\n").expect("the list has its name");
+    let (statement, _) = rest.split_once("\"#").expect("the statement ends");
+
+    for (state, index) in [
+        ("NULL", "deliveries_dead_letters"),
+        ("'parked'", "deliveries_dead_letters"),
+        ("'applied'", "deliveries_closed"),
+    ] {
+        for after in ["NULL", "now() - interval '1 hour'"] {
+            let values = ["'hook'", "NULL", state, "NULL", "50", after, "'hook'", "'main'", "'A-9'"];
+            let explain = values.iter().enumerate().rev().fold(format!("EXPLAIN {statement}"), |text, (n, value)| {
+                text.replace(&format!("${}", n + 1), &format!("({value})"))
+            });
+            let rows: Vec<(String,)> =
+                sqlx::query_as(sqlx::AssertSqlSafe(explain)).fetch_all(&app.pool).await.expect("it is explained");
+            let plan = rows.into_iter().map(|(line,)| line).collect::<Vec<_>>().join("\n");
+            assert!(plan.contains(index) && plan.contains("Limit"), "{state} {after}:\n{plan}");
+            assert!(!plan.contains("  Sort  ") && !plan.contains("Seq Scan"), "{state} {after}:\n{plan}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn g10_the_quarantine_is_listed_in_pages_without_its_bytes() {
     let mut app = TestApp::start().await;
     for id in ["A-1", "A-2"] {

@@ -23,6 +23,8 @@ use crate::{
 };
 
 const TOKEN: &str = "0123456789abcdef";
+/// The only one there is, in pages that keep themselves true.
+const SCRIPT: &str = "<script src=\"/live.js\" defer></script>";
 /// Every page there is, with an order that tests have.
 const PAGES: [&str; 7] = [
     "/",
@@ -39,7 +41,7 @@ struct Browser {
     http: reqwest::Client,
     /// As the browser keeps it.
     cookie: Option<String>,
-    _stop: tokio_util::sync::DropGuard,
+    stop: tokio_util::sync::DropGuard,
 }
 
 struct Page {
@@ -62,6 +64,17 @@ impl Page {
     fn shows(&self, text: &str) -> bool {
         self.text.contains(text)
     }
+
+    /// All but the tag of our own script, which stands in it once.
+    fn without_our_script(&self) -> String {
+        self.text.replacen(SCRIPT, "", 1)
+    }
+
+    /// What the page was when it was read.
+    fn mark(&self) -> &str {
+        let (_, rest) = self.text.split_once("data-live=\"").expect("it keeps itself true");
+        rest.split('"').next().unwrap()
+    }
 }
 
 impl Browser {
@@ -82,7 +95,7 @@ impl Browser {
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, state, stop.clone()));
         let http = http::client_builder().no_proxy().build().unwrap();
-        Self { address, http, cookie: None, _stop: stop.drop_guard() }
+        Self { address, http, cookie: None, stop: stop.drop_guard() }
     }
 
     async fn start(app: &TestApp) -> Self {
@@ -236,8 +249,9 @@ async fn g10_what_others_wrote_is_text_and_nothing_personal_is_shown() {
     let id = "/order?source=main&id=%3Cscript%3Ealert(1)%3C%2Fscript%3E";
     for path in ["/", id, "/orders?q=%3Cscript%3E", "/books", "/letters?reason=%22%3E%3Cscript%3E"] {
         let page = browser.get(path).await;
+        let text = page.without_our_script();
         for never in ["<script", "<img", "<b>", "Miller", "7946 0958", "jane@"] {
-            assert!(!page.shows(never), "{never} at {path}: {}", page.text);
+            assert!(!text.contains(never), "{never} at {path}: {text}");
         }
     }
     assert!(browser.get(id).await.shows("&lt;b&gt;Naan&lt;/b&gt;"));
@@ -254,20 +268,26 @@ async fn nothing_comes_from_elsewhere_and_nothing_is_inline() {
     let style = browser.get("/style.css").await;
     assert_eq!(style.headers[header::CONTENT_TYPE], "text/css; charset=utf-8");
     assert!(!style.shows("url(") && !style.shows("@import"));
+    let script = browser.get("/live.js").await;
+    assert_eq!(script.headers[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+    assert!(!script.shows("import") && !script.shows("http") && !script.shows("innerHTML") && !script.shows("eval"));
     for path in PAGES.iter().chain([&act]) {
         let page = browser.get(path).await;
         assert_eq!(
             page.headers[header::CONTENT_SECURITY_POLICY],
-            "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'none'"
         );
         assert_eq!(page.headers[header::CACHE_CONTROL], "no-store");
         assert_eq!(page.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-        assert!(!page.shows("<script") && !page.shows("<style"), "{path}");
-        let tags: String = page.text.split('<').filter_map(|tag| tag.split('>').next()).collect();
+        let text = page.without_our_script();
+        assert!(!text.contains("<script") && !text.contains("<style"), "{path}");
+        let tags: String = text.split('<').filter_map(|tag| tag.split('>').next()).collect();
         for never in [" style=", " onclick=", " onload=", " onsubmit=", "javascript:", "http://", "https://", " src="] {
             assert!(!tags.contains(never), "{never} at {path}: {tags}");
         }
-        assert!(page.text.len() + style.text.len() < 50_000, "{path}: {} bytes", page.text.len());
+        let all = page.text.len() + style.text.len() + script.text.len();
+        assert!(all < 50_000, "{path}: {all} bytes");
     }
 }
 
@@ -314,6 +334,94 @@ async fn alerts_that_could_not_be_sent_are_shown_with_those_that_stand() {
 
     assert!(page.shows("renew its credentials") && page.shows("could not be sent since"), "{}", page.text);
     assert!(page.shows("(connect, 3 tries)"), "{}", page.text);
+}
+
+// How it keeps itself true
+
+impl Browser {
+    /// Listens for changes, as an open page does that last heard of this one.
+    async fn listen(&self, since: &str, heard: Option<&str>) -> reqwest::Response {
+        let request = self.http.get(format!("http://{}/events?since={since}", self.address));
+        let request = heard.into_iter().fold(request, |request, heard| request.header("last-event-id", heard));
+        request.send().await.unwrap()
+    }
+}
+
+/// The mark of the next change.
+async fn next_change(stream: &mut reqwest::Response) -> String {
+    let mut text = String::new();
+    while !text.ends_with("\n\n") {
+        let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let id = text.strip_prefix("id: ").and_then(|rest| rest.strip_suffix("\ndata: changed\n\n"));
+    id.unwrap_or_else(|| panic!("{text:?}")).to_owned()
+}
+
+#[tokio::test]
+async fn an_open_page_hears_that_something_changed_from_where_it_was_read() {
+    let mut app = TestApp::start().await;
+    let browser = Browser::start(&app).await;
+    let first = browser.get("/").await;
+
+    refused(&mut app, "A-1").await;
+    let mut stream = browser.listen(first.mark(), None).await;
+    assert_eq!(stream.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let second = next_change(&mut stream).await;
+    assert_eq!(browser.get("/order?source=main&id=A-1").await.mark(), second, "that is what it is told of");
+
+    // The browser lost the stream and comes back: what it heard counts, and not what the page was read at.
+    let mut stream = browser.listen(first.mark(), Some(&second)).await;
+    app.run("INSERT INTO alerts (cause, subject) VALUES ('blocked', 'hook')").await;
+    let third = next_change(&mut stream).await;
+    assert!(![first.mark(), &second].contains(&third.as_str()));
+    assert_eq!(browser.get("/letters").await.mark(), third);
+}
+
+#[tokio::test]
+async fn whatever_a_person_would_want_to_see_changes_the_mark_and_a_poll_without_news_does_not() {
+    let mut app = TestApp::start().await;
+    let browser = Browser::start(&app).await;
+    let mut marks = BTreeSet::from([browser.get("/").await.mark().to_owned()]);
+    app.run("UPDATE sources SET last_poll_at = now(), last_success_at = now(), lease_epoch = lease_epoch + 1").await;
+    assert!(!marks.insert(browser.get("/").await.mark().to_owned()), "nothing happened");
+
+    app.stores(&order("A-1", 1, "accepted")).await;
+    assert!(marks.insert(browser.get("/").await.mark().to_owned()), "a version was read");
+    app.dispatch().await;
+    assert!(marks.insert(browser.get("/").await.mark().to_owned()), "it was sent");
+    for (what, change) in [
+        ("a source fails", "UPDATE sources SET state = 'failing', failures = 1"),
+        ("a sink is blocked", "UPDATE sinks SET state = 'blocked', reason = 'unauthorized'"),
+        ("somebody acted", "INSERT INTO operator_actions (who, action, sink) VALUES ('ada', 'resume', 'hook')"),
+        ("an alert was raised", "INSERT INTO alerts (cause, subject) VALUES ('blocked', 'hook')"),
+        ("it came again", "UPDATE alerts SET count = count + 1"),
+        ("it ended", "UPDATE alerts SET resolved_at = now()"),
+    ] {
+        app.run(change).await;
+        assert!(marks.insert(browser.get("/").await.mark().to_owned()), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn listening_is_limited_and_ends_when_the_process_drains() {
+    let app = TestApp::start().await;
+    let browser = Browser::start(&app).await;
+    let mark = browser.get("/").await.mark().to_owned();
+    assert_eq!(browser.get("/events").await.status, 400);
+
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(browser.listen(&mark, None).await);
+    }
+    let one_more = browser.listen(&mark, None).await;
+    assert_eq!(one_more.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(one_more.text().await.unwrap().contains("too_many_listeners"));
+
+    drop(browser.stop);
+    for stream in &mut streams {
+        assert_eq!(stream.chunk().await.unwrap(), None, "it is ended, not cut");
+    }
 }
 
 // Bad input
@@ -441,7 +549,7 @@ async fn g10_beyond_loopback_the_page_needs_a_session_which_opens_nothing_else()
     refused(&mut app, "A-1").await;
     let mut browser = Browser::on("0.0.0.0:0", &app, Some(TOKEN)).await;
 
-    for path in PAGES.iter().filter(|path| **path != "/login") {
+    for path in PAGES.iter().filter(|path| **path != "/login").chain([&"/events?since=0", &"/live.js"]) {
         let page = browser.get(path).await;
         assert_eq!((page.status, page.leads_to()), (303, "/login"), "{path}");
         assert!(!page.shows("A-1"), "{path}");

@@ -38,7 +38,8 @@ const PLACES: [(Place, &str, &str); 3] = [
     (Place::Books, "/books", "Books"),
 ];
 
-pub fn page(frame: &Frame, place: Place, title: &str, body: &Markup) -> Markup {
+/// With a mark it keeps itself up to date from there on.
+pub fn page(frame: &Frame, place: Place, title: &str, mark: Option<&str>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -47,6 +48,7 @@ pub fn page(frame: &Frame, place: Place, title: &str, body: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " – scoffable-sync" }
                 link rel="stylesheet" href="/style.css";
+                @if mark.is_some() { script src="/live.js" defer {} }
             }
             body {
                 a.skip href="#main" { "Skip to the content" }
@@ -72,8 +74,8 @@ pub fn page(frame: &Frame, place: Place, title: &str, body: &Markup) -> Markup {
                         None => {}
                     }
                 }
-                main #main { h1 { (title) } (body) }
-                footer { "Version " (frame.version) ". Times are UTC." }
+                main #main data-live=[mark] { h1 { (title) } (body) }
+                footer { "Version " (frame.version) ". Times are UTC. " span #live role="status" {} }
             }
         }
     }

@@ -242,3 +242,31 @@ async fn every_text_can_be_read_in_the_light_and_in_the_dark() {
         browser.end().await;
     }
 }
+
+#[tokio::test]
+async fn an_open_page_keeps_itself_true_and_takes_nothing_out_of_the_hands_of_who_uses_it() {
+    let Some(browser) = Chromium::start("desk", DESK, Colours::Light).await else { return };
+    let mut app = TestApp::start().await;
+    refused(&mut app, "A-1").await;
+    let page = Browser::start(&app).await;
+    browser.go(&page, "/letters").await;
+    until("to listen", async || browser.text().await.contains("Updates by itself.")).await;
+    browser.told("document.querySelector('td a, th a').focus()").await;
+
+    refused(&mut app, "A-2").await;
+    until("to show the second", async || browser.text().await.contains("A-2")).await;
+    let focused = browser.told("return document.activeElement.textContent").await;
+    assert_eq!(focused, "A-1", "who stood on it still does, although the table is another");
+
+    browser.type_into("input[name=reason]", "unproc").await;
+    refused(&mut app, "A-3").await;
+    until("to hear of the third", async || {
+        browser.told("return isStale && mark !== main.dataset.live").await.as_bool() == Some(true)
+    })
+    .await;
+    assert!(!browser.text().await.contains("A-3"), "not while somebody types");
+    browser.press(TAB).await;
+    until("to show the third", async || browser.text().await.contains("A-3")).await;
+    assert_eq!(browser.told("return document.querySelector('input[name=reason]').value").await, "unproc");
+    browser.end().await;
+}
