@@ -43,8 +43,8 @@ Examples:
   scoffable-sync shadow --sink books --since 2026-03-01T00:00:00Z --config new.toml --against sync.toml --json
   scoffable-sync shadow --sink books --since 2026-03-01T00:00:00Z         against what is recorded as sent
 
---config names the configuration to try. It is held against the standing one: --against, else SCOFFABLE_SYNC_CONFIG, else the
-file that is found without. Where that is the same file or there is none, against what is recorded of the sink's deliveries: \
+--config names the configuration to try. It is held against the standing one: --against, else SCOFFABLE_SYNC_CONFIG, else \
+the file that is found without. Where that is the same file or there is none, against what is recorded of the sink's deliveries: \
 how they stand and their money, as no document of the past is kept.
 
 Each order is planned by its newest version as if nothing of it stood there yet, as it would have been when it was placed; of \

@@ -29,7 +29,7 @@ use crate::{
 const MOST_NOTES: u32 = 5;
 /// Step of an order that goes out as a part of a document of many.
 const PART: &str = "part of a summary";
-/// Reason of a document that says nothing.
+/// What a plan waits for that lacks what only the destination tells.
 const UNREAD: &str = "unread";
 
 /// How far an order comes.

@@ -1,5 +1,7 @@
 //! `shadow`: what other settings would make of stored orders is told to the field and the penny; nothing is sent or written.
 
+use std::ops::ControlFlow;
+
 use clap::{Args as _, Command, FromArgMatches as _};
 use scoffable_sync::{
     cli::{
@@ -7,6 +9,11 @@ use scoffable_sync::{
         shadow::{Configurations, Named, ShadowArgs},
     },
     config::Settings,
+    operate::{
+        self,
+        shadow::{Personal, Shadow, Side},
+        stored::Orders,
+    },
     simulator::faults::status,
 };
 use secrecy::ExposeSecret as _;
@@ -319,6 +326,33 @@ async fn without_another_configuration_it_is_held_against_what_is_recorded() {
     assert!(text.contains("waits (due) → sent in 1 order, main/A-1"), "{text}");
 }
 
+#[tokio::test]
+async fn money_that_is_recorded_otherwise_than_it_would_be_posted_is_told() {
+    let there = nobody().await;
+    let mut app = books(&there).start().await;
+    app.stores(&order("A-1", 1, "accepted")).await;
+    app.stores(&order("A-2", 1, "accepted")).await;
+    app.run(
+        "UPDATE deliveries
+         SET state = 'applied', applied_version = wanted_version, decided_version = wanted_version, waiting_for = NULL,
+             next_attempt_at = NULL,
+             receipt = jsonb_build_object('stands', true, 'money', jsonb_build_object(
+                 'posted_minor', CASE order_id WHEN 'A-1' THEN 1250 ELSE 1200 END, 'declared_minor', 0))
+         WHERE sink = 'books'",
+    )
+    .await;
+
+    let told = json(&app, None, app.settings.clone(), "--sink books").await;
+
+    assert_eq!((&told["same"], &told["changed"]), (&json!(1), &json!(1)), "{told:#}");
+    assert_eq!(told["money"][0]["difference_minor"], 50);
+    let expected = json!([{
+        "path": "(money)", "from": "12.00 GBP", "to": "12.50 GBP", "orders": 1,
+        "examples": [{"source": "main", "order_id": "A-2"}],
+    }]);
+    assert_eq!(told["differences"], expected);
+}
+
 /// The order with somebody in it who must not be told.
 fn of_somebody(id: &str) -> Value {
     let mut order = order(id, 1, "accepted");
@@ -422,6 +456,18 @@ async fn more_orders_than_one_page_are_all_looked_at() {
 
     assert_eq!((&told["orders"], &told["no_longer_sent"]), (&json!(1_001), &json!(1_001)), "{told:#}");
     assert_eq!(told["moves"][0]["examples"].as_array().map(Vec::len), Some(3));
+    let drivers = scoffable_sync::app::drivers(&app.settings, &app.pool, &app.clock, "test").unwrap();
+    let side = Side { driver: &drivers[0], settings: &app.settings.sinks[drivers[0].name()] };
+    let request =
+        Shadow { sink: drivers[0].name().clone(), orders: Orders::default(), limit: 50, personal: Personal::Masked };
+    let mut steps = Vec::new();
+    let mut stop = |step| {
+        steps.push(step);
+        ControlFlow::Break(())
+    };
+    let cut = operate::shadow::shadow(&app.pool, &request, None, side, &mut stop).await.unwrap();
+    assert_eq!(steps, [operate::Step { done: 500, of: Some(1_001) }]);
+    assert_eq!((cut.orders, cut.finished, cut.is_same()), (500, false, false));
 }
 
 #[tokio::test]
