@@ -26,7 +26,7 @@ use crate::{
     sinks::{self, BuildError, Services},
     source::scoffable::client::{ClientError, ClientSettings, ScoffableClient},
     store::{self, StoreError, line::Line},
-    telemetry::metrics::Metrics,
+    telemetry::Instruments,
     watch::watcher::Watcher,
 };
 
@@ -45,7 +45,7 @@ pub struct App {
     pub watcher: Watcher,
     /// None: nobody is told of alerts.
     pub courier: Option<Courier>,
-    pub metrics: Arc<Metrics>,
+    pub instruments: Instruments,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,12 +117,12 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
 impl App {
     /// Builds the loops of every source and sink.
     pub fn build(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Self, AppError> {
-        Self::counting(Arc::default(), settings, pool, clock, owner)
+        Self::reporting(Instruments::default(), settings, pool, clock, owner)
     }
 
-    /// As [`Self::build`], counting on where other loops of this process have counted.
-    pub fn counting(
-        metrics: Arc<Metrics>,
+    /// As [`Self::build`], reporting on where other loops of this process have reported.
+    pub fn reporting(
+        instruments: Instruments,
         settings: &Settings,
         pool: &PgPool,
         clock: &Clock,
@@ -138,7 +138,7 @@ impl App {
             let dependents = settings.sinks.iter().filter(waits_for_it);
             let driver = Arc::new(Driver {
                 dependents: dependents.map(|(other, _)| (other.clone(), Arc::clone(&bells[other]))).collect(),
-                ..driver(name, sink, settings, pool, clock, owner, &metrics)?
+                ..driver(name, sink, settings, pool, clock, owner, &instruments)?
             });
             sinks.insert(name.clone(), Arc::clone(&driver.sink));
             catalogues.extend(catalogue(sink, &driver));
@@ -157,7 +157,8 @@ impl App {
                     owner: owner.to_owned(),
                     lease: settings.delivery.lease,
                     wake: wake.clone(),
-                    metrics: Arc::clone(&metrics),
+                    metrics: Arc::clone(&instruments.metrics),
+                    traces: instruments.traces.clone(),
                 })
             };
             pollers.push(Poller::new(parts()?));
@@ -173,8 +174,8 @@ impl App {
         });
         let keeper = Keeper { pool: Line::new(pool.clone()), clock: clock.clone(), sinks };
         let watcher = Watcher::new(settings, pool, clock);
-        let courier = Courier::of(settings, pool, clock, &metrics)?;
-        Ok(Self { pollers, rewalkers, dispatchers, catalogues, pruner, keeper, watcher, courier, metrics })
+        let courier = Courier::of(settings, pool, clock, &instruments.metrics)?;
+        Ok(Self { pollers, rewalkers, dispatchers, catalogues, pruner, keeper, watcher, courier, instruments })
     }
 
     /// Starts every loop.
@@ -204,8 +205,8 @@ impl App {
 
 /// The parts that plan and send, without their loops: for a look at what they would do.
 pub fn drivers(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Vec<Driver>, AppError> {
-    let metrics = Arc::new(Metrics::default());
-    let of = |(name, sink)| driver(name, sink, settings, pool, clock, owner, &metrics);
+    let unheard = Instruments::default();
+    let of = |(name, sink)| driver(name, sink, settings, pool, clock, owner, &unheard);
     settings.sinks.iter().map(of).collect()
 }
 
@@ -231,7 +232,7 @@ fn driver(
     pool: &PgPool,
     clock: &Clock,
     owner: &str,
-    metrics: &Arc<Metrics>,
+    instruments: &Instruments,
 ) -> Result<Driver, AppError> {
     let lanes: BTreeSet<String> = sink.kind.lanes().into_values().chain([String::new()]).collect();
     let lanes: Vec<String> = lanes.into_iter().collect();
@@ -252,7 +253,8 @@ fn driver(
         budget: Budget::of(name, sink, &lanes, pool, clock),
         lanes,
         dependents: Vec::new(),
-        metrics: Arc::clone(metrics),
+        metrics: Arc::clone(&instruments.metrics),
+        traces: instruments.traces.clone(),
     })
 }
 

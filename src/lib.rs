@@ -44,7 +44,7 @@
 //! | [`watch`] | raises on a timer what no single event tells, and ends it | how people are told |
 //! | [`alerts`] | tells people what stands in `alerts`, by e-mail and by a POST | what raises them |
 //! | [`app`] | wiring, and nothing else | |
-//! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs and metrics, the HTTP client all share | |
+//! | [`lifecycle`], [`clock`], [`telemetry`], [`http`] | stopping, time, logs, metrics and traces, the HTTP client all share | |
 //! | [`boundary`] | names for the moments at which a process may die; nothing in a release | |
 //! | [`cli`] | a file per subcommand | |
 //! | [`simulator`] | strict stand-ins for the foreign systems, and the ledger that judges us | our clients' types |

@@ -18,7 +18,7 @@ use crate::{
         health::Limits,
         server::{self, OpsState, Present},
     },
-    telemetry::{chain, log},
+    telemetry::{Instruments, chain, log, traces::Traces},
 };
 
 /// Runs until a signal. Exit code 0 after a drain, 4 when a part of it died.
@@ -59,7 +59,7 @@ async fn serve(
         pool: database.pool.clone(),
         clock: clock.clone(),
         present: Arc::clone(present),
-        metrics: Arc::clone(&app.metrics),
+        metrics: Arc::clone(&app.instruments.metrics),
         limits: Limits::of(settings),
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock.wall(),
@@ -91,8 +91,11 @@ pub async fn daemon(
     if lifecycle.drain().is_cancelled() {
         return Ok(super::FINE);
     }
-    let app = App::build(&settings, &database.pool, clock, &app::owner()).map_err(anyhow::Error::from)?;
-    let metrics = Arc::clone(&app.metrics);
+    let owner = app::owner();
+    let traces = Traces::start(settings.traces.as_ref(), &owner).map_err(anyhow::Error::from)?;
+    let instruments = Instruments { traces, ..Instruments::default() };
+    let app =
+        App::reporting(instruments.clone(), &settings, &database.pool, clock, &owner).map_err(anyhow::Error::from)?;
     let present = Arc::new(ArcSwap::from_pointee(Present::of(&settings, &app)));
     serve(&settings, &database, &app, clock, &present, lifecycle).await?;
     let mut phase = lifecycle.phase();
@@ -111,7 +114,7 @@ pub async fn daemon(
         service_manager::reloading();
         let prepared = async {
             let new = read_again()?;
-            let app = App::counting(Arc::clone(&metrics), &new, &database.pool, clock, &app::owner());
+            let app = App::reporting(instruments.clone(), &new, &database.pool, clock, &app::owner());
             let app = app.map_err(anyhow::Error::from)?;
             register(&new, &database, lifecycle, clock).await?;
             Ok::<_, CliError>((new, app))
@@ -132,6 +135,8 @@ pub async fn daemon(
     }
     service_manager::stopping();
     let ending = lifecycle.run_to_end(settings.delivery.drain).await;
+    let traces = instruments.traces;
+    let _ = tokio::task::spawn_blocking(move || traces.finish()).await; // a panic of it ends nothing else
     info!(ending = ?ending, "daemon stopped");
     match database.close().await {
         Ok(()) => Ok(ending.exit_code()),
@@ -165,7 +170,7 @@ fn tell_what_stays(before: &Settings, after: &Settings) {
     let section = |settings: &Settings, name: &str| {
         serde_json::to_value(settings).ok().and_then(|all| all.get(name).cloned()).unwrap_or_default()
     };
-    for name in ["database", "http", "log"] {
+    for name in ["database", "http", "log", "traces"] {
         if section(before, name) != section(after, name) {
             warn!(key = name, suggestion = "restart the service", "this table changed and needs a restart");
         }

@@ -28,6 +28,7 @@ pub mod delivery;
 pub mod duration;
 pub mod env;
 pub mod field;
+pub mod headers;
 pub mod http;
 pub mod limits;
 pub mod log;
@@ -43,6 +44,7 @@ mod show;
 pub mod simulator;
 pub mod sink;
 pub mod source;
+pub mod traces;
 pub mod url;
 pub mod watch;
 
@@ -67,6 +69,7 @@ pub use secret::{Secret, SecretError};
 pub use show::show;
 pub use sink::{Counted, SinkCommon, SinkKind, SinkSettings, SinkStatus, Start, Versions};
 pub use source::{RateLimit, SourceKind, SourceSettings};
+pub use traces::TraceSettings;
 pub use url::HttpUrl;
 pub use watch::WatchSettings;
 
@@ -103,6 +106,9 @@ pub struct Settings {
     pub alerts: AlertSettings,
     pub watch: WatchSettings,
     pub log: LogSettings,
+    /// None: nothing is traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TraceSettings>,
     /// At least one.
     pub sources: BTreeMap<SourceName, SourceSettings>,
     /// May be empty: orders are stored all the same.
@@ -196,6 +202,8 @@ struct RawSettings {
     watch: field::Field<field::Table<watch::RawWatch>>,
     /// What is logged, and how.
     log: field::Field<field::Table<log::RawLog>>,
+    /// Where the way of each order is told to.
+    traces: field::Field<field::Table<traces::RawTraces>>,
     /// Streams of orders, each under a name of your choice.
     sources: field::Field<field::Named<source::RawSource>>,
     /// Destinations, each under a name of your choice.
@@ -216,6 +224,7 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
     let alerts = root.table("alerts", raw.alerts, alerts::RawAlerts::validate);
     let watch = root.table("watch", raw.watch, watch::RawWatch::validate);
     let log = root.table("log", raw.log, log::RawLog::validate);
+    let traces = root.table("traces", raw.traces, traces::RawTraces::validate);
 
     let no_sources = raw.sources.is_absent();
     let raw_sources = root.named("sources", raw.sources);
@@ -264,7 +273,7 @@ fn validate(mut tree: serde_json::Map<String, serde_json::Value>, env: &Env, fou
     });
     let sinks = sinks.collect();
     contradictions::catalogues_fit_their_budgets(&sinks, found);
-    Some(Settings { database: database?, http, delivery, retention, alerts, watch, log, sources, sinks })
+    Some(Settings { database: database?, http, delivery, retention, alerts, watch, log, traces, sources, sinks })
 }
 
 fn bad_name(name: &str, section: &mut problems::Section<'_>) {

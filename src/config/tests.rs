@@ -768,6 +768,26 @@ fn g10_no_secret_is_ever_printed() {
 }
 
 #[test]
+fn where_traces_go_is_checked_whole() {
+    let traces = |more: &str| minimal_and(&format!("[traces]\n{more}"));
+    let there = "endpoint = \"https://collector.example.org/v1/traces\"\n";
+
+    assert!(settings(&traces("")).traces.is_none(), "nothing is traced unless it is said where to");
+    let kept = settings(&traces(&format!("{there}headers = {{ X-Tenant = \"north\" }}\n"))).traces.unwrap();
+    assert_eq!((kept.sample_percent, kept.headers.keys().next().unwrap().as_str()), (100, "x-tenant"));
+    for (text, key) in [
+        (traces("endpoint = \"collector:4318\"\n"), "traces.endpoint"),
+        (traces("endpoint = \"http://collector:4318/v1/traces\"\n"), "traces.endpoint"),
+        (traces(&format!("{there}sample_percent = 0\n")), "traces.sample_percent"),
+        (traces(&format!("{there}sample_percent = 101\n")), "traces.sample_percent"),
+        (traces(&format!("{there}headers = {{ content-type = \"text/plain\" }}\n")), "traces.headers.content-type"),
+    ] {
+        assert_eq!(only_problem(&text).0, key);
+    }
+    assert!(check_text(&traces("endpoint = \"http://localhost:4318/v1/traces\"\n")).found.is_empty());
+}
+
+#[test]
 fn who_is_told_of_alerts_is_checked_whole() {
     let email = |more: &str| {
         minimal_and(&format!("[alerts.email]\nhost = \"mail.example.org\"\nfrom = \"sync@example.org\"\n{more}"))

@@ -33,6 +33,7 @@ use crate::{
         self,
         deliveries::{AttemptRecord, Claimed, Lease, Next as Moved, Settlement, Snapshot},
     },
+    telemetry::traces,
 };
 
 /// A send needs a lease that outlasts its timeout by this much.
@@ -235,7 +236,8 @@ impl Driver {
             }
             let members: Vec<&Step> = steps.iter().map(|ready| &ready.step).collect();
             let lasts = steps.iter().all(|ready| ready.deadline.remaining() >= self.needed());
-            let answers = if lasts { self.send_group(&steps[0].held, &members, started).await } else { None };
+            let group = self.send_group(&steps[0].held, steps[0].version, &members, started);
+            let answers = if lasts { group.await } else { None };
             if let Some(answers) = answers {
                 let end = |(ready, answer): (&Ready, Answer)| {
                     self.ended(&ready.held, ready.version, Some((&ready.step, Sending::First)), started, answer)
@@ -263,6 +265,7 @@ impl Driver {
     pub(super) async fn send_group(
         &self,
         payer: &Held,
+        version: Version,
         members: &[&Step],
         started: DateTime<Utc>,
     ) -> Option<Vec<Answer>> {
@@ -270,6 +273,8 @@ impl Driver {
         payer.spend_call();
         reach(Boundary::StepSending);
         let sending = AssertUnwindSafe(self.sink.send_group(members, started)).catch_unwind();
+        let step = members.first().map_or("", |step| &step.name);
+        let sending = self.traces.within(self.traced(payer, version, step, started), sending);
         let sent = tokio::time::timeout(self.call_limit(), sending).await;
         reach(Boundary::StepAnswered);
         let answer = match sent {
@@ -312,6 +317,7 @@ impl Driver {
         held.spend_call();
         reach(Boundary::StepSending);
         let call = AssertUnwindSafe(self.sink.send(step, started)).catch_unwind();
+        let call = self.traces.within(self.traced(held, version, &step.name, started), call);
         let sent = tokio::time::timeout(self.call_limit(), call).await;
         reach(Boundary::StepAnswered);
         let answer = match sent {
@@ -608,6 +614,10 @@ impl Driver {
             },
             ..attempt
         };
+        self.traces.ended(
+            self.traced(held, version, attempt.step.as_deref().unwrap_or_default(), attempt.started_at),
+            traces::Ended { at: attempt.finished_at, outcome: label, reason: code, http_status: answer.http_status },
+        );
         self.metrics.attempt(
             &self.name,
             label,
@@ -676,6 +686,18 @@ impl Driver {
             last_error: None,
             attempt: AttemptRecord { outcome: None, ..self.record(claimed, self.clock.wall()) },
         }
+    }
+
+    /// How a call of it is told apart from others.
+    fn traced<'a>(
+        &'a self,
+        held: &'a Held,
+        version: Version,
+        step: &'a str,
+        started_at: DateTime<Utc>,
+    ) -> traces::Call<'a> {
+        let Claimed { key, attempt, .. } = &held.claimed;
+        traces::Call { sink: &self.name, order: &key.order, version, attempt: *attempt, step, started_at }
     }
 
     pub(super) fn record(&self, claimed: &Claimed, started_at: DateTime<Utc>) -> AttemptRecord {

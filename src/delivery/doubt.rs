@@ -147,6 +147,7 @@ impl Driver {
         if held.len() < size {
             return held;
         }
+        let version = held[payer].pending.version;
         let payer = &held[payer].held;
         if !payer.is_its_turn().await {
             ended.extend(held.iter().map(|member| self.without_a_call(&member.held)));
@@ -157,7 +158,7 @@ impl Driver {
             return Vec::new();
         }
         let steps: Vec<&Step> = held.iter().map(|member| &member.pending.step).collect();
-        let Some(answers) = self.send_group(payer, &steps, started).await else { return held };
+        let Some(answers) = self.send_group(payer, version, &steps, started).await else { return held };
         let end = |(member, answer): (&Doubtful, Answer)| {
             let again = Some((&member.pending.step, Sending::Again));
             self.ended(&member.held, member.pending.version, again, started, answer)

@@ -28,7 +28,7 @@ use crate::{
         line::Line,
         sinks::OpenLane,
     },
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces::Traces},
 };
 
 /// Longest sleep without a wake-up: what another process stored is seen after this at the latest.
@@ -56,6 +56,7 @@ pub struct Driver {
     /// Sinks that wait for this one (`after`), with their wake-ups.
     pub dependents: Vec<(SinkName, Arc<Notify>)>,
     pub metrics: Arc<Metrics>,
+    pub traces: Traces,
     /// None: the sink has no limits.
     pub budget: Option<Arc<Budget>>,
     /// None: `concurrency` is this process's own.

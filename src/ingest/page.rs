@@ -8,7 +8,10 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{money, order::Status},
+    domain::{
+        money,
+        order::{Order, Status},
+    },
     source::scoffable::wire::{self, Decoded, Page, RawOrder},
     store::ingest::{Undecodable, Versions},
 };
@@ -150,6 +153,13 @@ pub fn unknown_statuses(pages: &[DecodedPage]) -> impl Iterator<Item = &str> {
         Status::Other(text) => Some(text.as_ref()),
         Status::Placed | Status::Accepted | Status::Rejected | Status::Cancelled => None,
     })
+}
+
+impl Row {
+    /// The order, and the verdict on its money.
+    pub fn told(&self) -> (&Order, &'static str) {
+        (&self.decoded.order, self.verdict)
+    }
 }
 
 /// How often each verdict occurs.

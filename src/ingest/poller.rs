@@ -6,6 +6,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use rand::RngExt;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -38,6 +39,7 @@ use crate::{
     telemetry::{
         chain,
         metrics::{Committed, Metrics},
+        traces::{Stored as StoredVersion, Traces},
     },
 };
 
@@ -66,6 +68,7 @@ pub struct Parts {
     pub lease: Duration,
     pub wake: WakeUps,
     pub metrics: Arc<Metrics>,
+    pub traces: Traces,
 }
 
 impl std::fmt::Debug for Parts {
@@ -339,6 +342,7 @@ impl Poller {
         let rows: Vec<&Row> = group.iter().flat_map(|page| &page.rows).collect();
         let refused: Vec<&Refused> = group.iter().flat_map(|page| &page.refused).collect();
         let cursor = group.iter().rev().find_map(|page| page.next_page_id.as_deref());
+        let began_at = self.parts.clock.wall();
         let stored = match self.store(lease, &rows, &refused, cursor, group.len()).await {
             Err(error) if error.is_about_the_data() => {
                 warn!(source.name = %self.parts.name, error = chain(&error), "pages stored order by order");
@@ -350,6 +354,7 @@ impl Poller {
         reach(Boundary::PagesCommitted);
         if inserted > 0 {
             self.parts.wake.wake_all();
+            self.trace(&rows, began_at);
         }
         let received = group.iter().map(|page| page.received as u64).sum();
         debug!(
@@ -363,6 +368,23 @@ impl Poller {
         }
         self.tell_oddities(group, quarantined).await?;
         Ok(Commits::Done)
+    }
+
+    /// Those that were stored before, too: told again they are the same spans.
+    fn trace(&self, rows: &[&Row], began_at: DateTime<Utc>) {
+        let ended_at = self.parts.clock.wall();
+        for row in rows {
+            let (order, verdict) = row.told();
+            self.parts.traces.stored(StoredVersion {
+                source: &self.parts.name,
+                order_id: &order.id,
+                version: order.version,
+                status: order.status.as_str(),
+                verdict,
+                began_at,
+                ended_at,
+            });
+        }
     }
 
     async fn store(

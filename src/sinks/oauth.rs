@@ -44,6 +44,7 @@ use crate::{
         delivery::{Outcome, Reason, Sent},
         ids::SinkName,
     },
+    telemetry::traces::carried,
 };
 
 /// How long a refusal is believed before the same credentials are presented again.
@@ -271,7 +272,7 @@ impl Tokens {
         let last_start = ends - within / 2;
         let send = async |bearer: &Bearer| {
             let left = ends.saturating_duration_since(Instant::now());
-            build(bearer).timeout(left).send().await.map_err(|error| failed(&error.without_url()))
+            carried(build(bearer).timeout(left)).send().await.map_err(|error| failed(&error.without_url()))
         };
 
         let bearer = self.bearer_by(last_start).await?;

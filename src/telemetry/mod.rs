@@ -1,8 +1,18 @@
-//! What an operator sees of a running process: the log and the names of its fields, and metrics.
+//! What an operator sees of a running process: the log and the names of its fields, metrics, and traces of orders.
 
 pub mod fields;
 pub mod log;
 pub mod metrics;
+pub mod traces;
+
+use std::sync::Arc;
+
+/// What the loops of a process report to.
+#[derive(Debug, Clone, Default)]
+pub struct Instruments {
+    pub metrics: Arc<metrics::Metrics>,
+    pub traces: traces::Traces,
+}
 
 /// An error with everything behind it, in one line. A cause that its error already ends with, as with some foreign
 /// errors, is not said twice.

@@ -190,6 +190,7 @@ async fn a_lane_without_calls_holds_up_no_other_and_the_whole_sinks_limit_is_sha
         budget: Some(Budget::within(limits, &app.pool, &app.clock)),
         lanes: lanes.to_vec(),
         metrics: Arc::default(),
+        traces: scoffable_sync::telemetry::traces::Traces::default(),
         slots: None,
     };
     app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];

@@ -1,15 +1,19 @@
 //! The way of an order from the stream to a receiver: claim, send, settle, drain.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use scoffable_sync::{
     delivery::dispatcher::Tick,
+    domain::delivery::{Plan, Repeat, WaitingFor},
     simulator::faults::{cut_after, plainly, status},
 };
 use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::app::{PATIENCE, TestApp, order, order_of};
+use crate::harness::{
+    app::{PATIENCE, TestApp, order, order_of},
+    puppet::{Call, Puppet, drive},
+};
 
 const WAITS_FOR_A_LOCK: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -109,18 +113,42 @@ async fn a_settle_whose_lease_went_to_another_moves_nothing_and_records_the_atte
 /// Cause: a cancellation waited as long as the shipment that the version before it had been planned to wait for.
 #[tokio::test]
 async fn a_version_that_waits_does_not_hold_up_a_newer_one_that_came_while_it_was_planned() {
-    for (refund, is_due) in [(false, true), (true, false)] {
+    for (outcome, is_due) in [(Some("waits"), true), (None, false)] {
         let mut app = TestApp::start().await;
         app.stores(&order("A-1", 1, "accepted")).await;
         let claimed = store_tests::claim(&app, "planner").await;
         app.stores(&order("A-1", 2, "cancelled")).await;
 
-        store_tests::settle(&app, &[store_tests::waits(&claimed, 1, Duration::from_hours(6), refund)]).await;
+        store_tests::settle(&app, &[store_tests::waits(&claimed, 1, Duration::from_hours(6), outcome)]).await;
 
         let due =
             app.number("SELECT count(*) FROM deliveries WHERE next_attempt_at <= now() + interval '1 minute'").await;
-        assert_eq!(due == 1, is_due, "gave its attempt back: {refund}");
+        assert_eq!(due == 1, is_due, "{outcome:?}: none was given back, nobody looked at it");
     }
+}
+
+/// Cause: what a plan waits for gives its attempt back, and was taken for a delivery that nobody had looked at.
+#[tokio::test]
+async fn g2_what_a_plan_waits_for_does_not_hold_up_a_version_that_came_meanwhile() {
+    let mut app = TestApp::start().await;
+    let puppet = Arc::new(Puppet::new(Repeat::Safe));
+    drive(&mut app, Arc::clone(&puppet) as _);
+    puppet.plans(Plan::Unread);
+    puppet.plans(Plan::wait(Duration::from_hours(6), WaitingFor::Shipment));
+    puppet.waits();
+    app.stores(&order("A-1", 1, "accepted")).await;
+
+    app.during_a_tick(async |app| {
+        puppet.waiting.notified().await;
+        app.stores(&order_of("A-1", 2, "accepted", 900)).await;
+        puppet.go_on.notify_one();
+    })
+    .await;
+    app.dispatch().await;
+
+    assert_eq!(puppet.calls(), [Call::Send("A-1-2".to_owned())]);
+    assert_eq!(app.delivery("A-1").await.state, "applied");
+    assert_eq!(app.delivery("A-1").await.attempts, 0);
 }
 
 #[tokio::test]
@@ -477,16 +505,17 @@ mod store_tests {
         }
     }
 
-    pub fn waits(claimed: &Claimed, version: i64, wait: Duration, refund: bool) -> Settlement {
+    pub fn waits(claimed: &Claimed, version: i64, wait: Duration, outcome: Option<&'static str>) -> Settlement {
         let next = Next::Pending {
             wait,
             waiting_for: Some("shipment"),
             not_before: None,
             failed: false,
             refused: false,
-            refund,
+            refund: true,
         };
-        Settlement { next, ..refused_or_applied(claimed, version, true) }
+        let planned = refused_or_applied(claimed, version, true);
+        Settlement { next, attempt: AttemptRecord { step: None, outcome, ..planned.attempt }, ..planned }
     }
 
     pub async fn settle(app: &TestApp, batch: &[Settlement]) {

@@ -64,6 +64,7 @@ mod shadow;
 mod slots;
 mod spoton;
 mod till;
+mod traces;
 mod unleashed;
 mod watch;
 mod webhook;

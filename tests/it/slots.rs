@@ -102,6 +102,7 @@ async fn a_reading_is_one_of_the_calls_at_a_time_and_waits_for_its_place() {
         lanes: vec![String::new()],
         dependents: Vec::new(),
         metrics: Arc::default(),
+        traces: scoffable_sync::telemetry::traces::Traces::default(),
         budget: None,
     };
     let turns = driver.turns("", Class::Backfill);

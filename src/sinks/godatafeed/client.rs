@@ -39,6 +39,7 @@ use crate::{
         http::{MAX_ANSWER, Read, excerpt, failed, learned_limits, read_up_to, refused},
         oauth::Bearer,
     },
+    telemetry::traces::carried,
 };
 
 /// Longest list that is read.
@@ -338,7 +339,7 @@ impl Client {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.to_owned());
         }
         errand.calls += 1;
-        let answer = match request.send().await {
+        let answer = match carried(request).send().await {
             Ok(response) => read_up_to(response, call.most).await.map_err(|(status, error)| (Some(status), error)),
             Err(error) => Err((None, error)),
         };

@@ -19,6 +19,7 @@ use crate::{
         Answer, Finding,
         http::{Read, excerpt, failed, read, refused},
     },
+    telemetry::traces::carried,
 };
 
 /// Where and how to ask.
@@ -134,7 +135,7 @@ impl Client {
         if let Some(body) = call.body {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.to_owned());
         }
-        let response = request.send().await.map_err(|error| (None, error))?;
+        let response = carried(request).send().await.map_err(|error| (None, error))?;
         read(response).await.map_err(|(status, error)| (Some(status), error))
     }
 }

@@ -37,6 +37,7 @@ use crate::{
         Answer,
         http::{Read, date, excerpt, failed, read_up_to, refused},
     },
+    telemetry::traces::carried,
 };
 
 /// Longest answer that is read: a page of products.
@@ -205,7 +206,7 @@ impl Api {
             Some(body) => request.body(body.to_owned()),
             None => request,
         };
-        let response = request.send().await.map_err(|error| Answer::from(failed(&error)))?;
+        let response = carried(request).send().await.map_err(|error| Answer::from(failed(&error)))?;
         let answer = read_up_to(response, MAX_ANSWER)
             .await
             .map_err(|(status, error)| Answer { http_status: Some(status.as_u16()), ..Answer::from(failed(&error)) })?;

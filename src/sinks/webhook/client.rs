@@ -15,6 +15,7 @@ use crate::{
         Answer,
         http::{excerpt, failed, learned_limits, read, refused},
     },
+    telemetry::traces::carried,
 };
 
 /// Where and how to post.
@@ -47,9 +48,8 @@ impl Client {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .header("idempotency-key", &step.key)
-            .body(step.body.clone())
-            .send()
-            .await;
+            .body(step.body.clone());
+        let sent = carried(sent).send().await;
         let response = match sent {
             Ok(response) => response,
             Err(error) => return Answer::from(failed(&error)),

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use reqwest::header::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
     field::{Field, Named},
+    headers,
     problems::Section,
-    secret::{Origin, RawSecret, Secret},
+    secret::{RawSecret, Secret},
     url::{HttpUrl, check_transport},
 };
 
@@ -23,13 +23,14 @@ const RECOMMENDED_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const SHORTEST_KEY_BYTES: usize = 16;
 
 /// Headers that each request sets itself.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
     "host",
     "idempotency-key",
+    "traceparent",
     "transfer-encoding",
     "webhook-id",
     "webhook-signature",
@@ -85,7 +86,7 @@ impl RawWebhook {
         let url = section.require("url", self.url, "url = \"https://example.org/orders\"");
         let allow_insecure = check_transport("url", url.as_ref(), self.allow_insecure, section);
         let signing_secret = validate_signing_secret(self.signing_secret, section);
-        let headers = validate_headers(self.headers, section);
+        let headers = headers::validate(self.headers, &RESERVED, section);
         Some(WebhookSettings { url: url?, signing_secret: signing_secret?, headers, allow_insecure })
     }
 }
@@ -107,51 +108,6 @@ fn validate_signing_secret(field: Field<RawSecret>, section: &mut Section<'_>) -
             Some(secret)
         }
     }
-}
-
-fn validate_headers(field: Field<Named<RawSecret>>, section: &mut Section<'_>) -> BTreeMap<String, Secret> {
-    let entries = section.entries("headers", field);
-    let mut section = section.within("headers");
-    let mut headers = BTreeMap::new();
-    for (written, value) in entries {
-        let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
-            section.problem(&written, "is not the name of a header", "use letters, digits and hyphens");
-            continue;
-        };
-        if RESERVED.contains(&name.as_str()) {
-            section.problem(&written, "is a header that every request sets itself", "remove it");
-            continue;
-        }
-        let value = section.take(&written, value).and_then(|raw| section.read_secret(&written, raw));
-        let Some(value) = value else { continue };
-        if HeaderValue::from_str(value.value().expose_secret()).is_err() {
-            section.problem(
-                &written,
-                "has a value that no header can have",
-                "use visible ASCII characters on one line",
-            );
-            continue;
-        }
-        if value.origin() == &Origin::Literal && looks_secret(name.as_str()) {
-            section.warn(
-                &written,
-                "what looks like a secret stands in the configuration file",
-                "keep it elsewhere: `{ env = \"NAME\" }` or `{ file = \"/run/secrets/name\" }`",
-            );
-        }
-        if headers.insert(name.as_str().to_owned(), value).is_some() {
-            section.problem(
-                &written,
-                "is there twice, in different case",
-                "keep one: headers are the same in any case",
-            );
-        }
-    }
-    headers
-}
-
-fn looks_secret(header: &str) -> bool {
-    ["auth", "cookie", "key", "secret", "token"].iter().any(|word| header.contains(word))
 }
 
 #[cfg(test)]

@@ -173,8 +173,10 @@ pub async fn settle(
                                 WHEN i.state IN ('applied', 'skipped') OR i.state = 'pending' AND NOT i.failed THEN 0
                                 ELSE d.attempts END,
                 next_attempt_at = CASE
-                    -- Whatever this version waits for, a newer one is looked at; only the destination's wish goes before.
-                    WHEN i.state = 'pending' AND (i.failed OR NOT i.refund) AND $31 AND d.wanted_version > i.version
+                    -- Whatever this version waits for, a newer one is looked at; only the destination's wish goes before. What
+                    -- was given back without a look at it waits for something else.
+                    WHEN i.state = 'pending' AND (i.failed OR NOT i.refund OR i.outcome = 'waits')
+                         AND $31 AND d.wanted_version > i.version
                         THEN greatest(i.now, coalesce(i.now + i.not_before_ms * interval '1 millisecond', d.not_before))
                     WHEN i.state IN ('pending', 'in_doubt') THEN i.now + i.next_ms * interval '1 millisecond'
                     WHEN d.wanted_version > i.version THEN greatest(i.now, d.not_before)

@@ -351,6 +351,7 @@ pub fn keeper(app: &TestApp, shop: &Arc<Shop>, settings: CatalogueSettings) -> W
         lanes: vec![String::new()],
         dependents: Vec::new(),
         metrics: Arc::default(),
+        traces: scoffable_sync::telemetry::traces::Traces::default(),
         slots: None,
     };
     Worker::new(Arc::new(driver), settings, chrono_tz::Tz::UTC)

@@ -36,7 +36,7 @@ pub struct Puppet {
     pub repeat: Repeat,
     pub group_size: usize,
     pub visible_after: Option<Duration>,
-    /// Rung by a send that was told to wait, and by the test that lets it go on.
+    /// Rung by a request that was told to wait, and by the test that lets it go on.
     pub waiting: Notify,
     pub go_on: Notify,
     said: Mutex<Said>,
@@ -71,7 +71,7 @@ impl Puppet {
         self.said.lock().expect("nothing panics with it")
     }
 
-    /// The next send waits until it may go on.
+    /// The next send, or shared read, waits until it may go on.
     pub fn waits(&self) {
         self.said().waits = true;
     }
@@ -131,13 +131,19 @@ impl Sink for Puppet {
     }
 
     fn prepare(&self, _: DateTime<Utc>) -> BoxFuture<'_, Result<Calls, Answer>> {
-        let mut said = self.said();
-        let unprepared = said.unprepared.pop_front();
-        said.lacks_a_read = unprepared.is_some();
-        Box::pin(std::future::ready(match unprepared {
-            Some(told) => Err(told),
-            None => Ok(Calls { made: 1, limits: Vec::new() }),
-        }))
+        let (unprepared, waits) = {
+            let mut said = self.said();
+            let unprepared = said.unprepared.pop_front();
+            said.lacks_a_read = unprepared.is_some();
+            (unprepared, std::mem::take(&mut said.waits))
+        };
+        Box::pin(async move {
+            if waits {
+                self.waiting.notify_one();
+                self.go_on.notified().await;
+            }
+            unprepared.map_or(Ok(Calls { made: 1, limits: Vec::new() }), Err)
+        })
     }
 
     fn plan(&self, view: &View<'_>) -> Plan {
@@ -219,6 +225,7 @@ pub fn drive(app: &mut TestApp, sink: Arc<dyn Sink>) {
         lanes: vec![String::new()],
         dependents: Vec::new(),
         metrics: Arc::default(),
+        traces: scoffable_sync::telemetry::traces::Traces::default(),
         slots: None,
     };
     app.dispatchers = vec![Dispatcher::new(Arc::new(driver), Arc::default())];

@@ -26,7 +26,7 @@ async fn metric_status_and_receipts_count_the_same_corrections_that_were_avoided
         .app
         .number("SELECT sum((receipt ->> 'corrections_avoided')::bigint)::bigint FROM deliveries WHERE sink = 'books'")
         .await;
-    let rendered = process.metrics.render();
+    let rendered = process.instruments.metrics.render();
     let counted = rendered.lines().find(|line| line.starts_with("scoffable_sync_sink_corrections_avoided_total{"));
     // 1: what went and what came (2 documents), then what came (1); 2: what went (1); 3 took as many as there are.
     assert_eq!(in_receipts, 4);
