@@ -52,7 +52,8 @@ pub fn reference(out: &mut impl Write) -> io::Result<()> {
     write!(out, "{}", config::reference())
 }
 
-fn refuse(error: &ConfigError, form: Form, out: &mut impl Write) -> io::Result<u8> {
+/// Tells why a configuration cannot be used. Returns the exit code 2.
+pub(super) fn refuse(error: &ConfigError, form: Form, out: &mut impl Write) -> io::Result<u8> {
     match (error, form) {
         (ConfigError::Invalid(report), form) => write_report(report, form, out)?,
         (error, Form::Text) => writeln!(out, "{}", chain(error))?,

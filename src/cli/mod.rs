@@ -23,6 +23,7 @@ pub mod quarantine;
 pub mod reconcile;
 pub mod replay;
 pub mod run;
+pub mod shadow;
 pub mod simulate;
 pub mod sink;
 pub mod source;
@@ -98,6 +99,8 @@ enum Command {
     Order(OrderArgs),
     /// A dry run: what would be sent to each sink, and what changed; sends nothing
     Plan(plan::PlanArgs),
+    /// Try a new mapping or sink on stored orders: what would differ in documents and money; sends nothing
+    Shadow(shadow::ShadowArgs),
     /// Work what waits for a person: list, retry, discard, adopt
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
@@ -302,6 +305,15 @@ async fn execute(cli: Cli) -> Result<u8, CliError> {
             let settings = settings::load(&options)?;
             let database = database::open(&settings.database, Consent::Withheld).await?;
             Ok(plan::run(&settings, &database.pool, &Clock::default(), &args, out).await?)
+        }
+        Command::Shadow(args) => {
+            let standing = LoadOptions::of_process(args.against.clone());
+            let configurations = match shadow::Configurations::load(&options, &standing) {
+                Ok(configurations) => configurations,
+                Err(error) => return Ok(config::refuse(&error, args.json.form(), out)?),
+            };
+            let database = database::open(&configurations.of_database().database, Consent::Withheld).await?;
+            Ok(shadow::run(&configurations, &database.pool, &Clock::default(), &args, out).await?)
         }
         Command::Deliveries(command) => {
             let database = configured(&options).await?;

@@ -169,6 +169,11 @@ pub fn load(options: &LoadOptions) -> Result<Settings, ConfigError> {
     report.settings.take().ok_or_else(|| ConfigError::Invalid(Box::new(report)))
 }
 
+/// The file that [`load`] reads; none where the environment alone configures everything.
+pub fn file(options: &LoadOptions) -> Result<Option<PathBuf>, ConfigError> {
+    read::find(options)
+}
+
 /// As [`load`], for those who want the warnings too.
 pub fn check(options: &LoadOptions) -> Result<Report, ConfigError> {
     let file = read::find(options)?;

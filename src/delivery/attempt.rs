@@ -400,6 +400,17 @@ impl Driver {
 
     /// Plans a claimed version: the common rules first, then the sink's own.
     pub(super) fn plan(&self, claimed: &Claimed, snapshot: &Snapshot, now: DateTime<Utc>) -> Plan {
+        self.plan_by(&|view| self.sink.plan(view), claimed, snapshot, now)
+    }
+
+    /// The same with another plan of the sink's.
+    pub(super) fn plan_by(
+        &self,
+        plan: &dyn Fn(&View<'_>) -> Plan,
+        claimed: &Claimed,
+        snapshot: &Snapshot,
+        now: DateTime<Utc>,
+    ) -> Plan {
         if let Some(plan) = rules::judge(&self.rules, &*self.sink, claimed, snapshot) {
             return plan;
         }
@@ -426,7 +437,7 @@ impl Driver {
             Start::Beginning => None,
             Start::At(instant) => Some(instant),
         };
-        self.sink.plan(&View {
+        plan(&View {
             key: &claimed.key,
             version: snapshot.version,
             progress: claimed.progress,

@@ -12,7 +12,8 @@
 //!
 //! Where a sink gathers orders into documents of many, [`summaries`] closes them and tells orders what became of theirs.
 //!
-//! [`preview`] says what would be done, and does nothing. [`verify`] asks a destination what stands there.
+//! [`preview`] says what would be done, and does nothing; [`shadow`] what other settings would make of what was done.
+//! [`verify`] asks a destination what stands there.
 //!
 //! What this cannot promise: a process that is stopped between its last deadline check and the write to the socket can
 //! still send when it wakes. A step that must not be repeated is therefore written down first and looked up afterwards.
@@ -30,6 +31,7 @@ pub mod preview;
 pub mod reading;
 pub mod rules;
 pub mod settle;
+pub mod shadow;
 pub mod slots;
 pub mod summaries;
 pub mod throughput;

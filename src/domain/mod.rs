@@ -4,6 +4,7 @@ pub mod arrivals;
 pub mod catalogue;
 pub mod decimal;
 pub mod delivery;
+pub mod differences;
 pub mod ids;
 pub mod limits;
 pub mod money;

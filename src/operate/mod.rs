@@ -13,6 +13,7 @@ pub mod links;
 pub mod prune;
 pub mod quarantine;
 pub mod reconcile;
+pub mod shadow;
 pub mod stored;
 
 use std::ops::ControlFlow;

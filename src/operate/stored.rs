@@ -30,7 +30,7 @@ pub struct Orders {
 }
 
 impl Orders {
-    fn stored(&self) -> Stored<'_> {
+    pub(super) fn stored(&self) -> Stored<'_> {
         Stored { source: self.source.as_ref(), vendor: self.vendor.as_deref(), since: self.since, until: self.until }
     }
 }

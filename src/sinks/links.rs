@@ -3,13 +3,16 @@
 //! A link is made once and never moved by the program: what was linked stays what documents name. Where the records live
 //! ([`LinkStore`]) is none of a sink's business; each function is atomic, so that several processes agree.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::oauth::StoreFailed;
-use crate::domain::ids::SinkName;
+use crate::{
+    config::problems::nearest,
+    domain::{ids::SinkName, sale::normalised},
+};
 
 /// What is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +107,28 @@ pub enum MayMake {
     Linked(Link),
 }
 
+/// What is known of a destination's products without asking it: the copy that is kept of them, and the links.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProductCopy {
+    /// By id, of those that are there and to be used.
+    pub names: BTreeMap<String, String>,
+    /// The usable product that stands for one of ours, by our key.
+    pub linked: BTreeMap<String, String>,
+}
+
+impl ProductCopy {
+    /// The one product of exactly this name; else, for a person, the most similar name.
+    pub fn named(&self, name: &str) -> Result<String, Option<String>> {
+        let wanted = normalised(name);
+        let mut alike = self.names.iter().filter(|(_, name)| normalised(name) == wanted);
+        if let (Some((id, _)), None) = (alike.next(), alike.next()) {
+            return Ok(id.clone());
+        }
+        let nearest = nearest(&wanted, self.names.values().map(String::as_str));
+        Err(nearest.map(str::to_owned))
+    }
+}
+
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreFailed>>;
 
 /// Where links live: shared by all processes. Each function is atomic.
@@ -122,4 +147,30 @@ pub trait LinkStore: std::fmt::Debug + Send + Sync + 'static {
 
     /// Before a record is made there: the right to do so goes to one asker, and for so long to nobody else.
     fn attempt<'a>(&'a self, key: LinkKey<'a>, lasts: Duration) -> Answer<'a, MayMake>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(names: &[&str]) -> ProductCopy {
+        let names = (1..).zip(names).map(|(n, name)| (format!("product-{n}"), (*name).to_owned()));
+        ProductCopy { names: names.collect(), ..ProductCopy::default() }
+    }
+
+    #[test]
+    fn a_name_tells_a_product_only_where_exactly_one_has_it() {
+        let copy = copy(&["Lamb Bhuna", "Plain Naan", "plain  naan", "Pilau Rice"]);
+
+        assert_eq!(copy.named(" lamb BHUNA "), Ok("product-1".to_owned()));
+        assert!(copy.named("Plain Naan").is_err(), "two have it");
+    }
+
+    #[test]
+    fn a_person_is_told_the_most_similar_name() {
+        let copy = copy(&["Lamb Bhuna", "Pilau Rice"]);
+
+        assert_eq!(copy.named("Lamb Buna"), Err(Some("Lamb Bhuna".to_owned())));
+        assert_eq!(copy.named("Cola"), Err(None));
+    }
 }

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// What a plan may look at: the version to bring, and what is known to stand in the destination.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     pub key: &'a DeliveryKey,
     pub version: Version,
@@ -82,6 +82,9 @@ pub struct Counterpart<'a> {
     pub external_id: Option<&'a str>,
     pub receipt: Option<&'a serde_json::Value>,
 }
+
+/// Plans a version without a word from the destination. Pure.
+pub type Rehearsal<'a> = Box<dyn Fn(&View<'_>) -> Plan + Send + Sync + 'a>;
 
 /// What came back from one call.
 #[derive(Debug, Clone)]
@@ -265,6 +268,18 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Decides what to do for one version. Pure: the same view leads to the same plan, bytes included.
     fn plan(&self, view: &View<'_>) -> Plan;
+
+    /// Plans as [`Sink::plan`] does, for a look at what settings lead to without asking anybody: the destination is presumed
+    /// to have all that they name, and steps that only find or make what documents name to have succeeded. What stands
+    /// nowhere but there, as a rate of tax, counts as nothing.
+    fn rehearsal<'a>(&'a self, _products: &'a links::ProductCopy) -> Rehearsal<'a> {
+        Box::new(|view| self.plan(view))
+    }
+
+    /// The tax in what a step brings, in minor units, where the step itself says it.
+    fn tax_minor(&self, _step: &Step) -> Option<i64> {
+        None
+    }
 
     /// None: each order goes by itself.
     fn summaries(&self) -> Option<&dyn Summaries> {

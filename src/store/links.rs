@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     domain::ids::SinkName,
     sinks::{
-        links::{How, Link, LinkKey, LinkKind, LinkStore, Linked, MayMake},
+        links::{How, Link, LinkKey, LinkKind, LinkStore, Linked, MayMake, ProductCopy},
         oauth::StoreFailed,
     },
 };
@@ -66,6 +66,27 @@ async fn products(db: impl PgExecutor<'_>, sink: &SinkName) -> Result<Vec<(Strin
     .await
     .map_err(StoreError::of("links.products"))?;
     Ok(rows.into_iter().map(|row| (row.remote_id, row.name)).collect())
+}
+
+/// What is known of a sink's products without asking it.
+pub async fn product_copy(pool: &PgPool, sink: &SinkName) -> Result<ProductCopy> {
+    let linked = sqlx::query!(
+        r#"-- links.linked_products
+        SELECT l.local_key, l.remote_id AS "remote_id!"
+        FROM links l
+        LEFT JOIN catalogue_entities e ON e.sink = l.sink AND e.kind = l.kind AND e.remote_id = l.remote_id
+        WHERE l.sink = $1 AND l.kind = 'product' AND l.remote_id IS NOT NULL AND l.broken_at IS NULL
+          AND coalesce(e.remote_state, 'active') = 'active'
+        "#,
+        sink.as_str(),
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::of("links.linked_products"))?;
+    Ok(ProductCopy {
+        names: products(pool, sink).await?.into_iter().collect(),
+        linked: linked.into_iter().map(|row| (row.local_key, row.remote_id)).collect(),
+    })
 }
 
 fn port(error: StoreError) -> StoreFailed {

@@ -27,6 +27,7 @@ pub mod quarantine;
 pub mod reconciliation;
 pub mod replay;
 pub mod retention;
+pub mod shadow;
 pub mod sinks;
 pub mod slots;
 pub mod sources;

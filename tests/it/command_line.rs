@@ -22,7 +22,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::harness::{
     postgres::{fresh_database, reachable_tempdir},
-    process::{ConfigFile, Finished, Invocation, scoffable_sync, until, unused_port},
+    process::{ConfigFile, Finished, Invocation, scoffable_sync, until, unused_ports},
 };
 
 /// Right in every way, with secrets that must never be shown.
@@ -108,6 +108,7 @@ async fn every_command_explains_itself() {
         "check-config",
         "doctor",
         "plan",
+        "shadow",
         "deliveries",
         "deliveries list",
         "deliveries retry",
@@ -453,7 +454,7 @@ const ELSEWHERE: [&str; 4] = ["--lightspeed", "127.0.0.1:0", "--unleashed", "127
 #[tokio::test]
 async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_destination() {
     let [stream, receiver, spoton, godatafeed, xero, lightspeed, unleashed] =
-        std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
+        unused_ports().map(|port| format!("127.0.0.1:{port}"));
     // As shipped, but for the calls that Xero takes in a minute, which would take minutes.
     let shipped = include_str!("../../config/simulator.toml");
     let copy = ConfigFile::holding(&shipped.replace("\nper_minute = 60\n", "\nper_minute = \"unlimited\"\n"));
@@ -514,7 +515,7 @@ async fn run_with_the_simulators_file_brings_what_simulate_offers_to_every_desti
 
 #[tokio::test]
 async fn simulators_behave_as_their_file_says_and_a_mistake_in_it_is_named() {
-    let [stream, receiver, spoton, godatafeed] = std::array::from_fn(|_| format!("127.0.0.1:{}", unused_port()));
+    let [stream, receiver, spoton, godatafeed] = unused_ports().map(|port| format!("127.0.0.1:{port}"));
     let wrong = ConfigFile::holding("[simulator.spoton]\nlags = \"1s\"\n");
     let file = ConfigFile::holding("[simulator.godatafeed]\napi = \"v2\"\nlists = [\"server_error\"]\n");
 

@@ -60,6 +60,7 @@ mod replay;
 mod retention;
 mod retry;
 mod rewalk;
+mod shadow;
 mod slots;
 mod spoton;
 mod till;

@@ -27,10 +27,11 @@ use futures::future::BoxFuture;
 
 use self::{
     config::GodatafeedSettings,
-    listing::{Listing, Shared},
+    listing::{Known, Listing, Shared},
     plan::Held,
+    wire::Listed,
 };
-use super::{Answer, Calls, Doubt, Finding, LookedUp, Sink, View};
+use super::{Answer, Calls, Doubt, Finding, LookedUp, Rehearsal, Sink, View, links::ProductCopy};
 use crate::{
     clock::Clock,
     domain::{
@@ -89,6 +90,20 @@ impl Sink for Godatafeed {
 
     fn plan(&self, view: &View<'_>) -> Plan {
         plan::plan(&self.settings, &self.new_orders.known(self.settings.poll_interval, view.now), view)
+    }
+
+    /// Every order is presumed to be new there.
+    fn rehearsal<'a>(&'a self, _: &'a ProductCopy) -> Rehearsal<'a> {
+        Box::new(|view| {
+            let there = Listed {
+                gdf_id: "(its id there)".to_owned(),
+                number: mapping::marketplace_number(view.key.order.order_id.as_str(), &self.settings),
+                purchased_at: None,
+                is_of_channel: true,
+            };
+            let listing = Arc::new(Listing::of(vec![there], false, view.now));
+            plan::plan(&self.settings, &Known::Young { listing, next_in: self.settings.poll_interval }, view)
+        })
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {

@@ -143,7 +143,7 @@ pub fn missing_scopes(settings: &LightspeedSettings, granted: &str) -> BTreeSet<
 }
 
 /// Every tender with its key.
-const TENDERS: [(Tender, &str); 7] = [
+pub(super) const TENDERS: [(Tender, &str); 7] = [
     (Tender::OnlineScoffable, "online_scoffable"),
     (Tender::VoucherScoffable, "voucher_scoffable"),
     (Tender::CashVendor, "cash_vendor"),

@@ -22,6 +22,7 @@ mod customers;
 pub mod facts;
 mod look_up;
 pub mod plan;
+mod presumed;
 mod products;
 mod reading;
 pub mod receipt;
@@ -38,7 +39,9 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use self::{client::Client, config::LightspeedSettings, plan::Shop};
-use super::{Answer, Calls, Doubt, LookedUp, Services, Sink, Turns, View, catalogue::Catalogue};
+use super::{
+    Answer, Calls, Doubt, LookedUp, Rehearsal, Services, Sink, Turns, View, catalogue::Catalogue, links::ProductCopy,
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -85,6 +88,10 @@ impl Sink for Lightspeed {
         let plan = plan::plan(Shop { settings: &self.settings, facts: &facts }, view);
         let is_held = matches!(plan, Plan::Wait { waiting_for: WaitingFor::Configuration, .. });
         if is_held && self.client.may_be_mended(view.now) { Plan::Unread } else { plan }
+    }
+
+    fn rehearsal<'a>(&'a self, products: &'a ProductCopy) -> Rehearsal<'a> {
+        presumed::rehearsal(&self.settings, products)
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {

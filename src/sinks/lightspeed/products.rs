@@ -241,7 +241,7 @@ fn name_of(code: &str) -> Option<&'static str> {
 }
 
 /// The code of a dish for which a product is made: one for all ways to type its name.
-fn own_code(name: &str) -> String {
+pub(super) fn own_code(name: &str) -> String {
     format!("SCF-{}", hex::encode(&Sha256::digest(normalised(name))[..6]))
 }
 

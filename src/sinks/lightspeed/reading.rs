@@ -1,7 +1,7 @@
 //! Reads what all orders of a shop share, and out of the copy of the shop the names of its products, for dishes that nothing
 //! else tells.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -13,11 +13,11 @@ use super::{
     wire::{self, Data},
 };
 use crate::{
-    domain::{ids::SinkName, sale::normalised},
+    domain::ids::SinkName,
     sinks::{
         Answer, Calls,
         customers::unstored,
-        links::LinkStore,
+        links::{LinkStore, ProductCopy},
         shared::{self, Failure, SharedFacts, is_within},
     },
 };
@@ -95,9 +95,10 @@ impl Shared {
         let mut names = self.names.lock().await;
         if !names.read_at.is_some_and(|read_at| is_within(read_at, NAMES_GOOD_FOR, now)) {
             let products = links.products(sink).await.map_err(|error| unstored(&error))?;
-            *names = Names { read_at: Some(now), by_id: products.into_iter().collect() };
+            let products = ProductCopy { names: products.into_iter().collect(), ..ProductCopy::default() };
+            *names = Names { read_at: Some(now), products };
         }
-        Ok(names.find(name))
+        Ok(names.products.named(name))
     }
 }
 
@@ -183,48 +184,9 @@ impl<T: DeserializeOwned> Listing<T> {
     }
 }
 
-/// Names of the shop's products by id, for dishes that neither a link nor a code tells: as the copy of the shop has them.
+/// The shop's products, for dishes that neither a link nor a code tells: as the copy of the shop has them.
 #[derive(Debug, Default)]
 struct Names {
     read_at: Option<DateTime<Utc>>,
-    by_id: BTreeMap<String, String>,
-}
-
-impl Names {
-    /// The one that has this name; else, for a person, the most similar name.
-    fn find(&self, name: &str) -> Result<String, Option<String>> {
-        let wanted = normalised(name);
-        let mut alike = self.by_id.iter().filter(|(_, name)| normalised(name) == wanted);
-        if let (Some((id, _)), None) = (alike.next(), alike.next()) {
-            return Ok(id.clone());
-        }
-        let nearest = crate::config::problems::nearest(&wanted, self.by_id.values().map(String::as_str));
-        Err(nearest.map(str::to_owned))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(names: &[&str]) -> Names {
-        let by_id = (1..).zip(names).map(|(n, name)| (format!("product-{n}"), (*name).to_owned()));
-        Names { by_id: by_id.collect(), ..Names::default() }
-    }
-
-    #[test]
-    fn a_name_tells_a_product_only_where_exactly_one_has_it() {
-        let names = names(&["Lamb Bhuna", "Plain Naan", "plain  naan", "Pilau Rice"]);
-
-        assert_eq!(names.find(" lamb BHUNA "), Ok("product-1".to_owned()));
-        assert!(names.find("Plain Naan").is_err(), "two have it");
-    }
-
-    #[test]
-    fn a_person_is_told_the_most_similar_name() {
-        let names = names(&["Lamb Bhuna", "Pilau Rice"]);
-
-        assert_eq!(names.find("Lamb Buna"), Err(Some("Lamb Bhuna".to_owned())));
-        assert_eq!(names.find("Cola"), Err(None));
-    }
+    products: ProductCopy,
 }

@@ -27,6 +27,7 @@ pub mod facts;
 mod guid;
 mod look_up;
 pub mod plan;
+mod presumed;
 mod reading;
 pub mod receipt;
 pub mod send;
@@ -43,8 +44,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
-use self::{client::Client, config::UnleashedSettings, plan::Stock};
-use super::{Answer, BuildError, Calls, Doubt, LookedUp, Services, Sink, Turns, View, catalogue::Catalogue};
+use self::{client::Client, config::UnleashedSettings, plan::Stock, receipt::Held};
+use super::{
+    Answer, BuildError, Calls, Doubt, LookedUp, Rehearsal, Services, Sink, Turns, View, catalogue::Catalogue,
+    links::ProductCopy,
+};
 use crate::domain::{
     delivery::{Plan, Reason, Step, WaitingFor},
     ids::SinkName,
@@ -87,6 +91,15 @@ impl Sink for Unleashed {
         let plan = plan::plan(Stock { settings: &self.settings, facts: &facts }, view);
         let is_held = matches!(plan, Plan::Wait { waiting_for: WaitingFor::Configuration, .. });
         if is_held && self.client.may_be_mended(view.now) { Plan::Unread } else { plan }
+    }
+
+    fn rehearsal<'a>(&'a self, products: &'a ProductCopy) -> Rehearsal<'a> {
+        presumed::rehearsal(&self.settings, products)
+    }
+
+    fn tax_minor(&self, step: &Step) -> Option<i64> {
+        let held = Held::of(step.receipt.as_ref()).ok()?;
+        Some(held.documents.last()?.tax_minor(held.currency?))
     }
 
     fn send<'a>(&'a self, step: &'a Step, now: DateTime<Utc>) -> BoxFuture<'a, Answer> {

@@ -201,6 +201,11 @@ impl Document {
         self.lines.iter().flat_map(|line| of_line(line).into_iter().map(move |part| (line, part))).collect()
     }
 
+    /// In its own sign, in minor units.
+    pub fn tax_minor(&self, currency: Currency) -> i64 {
+        self.parts(currency).iter().map(|(_, part)| part.tax).sum()
+    }
+
     pub fn line_guid(&self, order_id: &str, line: usize) -> String {
         guid::of_line(order_id, self.guid_kind(), self.n, line)
     }

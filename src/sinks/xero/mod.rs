@@ -25,6 +25,7 @@ mod lines;
 mod look_up;
 pub mod organisation;
 pub mod plan;
+mod presumed;
 mod reading;
 pub mod receipt;
 mod records;
@@ -49,8 +50,8 @@ use self::{
     plan::Books,
 };
 use super::{
-    Answer, BuildError, Calls, Doubt, GroupAnswer, InSummary, LookedUp, Services, Sink, Summaries, Summary, Turns,
-    View, catalogue::Catalogue,
+    Answer, BuildError, Calls, Doubt, GroupAnswer, InSummary, LookedUp, Rehearsal, Services, Sink, Summaries, Summary,
+    Turns, View, catalogue::Catalogue, links::ProductCopy,
 };
 use crate::{
     clock::Clock,
@@ -120,6 +121,10 @@ impl Sink for Xero {
 
     fn plan(&self, view: &View<'_>) -> Plan {
         self.planned(view.now, |books| plan::plan(books, view))
+    }
+
+    fn rehearsal<'a>(&'a self, products: &'a ProductCopy) -> Rehearsal<'a> {
+        presumed::rehearsal(&self.settings, products)
     }
 
     /// Also in the other mode: what was closed before it was changed is posted so.

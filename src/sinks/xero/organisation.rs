@@ -384,7 +384,8 @@ fn check_tracking(settings: &XeroSettings, facts: &Facts, problems: &mut Vec<Pro
     }
 }
 
-const LINE_KINDS: [(Kind, &str); 10] = [
+/// Every kind of line with its key.
+pub(super) const LINE_KINDS: [(Kind, &str); 10] = [
     (Kind::Sales, "sales"),
     (Kind::ServiceFee, "service_fee"),
     (Kind::DeliveryFee, "delivery_fee"),
@@ -397,7 +398,8 @@ const LINE_KINDS: [(Kind, &str); 10] = [
     (Kind::Difference, "difference"),
 ];
 
-const TENDERS: [(Tender, &str); 7] = [
+/// Every tender with the key of its account.
+pub(super) const TENDERS: [(Tender, &str); 7] = [
     (Tender::OnlineScoffable, "accounts.scoffable_clearing"),
     (Tender::VoucherScoffable, "payments.voucher_scoffable"),
     (Tender::OnlineVendor, "accounts.card_terminal"),

@@ -215,12 +215,16 @@ impl Setup {
 }
 
 async fn assemble(overrides: &BTreeMap<String, String>, pool: &PgPool, clock: &Clock) -> (Settings, App) {
-    let overrides = overrides.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let settings = config::load(&LoadOptions { overrides, ..LoadOptions::default() })
-        .unwrap_or_else(|error| panic!("the test's configuration is wrong: {error}"));
+    let settings = settings_of(overrides);
     app::register(pool, &settings, clock).await.expect("the rows can be registered");
     let app = App::build(&settings, pool, clock, &app::owner()).expect("valid settings can be built");
     (settings, app)
+}
+
+fn settings_of(overrides: &BTreeMap<String, String>) -> Settings {
+    let overrides = overrides.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    config::load(&LoadOptions { overrides, ..LoadOptions::default() })
+        .unwrap_or_else(|error| panic!("the test's configuration is wrong: {error}"))
 }
 
 impl TestApp {
@@ -247,6 +251,12 @@ impl TestApp {
     /// Changes the configuration as the next [`Self::restart`] reads it.
     pub fn configure(&mut self, key: &str, value: &str) {
         self.overrides.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// What the process would be configured with, had these keys other values. Nothing comes of it.
+    pub fn settings_with(&self, keys: &[(&str, &str)]) -> Settings {
+        let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        settings_of(&self.overrides.clone().into_iter().chain(keys).collect())
     }
 
     /// Builds the loops again, from settings that a test has changed.

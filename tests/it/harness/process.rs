@@ -235,7 +235,14 @@ impl Finished {
 
 /// A free port of the loopback interface: nobody listens there.
 pub fn unused_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free").port()
+    let [port] = unused_ports();
+    port
+}
+
+/// Several at once. Asked for one after the other, two may be the same.
+pub fn unused_ports<const N: usize>() -> [u16; N] {
+    let bound = [(); N].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    bound.map(|socket| socket.local_addr().expect("it is bound").port())
 }
 
 /// Waits for a condition that nothing tells us of.
