@@ -199,6 +199,7 @@ impl Driver {
             refused_for: None,
             snapshot: None,
             all_walked: false,
+            claimed_at: past.at,
             dependency: dependency.cloned(),
             // By a person's word, whatever its age.
             is_backfill: true,
