@@ -8,21 +8,17 @@
 mod support;
 
 use std::{
-    process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use axum::{Router, body::Bytes, routing::post};
 use chrono::{DateTime, Utc};
 use scoffable_sync::{lifecycle::Lifecycle, simulator::scoffable::ScoffableSim};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 use sqlx::PgPool;
-use support::{Bench, assemble, cpu_of, settings, stream, token};
+use support::{Arrivals, Bench, assemble, cpu_of, daemon, noting_receiver, settings, stream};
 use tokio_util::sync::CancellationToken;
-
-type Arrivals = Arc<Mutex<Vec<(String, DateTime<Utc>)>>>;
 
 #[tokio::main]
 async fn main() {
@@ -30,7 +26,7 @@ async fn main() {
         |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let mut bench = Bench::start().await;
     let (_, sim) = stream(0, Duration::ZERO).await;
-    let (hook, arrivals) = receiver().await;
+    let (hook, arrivals) = noting_receiver().await;
     let (url, pool) = bench.database().await;
     latency(&url, &pool, &sim, &hook, &arrivals, number("SAMPLES", 300)).await;
     pool.close().await;
@@ -38,22 +34,6 @@ async fn main() {
     idle(&url, &sim, &hook, Duration::from_secs(number("IDLE_SECS", 60))).await;
     sim.stop().await;
     bench.stop().await;
-}
-
-/// Notes when each order arrives.
-async fn receiver() -> (String, Arrivals) {
-    let arrivals = Arrivals::default();
-    let noted = Arc::clone(&arrivals);
-    let handler = move |body: Bytes| async move {
-        let at = Utc::now();
-        let body: serde_json::Value = serde_json::from_slice(&body).expect("the body is JSON");
-        let order = body["order_id"].as_str().unwrap_or_default().to_owned();
-        noted.lock().expect("nobody panicked").push((order, at));
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
-    let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(handler))).await });
-    (format!("http://{address}/"), arrivals)
 }
 
 async fn latency(url: &SecretString, pool: &PgPool, sim: &ScoffableSim, hook: &str, arrivals: &Arrivals, samples: u64) {
@@ -96,20 +76,8 @@ async fn latency(url: &SecretString, pool: &PgPool, sim: &ScoffableSim, hook: &s
 
 /// The real binary with one source and one sink and nothing to do.
 async fn idle(url: &SecretString, sim: &ScoffableSim, hook: &str, how_long: Duration) {
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_scoffable-sync"))
-        .arg("run")
-        .env("SCOFFABLE_SYNC__DATABASE__URL", url.expose_secret())
-        .env("SCOFFABLE_SYNC__HTTP__LISTEN", "127.0.0.1:0")
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__KIND", "scoffable")
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__BASE_URL", sim.base_url())
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__TOKEN", token())
-        .env("SCOFFABLE_SYNC__SINKS__HOOK__KIND", "webhook")
-        .env("SCOFFABLE_SYNC__SINKS__HOOK__URL", hook)
-        .env("SCOFFABLE_SYNC__SINKS__HOOK__SIGNING_SECRET", "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary runs");
+    let mut daemon =
+        daemon(url, sim, hook).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     tokio::time::sleep(Duration::from_secs(5)).await;
     let cpu = cpu_of(daemon.id());
     tokio::time::sleep(how_long).await;

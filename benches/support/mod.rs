@@ -5,13 +5,14 @@ use std::{
     collections::BTreeMap,
     process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use axum::{Router, routing::post};
+use axum::{Router, body::Bytes, routing::post};
+use chrono::{DateTime, Utc};
 use scoffable_sync::{
     app::{self, App},
     clock::Clock,
@@ -114,6 +115,41 @@ impl Receiver {
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(handler))).await });
         Self { url, received }
     }
+}
+
+/// Orders by their ids, with when they came.
+pub type Arrivals = Arc<Mutex<Vec<(String, DateTime<Utc>)>>>;
+
+/// Notes when each order arrives.
+pub async fn noting_receiver() -> (String, Arrivals) {
+    let arrivals = Arrivals::default();
+    let noted = Arc::clone(&arrivals);
+    let handler = move |body: Bytes| async move {
+        let at = Utc::now();
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("the body is JSON");
+        let order = body["order_id"].as_str().unwrap_or_default().to_owned();
+        noted.lock().expect("nobody panicked").push((order, at));
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(handler))).await });
+    (format!("http://{address}/"), arrivals)
+}
+
+/// The real program as a daemon with one source and one sink; not started yet.
+pub fn daemon(url: &SecretString, sim: &ScoffableSim, hook: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scoffable-sync"));
+    command
+        .args(["--config", "/dev/null", "run"])
+        .env("SCOFFABLE_SYNC__DATABASE__URL", url.expose_secret())
+        .env("SCOFFABLE_SYNC__HTTP__LISTEN", "127.0.0.1:0")
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__KIND", "scoffable")
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__BASE_URL", sim.base_url())
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__TOKEN", token())
+        .env("SCOFFABLE_SYNC__SINKS__HOOK__KIND", "webhook")
+        .env("SCOFFABLE_SYNC__SINKS__HOOK__URL", hook)
+        .env("SCOFFABLE_SYNC__SINKS__HOOK__SIGNING_SECRET", "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0");
+    command
 }
 
 /// Settings of a source and a webhook sink that posts to `hook`.

@@ -248,13 +248,15 @@ async fn watch(
     let mut said = String::new();
     let mut told: BTreeMap<(String, String), usize> = BTreeMap::new();
     let mut newest_told = 0;
+    let after: Vec<_> =
+        settings.sinks.iter().filter_map(|(name, sink)| Some((name, sink.common.after.as_ref()?))).collect();
     let mut idle = 0;
     while !lifecycle.drain().is_cancelled() {
         tokio::select! {
             () = tokio::time::sleep(DRAW) => {}
             () = lifecycle.drain().cancelled() => break,
         }
-        let Ok(totals) = store::demo::totals(pool, HORIZON).await else { continue };
+        let Ok(totals) = store::demo::totals(pool, HORIZON, &after).await else { continue };
         if first_delivery.is_none() && totals.sinks.iter().any(|sink| sink.applied > 0) {
             first_delivery = Some(started.elapsed());
         }

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
 
 use super::{Result, StoreError};
+use crate::domain::ids::SinkName;
 
 /// Everything in a few numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Totals {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SinkTotals {
     pub sink: String,
-    /// In flight or due within the horizon, and not behind an order that waits for a person in another sink.
+    /// In flight or due within the horizon, and not behind an order that waits for a person in the sink it comes after.
     pub open: i64,
     pub applied: i64,
     pub skipped: i64,
@@ -26,8 +27,11 @@ pub struct SinkTotals {
     pub in_doubt: i64,
 }
 
-/// Sums up a small database. What is due later than `horizon` seconds from now counts as at rest.
-pub async fn totals(pool: &PgPool, horizon: f64) -> Result<Totals> {
+/// Sums up a small database. What is due later than `horizon` seconds from now counts as at rest. `after`: sinks, and the ones
+/// that they come after.
+pub async fn totals(pool: &PgPool, horizon: f64, after: &[(&SinkName, &SinkName)]) -> Result<Totals> {
+    let (waiting, first): (Vec<&str>, Vec<&str>) =
+        after.iter().map(|(sink, first)| (sink.as_str(), first.as_str())).unzip();
     let sinks = sqlx::query_as!(
         SinkTotals,
         r#"-- demo.totals.sinks
@@ -36,8 +40,9 @@ pub async fn totals(pool: &PgPool, horizon: f64) -> Result<Totals> {
                    WHERE open AND (state = 'in_flight' OR next_attempt_at <= now() + $1 * interval '1 second')
                      AND NOT (waiting_for IS NOT DISTINCT FROM 'dependency'
                               AND EXISTS (SELECT FROM deliveries o
+                                          JOIN unnest($2::text[], $3::text[]) AS a (sink, first) ON a.first = o.sink
                                           WHERE o.source = d.source AND o.order_id = d.order_id AND o.dead
-                                            AND o.sink <> d.sink))
+                                            AND a.sink = d.sink))
                ) AS "open!",
                count(*) FILTER (WHERE state = 'applied') AS "applied!",
                count(*) FILTER (WHERE state = 'skipped') AS "skipped!",
@@ -47,7 +52,9 @@ pub async fn totals(pool: &PgPool, horizon: f64) -> Result<Totals> {
         GROUP BY sink
         ORDER BY sink
         "#,
-        horizon
+        horizon,
+        &waiting[..] as _,
+        &first[..] as _,
     )
     .fetch_all(pool)
     .await

@@ -16,6 +16,7 @@ use scoffable_sync::{
         reconcile::{self, ReconcileArgs},
     },
     config::{self, LoadOptions},
+    domain::ids::SinkName,
     simulator::{faults::Chaos, world::Readability},
     store::{
         demo::{Exception, exceptions, totals},
@@ -108,8 +109,9 @@ async fn is_done(world: &World<'_>, pool: &PgPool, due_within: Duration) -> anyh
 /// None: the database does not answer yet.
 async fn n_open(world: &World<'_>, pool: &PgPool, due_within: Duration) -> Option<i64> {
     let horizon = (world.later_by() + due_within).as_secs_f64();
-    let totals = totals(pool, horizon).await.ok()?;
-    // The totals take a waiter for held up by any other sink that is; only the kitchen holds up the feed.
+    let [feed, pos] = ["feed", "pos"].map(|name| SinkName::parse(name).expect("a valid name"));
+    let totals = totals(pool, horizon, &[(&feed, &pos)]).await.ok()?;
+    // Whenever it looks again: only the kitchen holds up the feed.
     let waits = "SELECT count(*) FROM deliveries d
          WHERE open AND waiting_for = 'dependency'
            AND NOT EXISTS (SELECT FROM deliveries o

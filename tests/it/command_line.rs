@@ -9,18 +9,21 @@ use rustix::process::{Signal, test_kill_process};
 use scoffable_sync::{
     cli::simulate,
     config::{self, LoadOptions},
+    domain::ids::SinkName,
     simulator::{
         spoton::Chain,
         unleashed::UnleashedOptions,
         webhook::WebhookOptions,
         world::{World, WorldOptions},
     },
+    store::demo::totals as demo_totals,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use crate::harness::{
+    app::TestApp,
     postgres::{fresh_database, reachable_tempdir},
     process::{ConfigFile, Finished, Invocation, scoffable_sync, until, unused_ports},
 };
@@ -402,6 +405,27 @@ async fn a_demo_ends_when_idle_with_the_right_books() {
         }
         assert!(is_silent(&finished.stderr), "{}", finished.stderr);
     }
+}
+
+/// Cause: whatever waited for another sink counted as at rest where any sink had parked the order, so that a demo could end
+/// before the feed was told of an order that the kitchen had.
+#[tokio::test]
+async fn a_demo_goes_on_while_a_sink_waits_for_one_that_may_still_take_its_order() {
+    let app = TestApp::start().await;
+    app.run(
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, reason, waiting_for, next_attempt_at)
+         SELECT sink, 'main', order_id, CASE WHEN waits THEN 'pending' ELSE 'parked' END, 1, 'because',
+                CASE WHEN waits THEN 'dependency' END, CASE WHEN waits THEN now() END
+         FROM (VALUES ('feed', 'A-1', true), ('shop', 'A-1', false), ('feed', 'A-2', true), ('pos', 'A-2', false))
+              AS d (sink, order_id, waits)",
+    )
+    .await;
+    let (feed, pos) = (SinkName::parse("feed").unwrap(), SinkName::parse("pos").unwrap());
+
+    let totals = demo_totals(&app.pool, 60.0, &[(&feed, &pos)]).await.unwrap();
+
+    let of_feed = totals.sinks.iter().find(|sink| sink.sink == "feed").unwrap();
+    assert_eq!(of_feed.open, 1, "A-2 waits for what a person has to settle first, A-1 does not");
 }
 
 #[tokio::test]
