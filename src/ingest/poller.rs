@@ -138,6 +138,11 @@ impl Poller {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+        // A turn whose beginning or end was lost on its way would keep others from the stream for a lease.
+        let Parts { pool, name, owner, .. } = &*self.parts;
+        if let Err(error) = store::sources::leave(pool, name, owner).await {
+            warn!(source.name = %name, error = chain(&error), "turn not given back");
+        }
     }
 
     /// Takes the turn if it is due and reads the stream to its end. Returns how long to wait before the next look.

@@ -194,6 +194,23 @@ pub async fn renew(db: impl PgExecutor<'_>, lease: &SourceLease, lease_for: Dura
     Ok(done.rows_affected() == 1)
 }
 
+/// Gives back whatever turn this process has, also one that it never heard of having got.
+pub async fn leave(db: impl PgExecutor<'_>, source: &SourceName, owner: &str) -> Result<()> {
+    sqlx::query!(
+        r#"-- sources.leave
+        UPDATE sources
+        SET lease_owner = NULL, lease_expires_at = NULL
+        WHERE name = $1 AND lease_owner = $2
+        "#,
+        source.as_str(),
+        owner,
+    )
+    .execute(db)
+    .await
+    .map_err(StoreError::of("sources.leave"))?;
+    Ok(())
+}
+
 /// How a poll ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PollEnd {

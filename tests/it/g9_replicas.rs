@@ -363,3 +363,25 @@ async fn ingest_claims_settlements_and_starts_never_deadlock_and_lose_nothing() 
     assert_eq!(app.webhook.compare(SOURCE, &world), []);
     app.assert_no_violation();
 }
+
+/// Cause: the answer to a turn's beginning was lost with its connection, and nobody read the stream until the lease ran out.
+#[tokio::test]
+async fn a_process_that_drains_gives_back_a_turn_that_it_never_heard_of() {
+    let app = TestApp::start().await;
+    for (holder, left) in [("me", None), ("another", Some("another"))] {
+        let built = app::App::build(&app.settings, &app.pool, &app.clock, "me").unwrap();
+        sqlx::query("UPDATE sources SET lease_owner = $1, lease_expires_at = now() + interval '30 s', next_poll_at = 'infinity'")
+            .bind(holder)
+            .execute(&app.pool)
+            .await
+            .unwrap();
+        let drained = CancellationToken::new();
+        drained.cancel();
+
+        for poller in built.pollers {
+            poller.run(drained.clone()).await;
+        }
+
+        assert_eq!(app.text("SELECT lease_owner FROM sources").await.as_deref(), left);
+    }
+}
