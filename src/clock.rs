@@ -83,9 +83,10 @@ impl Clock {
         wall_clock() + chrono::Duration::milliseconds(self.offset_ms())
     }
 
-    /// Takes note of the database's time as a statement told it that was begun at `asked`, with this offset.
-    pub fn hear(&self, database: DateTime<Utc>, offset_ms: i64, asked: BootInstant) {
-        let ahead = database.timestamp_micros() - offset_ms * 1000 - asked.0.as_micros() as i64;
+    /// Takes note of the database's time as a statement told it that was just answered, with this offset. What is labelled by it
+    /// is never later than what the database does next.
+    pub fn hear(&self, database: DateTime<Utc>, offset_ms: i64) {
+        let ahead = database.timestamp_micros() - offset_ms * 1000 - BootInstant::now().0.as_micros() as i64;
         self.ahead_us.0.store(ahead, Ordering::Relaxed);
     }
 
@@ -152,7 +153,7 @@ mod tests {
         assert!((clock.now() - clock.wall()).abs() < chrono::Duration::seconds(60), "nothing was heard yet");
         let yesterday = clock.wall() - chrono::Duration::days(1);
 
-        clock.hear(yesterday, 0, BootInstant::now());
+        clock.hear(yesterday, 0);
 
         assert!(clock.now() >= yesterday - chrono::Duration::milliseconds(1));
         assert!(clock.now() - yesterday < chrono::Duration::seconds(60));
@@ -163,7 +164,7 @@ mod tests {
         let clock = Clock::default();
         let database = clock.wall();
         clock.advance(Duration::from_hours(1));
-        clock.hear(database + chrono::Duration::hours(1), clock.offset_ms(), BootInstant::now());
+        clock.hear(database + chrono::Duration::hours(1), clock.offset_ms());
         assert!((clock.now() - database - chrono::Duration::hours(1)).abs() < chrono::Duration::seconds(60));
 
         clock.advance(Duration::from_hours(2));

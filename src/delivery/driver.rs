@@ -370,8 +370,7 @@ impl Driver {
         priorities: RangeInclusive<i16>,
     ) -> Result<Vec<Held>, StoreError> {
         // Taken before the claim is asked for, so that the lease never ends earlier than we think.
-        let asked = BootInstant::now();
-        let deadline = asked + self.lease;
+        let deadline = BootInstant::now() + self.lease;
         let claim = Claim {
             sink: &self.name,
             lanes,
@@ -384,7 +383,7 @@ impl Driver {
         let offset = self.clock.offset_ms();
         let claimed = store::deliveries::claim(&self.pool, &claim, offset).await?;
         if let Some(first) = claimed.first() {
-            self.clock.hear(first.claimed_at, offset, asked);
+            self.clock.hear(first.claimed_at, offset);
             reach(Boundary::DeliveriesClaimed);
         }
         Ok(claimed.into_iter().map(|claimed| Held { claimed, deadline, probe: false, fare: Fare::Free }).collect())

@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::driver::Driver;
 use crate::{
-    clock::BootInstant,
     domain::{
         delivery::{PendingStep, Plan, Receipt, State, Step},
         ids::{OrderKey, SinkName, SourceName, Version},
@@ -74,10 +73,10 @@ impl Driver {
         limit: u32,
     ) -> Result<Vec<Preview>, StoreError> {
         let peek = Peek { sink: &self.name, after: self.rules.after.as_ref(), source, order_ids, limit };
-        let (offset, asked) = (self.clock.offset_ms(), BootInstant::now());
+        let offset = self.clock.offset_ms();
         let mut found = deliveries::peek(&self.pool, &peek, offset).await?;
         if let Some((_, first)) = found.first() {
-            self.clock.hear(first.claimed_at, offset, asked);
+            self.clock.hear(first.claimed_at, offset);
         }
         self.read_summaries(found.iter_mut().map(|(_, claimed)| claimed)).await?;
         let mut actions: Vec<Action> = found.iter().map(|(state, claimed)| self.action(*state, claimed)).collect();

@@ -272,7 +272,7 @@ fn known(statement: &str) -> Option<Known> {
         ("deliveries", "settle") => at(B::SettlementCommitted),
         ("deliveries", "wake_dependents") => at(B::DependentsWoken),
         ("sinks", "open_breaker" | "close_breaker" | "sum_up_breakers") => at(B::BreakerTurned),
-        ("sources", "renew" | "poll_now")
+        ("sources", "renew" | "poll_now" | "leave")
         | ("deliveries", "link" | "wake_held" | "close_mended")
         | ("sinks", "return_probe")
         | ("budgets", "create")
