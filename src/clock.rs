@@ -78,7 +78,7 @@ impl Clock {
         }
     }
 
-    /// Wall clock plus offset: for labels and for the signature time of a request, never for a decision about an order.
+    /// Wall clock plus offset: for labels, never for a decision about an order.
     pub fn wall(&self) -> DateTime<Utc> {
         wall_clock() + chrono::Duration::milliseconds(self.offset_ms())
     }

@@ -153,6 +153,7 @@ impl Poller {
         let take = store::sources::take(&parts.pool, &parts.name, &parts.owner, parts.lease, offset).await?;
         let turn = match take {
             Take::Taken(turn) => {
+                parts.clock.hear(turn.taken_at, offset);
                 reach(Boundary::TurnTaken);
                 turn
             }
@@ -346,7 +347,7 @@ impl Poller {
         let rows: Vec<&Row> = group.iter().flat_map(|page| &page.rows).collect();
         let refused: Vec<&Refused> = group.iter().flat_map(|page| &page.refused).collect();
         let cursor = group.iter().rev().find_map(|page| page.next_page_id.as_deref());
-        let began_at = self.parts.clock.wall();
+        let began_at = self.parts.clock.now();
         let stored = match self.store(lease, &rows, &refused, cursor, group.len()).await {
             Err(error) if error.is_about_the_data() => {
                 warn!(source.name = %self.parts.name, error = chain(&error), "pages stored order by order");
@@ -376,7 +377,7 @@ impl Poller {
 
     /// Those that were stored before, too: told again they are the same spans.
     fn trace(&self, rows: &[&Row], began_at: DateTime<Utc>) {
-        let ended_at = self.parts.clock.wall();
+        let ended_at = self.parts.clock.now();
         for row in rows {
             let (order, verdict) = row.told();
             self.parts.traces.stored(StoredVersion {

@@ -2,9 +2,8 @@
 //! they decide about what waits for them.
 //!
 //! Rendered here, works without a script (with it an open page keeps itself true, see [live]), loads nothing from elsewhere
-//! and nothing inline. On loopback it may be read
-//! without a token, as the API; beyond it needs a [session]. Whatever is changed needs one, and a form that it made; it is
-//! handed to [`operate`], as by command and over the API, with who and why.
+//! and nothing inline. On loopback it may be read without a token, as the API; beyond it needs a [session]. Whatever is changed
+//! needs one, and a form that it made; it is handed to [`operate`], as by command and over the API, with who and why.
 
 mod chart;
 mod door;

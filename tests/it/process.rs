@@ -97,6 +97,27 @@ async fn a_first_sigterm_finishes_and_settles_what_was_sent() {
     assert!(finished.stderr.contains("ending=Drained"), "{}", finished.stderr);
 }
 
+/// Cause: ages of orders and the times that requests are signed with were those of the machine's clock. The receiver refuses a
+/// signature that is minutes old or ahead.
+#[tokio::test]
+async fn g8_a_machine_with_a_wrong_clock_works_by_the_databases_time() {
+    let folder = tempfile::tempdir().unwrap();
+    for hours in [7, -7] {
+        let scene = Scene::set().await;
+        let wrong_by = folder.path().join("wrong_by");
+        std::fs::write(&wrong_by, (hours * 3_600_000).to_string()).unwrap();
+        let wrong = scene.daemon().env("SCOFFABLE_SYNC_WRONG_BY_MS_FILE", wrong_by.to_str().unwrap());
+        let daemon = started(wrong).await;
+
+        scene.publish("A-1");
+        scene.is_applied("A-1").await;
+
+        assert_eq!(scene.simulation.webhook.journal().total(), 1, "the first request is taken, {hours} hours off");
+        daemon.signal(Signal::TERM);
+        daemon.finished().await.expect_code(0);
+    }
+}
+
 #[tokio::test]
 async fn a_drain_gives_back_what_was_not_sent_yet_without_counting_an_attempt() {
     let scene = Scene::set().await;

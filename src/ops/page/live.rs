@@ -88,7 +88,7 @@ pub(super) async fn events(
         let message = format!("{LISTENERS} pages are being kept up to date already: reload this one by hand");
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", message)
     })?;
-    // A browser that lost the stream says up to where it heard it.
+    // A browser that lost the stream says up to where it heard it. Source: WHATWG HTML, "The Last-Event-ID header".
     let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let mark = heard.map_or(since, str::to_owned);
     let listener = Listener { shared, mark, _seat: seat };
