@@ -24,7 +24,10 @@ pub(super) fn conclude(args: &DemoArgs, simulation: &Simulation, seen: &Seen, li
         let unread = planned.saturating_sub(read);
         let open: i64 = seen.totals.sinks.iter().map(|sink| sink.open).sum();
         let left = match (unread, open) {
-            (0, 0) => "ended before it had come to rest: nothing was left to do, and nothing was judged".to_owned(),
+            (0, 0) => {
+                "0 to do: nothing was left; with --exit-when-idle it ends by itself and judges every destination's books"
+                    .to_owned()
+            }
             _ => format!("ended early: {unread} versions not read, {open} deliveries to do"),
         };
         list(&mut text, &[left]);
