@@ -35,6 +35,7 @@ async fn main() {
         (Duration::ZERO, 20_000, Size::Usual),
         (Duration::ZERO, 20_000, Size::Smallest),
         (Duration::from_millis(20), 10_000, Size::Usual),
+        (Duration::from_millis(200), 2_000, Size::Usual),
     ];
     for (latency, deliveries, size) in cases {
         let sink = Receiver::start(latency).await;

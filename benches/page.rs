@@ -2,15 +2,15 @@
 //! time costs deliveries.
 //!
 //! Targets: p99 < 100 ms, of `/metrics` < 20 ms; deliveries at 20 ms keep 0.98 of their rate.
-//! `cargo bench --bench page`; `ORDERS=n`, `SAMPLES=n` and `ROUNDS=n` change the size. The books are not among them: they are
-//! computed from every order of their days (see `reconcile`).
+//! `cargo bench --bench page`; `ORDERS=n`, `SAMPLES=n` and `ROUNDS=n` change the size. The books are asked for at last: they are
+//! read in the background, from every order of their days.
 
 #[allow(dead_code)] // each benchmark uses its part
 mod support;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,18 +19,17 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use scoffable_sync::{
     clock::Clock,
     config::Settings,
-    lifecycle::Lifecycle,
     ops::{OpsState, Present, health::Limits, serve},
     telemetry::metrics::Metrics,
 };
 use secrecy::SecretString;
 use sqlx::PgPool;
-use support::{Bench, NOWHERE, Receiver, assemble, median, settings};
+use support::{Bench, NOWHERE, Receiver, assemble, deliver_new, median, settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// What is sent with and without somebody who browses.
-const DELIVERIES: i64 = 10_000;
+const DELIVERIES: u64 = 10_000;
 
 #[tokio::main]
 async fn main() {
@@ -47,21 +46,27 @@ async fn main() {
 
     println!("{orders} orders, one in ten waits for a person; {samples} times each");
     for path in paths(&pool).await {
-        let mut took = page.ask(&path, samples).await;
-        let p50 = median(&mut took);
-        println!("  {path:46} p50 {p50:6.1} ms  p99 {:6.1} ms", took[took.len() * 99 / 100]);
+        page.measure(&path, samples).await;
     }
     println!("\nsomebody who opens a page each second and keeps one open, beside deliveries that take 20 ms");
     let mut ratios = Vec::new();
     for round in 0..=rounds {
-        let alone = dispatch(&settings, &pool, &sink, None).await;
-        let beside = dispatch(&settings, &pool, &sink, Some(&page)).await;
+        let alone = deliver_new(&settings, &pool, &sink, DELIVERIES).await;
+        let beside = tokio::select! {
+            () = page.browse() => unreachable!("it goes on"),
+            rate = deliver_new(&settings, &pool, &sink, DELIVERIES) => rate,
+        };
         if round > 0 {
             println!("  alone {alone:>6.0}/s  beside {beside:>6.0}/s  ratio {:.3}", beside / alone);
             ratios.push(beside / alone);
         }
     }
     println!("  median: {:.3}", median(&mut ratios));
+    sqlx::query("UPDATE sinks SET carries_money = true").execute(&pool).await.expect("there is the sink");
+    println!("\nwhile the books are read");
+    for path in ["/books", "/books?days=92", "/"] {
+        page.measure(path, samples).await;
+    }
     page.stop.cancel();
     pool.close().await;
     bench.stop().await;
@@ -124,6 +129,12 @@ impl Page {
         Self { address, http, stop }
     }
 
+    async fn measure(&self, path: &str, samples: usize) {
+        let mut took = self.ask(path, samples).await;
+        let p50 = median(&mut took);
+        println!("  {path:46} p50 {p50:6.1} ms  p99 {:6.1} ms", took[took.len() * 99 / 100]);
+    }
+
     /// In milliseconds each.
     async fn ask(&self, path: &str, times: usize) -> Vec<f64> {
         let mut took = Vec::new();
@@ -149,50 +160,6 @@ impl Page {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
-}
-
-/// Deliveries a second, of new orders that are due at once.
-async fn dispatch(settings: &Settings, pool: &PgPool, sink: &Receiver, page: Option<&Page>) -> f64 {
-    let statements = [
-        "WITH gone AS (DELETE FROM deliveries WHERE order_id LIKE 'd-%'), old AS (DELETE FROM attempts WHERE order_id LIKE 'd-%')
-         INSERT INTO order_versions (source, order_id, version, status, content_hash, verdict, breakdown, payload, castable)
-         SELECT 'main', 'd-' || n, 1, 'accepted', sha256(n::text::bytea), 'balanced', '{}', '{\"id\":\"1\",\"version\":1}', true
-         FROM generate_series(1, $1) n
-         ON CONFLICT DO NOTHING",
-        "INSERT INTO orders (source, order_id, version, status)
-         SELECT 'main', 'd-' || n, 1, 'accepted' FROM generate_series(1, $1) n
-         ON CONFLICT DO NOTHING",
-        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, next_attempt_at)
-         SELECT 'hook', 'main', 'd-' || n, 'pending', 1, now() FROM generate_series(1, $1) n",
-    ];
-    for statement in statements {
-        sqlx::query(statement).bind(DELIVERIES).execute(pool).await.expect("it can be filled");
-    }
-    sqlx::query("CHECKPOINT").execute(pool).await.expect("a checkpoint is possible");
-    let app = assemble(settings, pool).await;
-    let lifecycle = Lifecycle::new();
-    let before = sink.received.load(Ordering::Relaxed);
-    let started = Instant::now();
-    for dispatcher in app.dispatchers {
-        lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
-    }
-    let sent = async {
-        while sink.received.load(Ordering::Relaxed) - before < DELIVERIES as u64 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            assert!(started.elapsed() < Duration::from_mins(10), "deliveries never end");
-        }
-        started.elapsed()
-    };
-    let took = match page {
-        Some(page) => tokio::select! {
-            () = page.browse() => unreachable!("it goes on"),
-            took = sent => took,
-        },
-        None => sent.await,
-    };
-    lifecycle.request_drain();
-    lifecycle.run_to_end(Duration::from_secs(10)).await;
-    DELIVERIES as f64 / took.as_secs_f64()
 }
 
 async fn fill(pool: &PgPool, orders: i64) {

@@ -24,6 +24,7 @@ use scoffable_sync::{
         install::Consent,
         migrate,
     },
+    lifecycle::Lifecycle,
     simulator::{
         scoffable::{Limits, ScoffableOptions, ScoffableSim},
         world::{World, WorldOptions},
@@ -177,6 +178,41 @@ pub async fn assemble(settings: &Settings, pool: &PgPool) -> App {
     let clock = Clock::default();
     app::register(pool, settings, &clock).await.expect("the rows can be registered");
     App::build(settings, pool, &clock, &app::owner()).expect("valid settings can be built")
+}
+
+/// Deliveries a second of so many new orders, all due at once. What an earlier call left of its orders goes first.
+pub async fn deliver_new(settings: &Settings, pool: &PgPool, sink: &Receiver, deliveries: u64) -> f64 {
+    let statements = [
+        "WITH gone AS (DELETE FROM deliveries WHERE order_id LIKE 'd-%'), old AS (DELETE FROM attempts WHERE order_id LIKE 'd-%')
+         INSERT INTO order_versions (source, order_id, version, status, content_hash, verdict, breakdown, payload, castable)
+         SELECT 'main', 'd-' || n, 1, 'accepted', sha256(n::text::bytea), 'balanced', '{}', '{\"id\":\"1\",\"version\":1}', true
+         FROM generate_series(1, $1) n
+         ON CONFLICT DO NOTHING",
+        "INSERT INTO orders (source, order_id, version, status)
+         SELECT 'main', 'd-' || n, 1, 'accepted' FROM generate_series(1, $1) n
+         ON CONFLICT DO NOTHING",
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, next_attempt_at)
+         SELECT 'hook', 'main', 'd-' || n, 'pending', 1, now() FROM generate_series(1, $1) n",
+    ];
+    for statement in statements {
+        sqlx::query(statement).bind(deliveries as i64).execute(pool).await.expect("it can be filled");
+    }
+    sqlx::query("CHECKPOINT").execute(pool).await.expect("a checkpoint is possible");
+    let app = assemble(settings, pool).await;
+    let lifecycle = Lifecycle::new();
+    let before = sink.received.load(Ordering::Relaxed);
+    let started = Instant::now();
+    for dispatcher in app.dispatchers {
+        lifecycle.spawn("dispatcher", dispatcher.run(lifecycle.drain().clone()));
+    }
+    while sink.received.load(Ordering::Relaxed) - before < deliveries {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(started.elapsed() < Duration::from_mins(10), "deliveries never end");
+    }
+    let took = started.elapsed();
+    lifecycle.request_drain();
+    lifecycle.run_to_end(Duration::from_secs(10)).await;
+    deliveries as f64 / took.as_secs_f64()
 }
 
 /// CPU time of this process so far, user and system.

@@ -64,6 +64,15 @@ impl Email {
         Ok(Self { transport: transport.build(), settings: settings.clone(), page: page.cloned() })
     }
 
+    /// Connects and logs in as before a message, and sends none.
+    pub async fn greet(&self) -> Result<(), Undelivered> {
+        match self.transport.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Undelivered::channel("not_understood")),
+            Err(error) => Err(undelivered(&error)),
+        }
+    }
+
     /// Hands the message to the server, for all recipients at once.
     pub async fn send(&self, message: &Message) -> Result<(), Undelivered> {
         let mail = self.mail(message).map_err(|_| Undelivered::message("not_writable"))?;

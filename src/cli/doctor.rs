@@ -3,9 +3,10 @@
 //! Stores nothing and posts nothing. Each source is asked for one version at its stored position, which counts against
 //! its request limit and is reserved there like any other request; GoDataFeed is asked for its new orders once; a webhook is
 //! only connected to, of a point of sale the locations and menus are read, and of a Xero organisation or a Lightspeed shop
-//! what its orders share.
+//! what its orders share. A mail server is logged in at and sent nothing.
 
 mod lightspeed;
+mod people;
 mod spoton;
 mod unleashed;
 mod xero;
@@ -151,6 +152,7 @@ pub async fn run(settings: &Settings, warnings: &[Problem], form: Form, out: &mu
             SinkKind::Scripted(till) => examine_reach(&subject, &till.url, &mut findings).await,
         }
     }
+    people::examine(&settings.alerts, settings.traces.as_ref(), &mut findings).await;
     if let Some(found) = database
         && let Err(error) = found.database.close().await
     {
@@ -182,6 +184,10 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
     let mut secrets: Vec<(String, &Secret)> = Vec::new();
     secrets.extend(settings.http.admin_token.iter().map(|secret| ("http.admin_token".to_owned(), secret)));
     secrets.extend(settings.sources.iter().map(|(name, source)| (format!("sources.{name}.token"), &source.token)));
+    let login = settings.alerts.email.iter().filter_map(|email| email.login.as_ref());
+    secrets.extend(login.map(|login| ("alerts.email.password".to_owned(), &login.password)));
+    let told = settings.traces.iter().flat_map(|traces| &traces.headers);
+    secrets.extend(told.map(|(header, secret)| (format!("traces.headers.{header}"), secret)));
     for (name, sink) in &settings.sinks {
         match &sink.kind {
             SinkKind::Webhook(webhook) => {

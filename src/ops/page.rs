@@ -8,10 +8,11 @@
 mod chart;
 mod door;
 mod live;
+mod reader;
 mod session;
 mod views;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Form, Router,
@@ -20,12 +21,13 @@ use axum::{
         rejection::{FormRejection, QueryRejection},
     },
     http::{HeaderMap, StatusCode, Uri, header},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{AppendHeaders, Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use chrono::Days;
 pub(super) use live::Live;
 use maud::Markup;
+pub(super) use reader::Reader;
+use reader::Shown;
 use serde::{Deserialize, Deserializer};
 use session::Session;
 pub(super) use session::Throttle;
@@ -39,12 +41,10 @@ use crate::{
     domain::{
         delivery::State as DeliveryState,
         ids::{SinkName, SourceName},
-        reconciliation::Statement,
     },
     operate::{
         Desk,
         deliveries::{self, Cursor, List},
-        reconcile::{self, By, Reconcile},
     },
     store::{
         alert_messages,
@@ -54,7 +54,6 @@ use crate::{
 };
 use views::{
     Frame, Place,
-    books::Ledger,
     letters::{Asked, Touched},
     overview::Seen,
 };
@@ -319,30 +318,11 @@ async fn books(
     if !(1..=MOST_BOOK_DAYS).contains(&days) {
         return Err(refused(bad_request(format!("`days` is a number from 1 to {MOST_BOOK_DAYS}"))));
     }
-    let today = shared.ops.clock.wall().date_naive();
-    let request = Reconcile {
-        sink: None,
-        source: None,
-        vendor: None,
-        from: today.checked_sub_days(Days::new(u64::from(days) - 1)),
-        to: None,
-        time_zone: chrono_tz::Tz::UTC,
-        by: By::Day,
-    };
-    let work = Box::pin(read_books(&shared, &request));
-    let ledgers = api::attempt(&shared.books, CHANGE_LIMIT, work).await.map_err(refused)?;
-    Ok(shown(&frame, Place::Books, "Books", &views::books::books(days, &ledgers)))
-}
-
-async fn read_books(shared: &Shared, request: &Reconcile) -> Operated<Vec<Ledger>> {
-    let pool = &shared.ops.pool;
-    let mut ledgers = Vec::new();
-    for sink in reconcile::sinks(pool, request).await? {
-        let mut visit = |_: &Statement| ControlFlow::Continue(());
-        let books = reconcile::books(pool, &sink.name, request, None, &mut visit, &mut api::in_time()).await?;
-        ledgers.push(Ledger { sink: sink.name.to_string(), books });
-    }
-    Ok(ledgers)
+    let shown = shared.reader.of(&shared, days).await.map_err(refused)?;
+    let page = self::shown(&frame, Place::Books, "Books", &views::books::books(days, &shown));
+    // Without a script, too, the books come as soon as they are read.
+    let again = matches!(shown, Shown::NotYet).then(|| [("refresh", "1")]);
+    Ok((again.map(AppendHeaders), page).into_response())
 }
 
 /// What a person does about a delivery that waits.

@@ -125,6 +125,7 @@ pub(super) struct Shared {
     pub(super) books: Semaphore,
     pub(super) logins: page::Throttle,
     pub(super) live: page::Live,
+    pub(super) reader: page::Reader,
     /// Ends what would go on for as long as somebody listens.
     pub(super) stop: CancellationToken,
 }
@@ -143,6 +144,7 @@ pub async fn serve(listener: TcpListener, ops: OpsState, stop: CancellationToken
         changes: Semaphore::new(api::CHANGES),
         books: Semaphore::new(1),
         live: page::Live::default(),
+        reader: page::Reader::default(),
         stop: stop.clone(),
     });
     let listener = listener.tap_io(|stream| {
@@ -170,7 +172,7 @@ fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// An error as the caller sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,

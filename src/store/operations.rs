@@ -915,7 +915,8 @@ pub async fn list(pool: &PgPool, filter: Filter<'_>) -> Operated<Vec<Listed>> {
         FROM deliveries
         WHERE CASE
                   WHEN $3::text IS NULL THEN dead AND ($6::timestamptz IS NULL OR rests_since <= $6)
-                  WHEN $3 IN ('parked', 'in_doubt') THEN dead AND state = $3 AND ($6 IS NULL OR rests_since <= $6)
+                  WHEN $3 = 'in_doubt' THEN doubtful AND ($6 IS NULL OR rests_since <= $6)
+                  WHEN $3 = 'parked' THEN dead AND state = $3 AND ($6 IS NULL OR rests_since <= $6)
                   WHEN $3 IN ('applied', 'skipped')
                       THEN NOT open AND NOT dead AND state = $3 AND ($6 IS NULL OR rests_since <= $6)
                   ELSE open AND state = $3

@@ -1,6 +1,9 @@
 //! Bringing a schema up to date, alone and together with others.
 
-use scoffable_sync::database::migrate::{Applied, MigrateError, migrate, pending_migrations, supports_lz4};
+use scoffable_sync::database::{
+    MIGRATOR,
+    migrate::{Applied, MigrateError, migrate, pending_migrations, supports_lz4},
+};
 use sqlx::{
     PgPool, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
@@ -147,4 +150,24 @@ async fn what_is_said_about_lz4_is_what_the_server_does() {
     let done = sqlx::raw_sql("CREATE TABLE packed (body text COMPRESSION lz4)").execute(&pool).await.is_ok();
 
     assert_eq!(said, done);
+}
+
+/// Replicas are replaced one after another: the old ones go on with the schema that the first new one brought.
+#[test]
+fn no_migration_takes_away_what_an_older_process_uses() {
+    for migration in MIGRATOR.iter() {
+        let sql = migration.sql.as_str();
+        let code: Vec<&str> = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+        let words = code.join(" ").to_uppercase().split_whitespace().collect::<Vec<_>>().join(" ");
+        for taken in
+            ["DROP TABLE", "DROP COLUMN", "DROP VIEW", "DROP FUNCTION", "RENAME", "SET NOT NULL", "SET DATA TYPE"]
+        {
+            assert!(!words.contains(taken), "migration {} says {taken}", migration.version);
+        }
+        for added in words.split("ADD COLUMN ").skip(1) {
+            let clause = added.split([',', ';']).next().unwrap_or_default();
+            let fills_itself = ["DEFAULT", "GENERATED"].iter().any(|how| clause.contains(how));
+            assert!(!clause.contains("NOT NULL") || fills_itself, "migration {}: {clause}", migration.version);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use scoffable_sync::{
     http,
     ops::{OpsState, Present, health::Limits, serve},
     simulator::till::TillOptions,
+    store::status::overview,
     telemetry::metrics::Metrics,
 };
 use serde_json::{Value, json};
@@ -519,26 +520,53 @@ async fn a_list_walks_an_index_wherever_it_begins() {
     .await;
     app.run("ANALYZE deliveries").await;
     let text = include_str!("../../src/store/operations.rs");
-    let (_, rest) = text.split_once("-- operations.list\n").expect("the list has its name");
-    let (statement, _) = rest.split_once("\"#").expect("the statement ends");
 
     for (state, index) in [
         ("NULL", "deliveries_dead_letters"),
         ("'parked'", "deliveries_dead_letters"),
+        ("'in_doubt'", "deliveries_doubts"),
         ("'applied'", "deliveries_closed"),
     ] {
         for after in ["NULL", "now() - interval '1 hour'"] {
             let values = ["'hook'", "NULL", state, "NULL", "50", after, "'hook'", "'main'", "'A-9'"];
-            let explain = values.iter().enumerate().rev().fold(format!("EXPLAIN {statement}"), |text, (n, value)| {
-                text.replace(&format!("${}", n + 1), &format!("({value})"))
-            });
-            let rows: Vec<(String,)> =
-                sqlx::query_as(sqlx::AssertSqlSafe(explain)).fetch_all(&app.pool).await.expect("it is explained");
-            let plan = rows.into_iter().map(|(line,)| line).collect::<Vec<_>>().join("\n");
+            let plan = plan_of(&app, text, "operations.list", &values).await;
             assert!(plan.contains(index) && plan.contains("Limit"), "{state} {after}:\n{plan}");
             assert!(!plan.contains("  Sort  ") && !plan.contains("Seq Scan"), "{state} {after}:\n{plan}");
         }
     }
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_without_their_rows() {
+    let app = TestApp::start().await;
+    app.run(
+        "INSERT INTO deliveries (sink, source, order_id, state, wanted_version, reason, pending_step)
+         SELECT 'hook', 'main', 'A-' || n, CASE WHEN n % 50 = 0 THEN 'in_doubt' ELSE 'parked' END, 1, 'because',
+                CASE WHEN n % 50 = 0 THEN '{}'::jsonb END
+         FROM generate_series(1, 20000) AS n",
+    )
+    .await;
+    app.run("VACUUM ANALYZE deliveries").await;
+
+    let plan = plan_of(&app, include_str!("../../src/store/status.rs"), "status.counts", &["50000"]).await;
+    let counted = overview(&app.pool).await.expect("it is read").sinks;
+
+    for index in ["deliveries_dead", "deliveries_doubts"] {
+        assert!(plan.contains(&format!("Index Only Scan using {index} ")), "{index}:\n{plan}");
+    }
+    assert_eq!((counted[0].parked, counted[0].in_doubt), (19_600, 400));
+}
+
+/// How the database would go about a statement of ours with these values.
+async fn plan_of(app: &TestApp, text: &str, name: &str, values: &[&str]) -> String {
+    let (_, rest) = text.split_once(&format!("-- {name}\n")).expect("the statement has its name");
+    let (statement, _) = rest.split_once("\"#").expect("the statement ends");
+    let explain = values.iter().enumerate().rev().fold(format!("EXPLAIN {statement}"), |text, (n, value)| {
+        text.replace(&format!("${}", n + 1), &format!("({value})"))
+    });
+    let rows: Vec<(String,)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(explain)).fetch_all(&app.pool).await.expect("it is explained");
+    rows.into_iter().map(|(line,)| line).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::postgres::{TestDatabase, empty_database, fresh_database};
+use crate::harness::{
+    mail::{MailServer, Protection, ca_file},
+    postgres::{TestDatabase, empty_database, fresh_database},
+};
 
 /// What no answer may hold.
 const PERSONAL: [&str; 4] = ["Miller", "Rose Lane", "7946 0958", "jane@"];
@@ -674,6 +677,44 @@ async fn doctor_tells_a_receiver_that_is_not_there_or_speaks_no_tls() {
     let (code, findings) = doctor(&[("sinks.hook.url", &url)]).await;
     assert_eq!((code, of(&findings, "sinks.hook").0), (1, "problem"));
     assert!(of(&findings, "sinks.hook").1.contains("TLS"), "{findings:?}");
+}
+
+#[tokio::test]
+async fn doctor_logs_in_at_the_mail_server_and_connects_to_whatever_else_tells_people() {
+    let mail = MailServer::start(Protection::StartTls, Some(("sync", "hunter2"))).await;
+    let (hook, collector) = (
+        WebhookSim::start(WebhookOptions::default()).await.unwrap(),
+        WebhookSim::start(WebhookOptions::default()).await.unwrap(),
+    );
+    let (ca, port) = (ca_file(), mail.port.to_string());
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (endpoint, url, nobody) = (collector.url(), hook.url(), format!("http://{nowhere}/ping/a-secret-path"));
+    let usual = [
+        ("alerts.email.host", "127.0.0.1"),
+        ("alerts.email.port", &port),
+        ("alerts.email.ca_file", ca.to_str().unwrap()),
+        ("alerts.email.username", "sync"),
+        ("alerts.email.from", "sync@example.com"),
+        ("alerts.email.to", "[\"ops@example.com\"]"),
+        ("alerts.webhook.url", &url),
+        ("traces.endpoint", &endpoint),
+    ];
+    let with = |more: [(&'static str, &'static str); 1]| usual.iter().copied().chain(more).collect::<Vec<_>>();
+
+    let (code, findings) = doctor(&with([("alerts.email.password", "hunter2")])).await;
+    assert_eq!(code, 0, "{findings:?}");
+    for subject in ["alerts.email", "alerts.webhook", "traces"] {
+        assert_eq!(of(&findings, subject).0, "ok", "{findings:?}");
+    }
+    assert_eq!(mail.taken(), []);
+    assert_eq!((hook.journal().total(), collector.journal().total()), (0, 0));
+
+    let (code, findings) = doctor(&with([("alerts.email.password", "hunter3")])).await;
+    assert_eq!((code, of(&findings, "alerts.email").0), (1, "problem"));
+    assert!(of(&findings, "alerts.email").1.contains("smtp_535"), "{findings:?}");
+    let (code, findings) = doctor(&[("alerts.ping_url", &nobody)]).await;
+    assert_eq!((code, of(&findings, "alerts.ping_url").0), (1, "problem"));
+    assert!(!format!("{findings:?}").contains("a-secret-path"), "{findings:?}");
 }
 
 #[tokio::test]

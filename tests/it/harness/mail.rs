@@ -210,6 +210,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Session<'s, S> {
                     self.said = Said::Hello;
                     self.answer("250 2.0.0 ok").await?;
                 }
+                ("NOOP", _) => self.answer("250 2.0.0 ok").await?,
                 ("QUIT", _) => {
                     self.answer("221 2.0.0 bye").await?;
                     return None;

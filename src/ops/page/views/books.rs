@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::{order_link, table};
+use super::{order_link, table, time};
 use crate::{
     domain::{money::Currency, reconciliation::Tally},
     operate::reconcile::Books,
-    ops::timeline::words,
+    ops::{page::reader::Shown, timeline::words},
 };
 
 /// The books of one sink.
@@ -16,9 +16,30 @@ pub struct Ledger {
     pub books: Books,
 }
 
-pub fn books(days: u32, ledgers: &[Ledger]) -> Markup {
-    html! {
+pub fn books(days: u32, shown: &Shown) -> Markup {
+    let intro = html! {
         p { "Orders placed in the last " (days) " days, by day and vendor: what the orders say, and what our receipts say was posted." }
+    };
+    match shown {
+        Shown::NotYet => html! {
+            (intro)
+            p role="status" { "The books are being read. This page shows them as soon as they are there." }
+        },
+        Shown::Older(read) => html! {
+            (intro)
+            p role="status" { "As of " (time(read.began_at)) "; newer ones are being read: " a href=(format!("/books?days={days}")) { "look again" } "." }
+            (ledgers(&read.ledgers))
+        },
+        Shown::New(read) => html! {
+            (intro)
+            p.soft { "As of " (time(read.began_at)) "." }
+            (ledgers(&read.ledgers))
+        },
+    }
+}
+
+fn ledgers(ledgers: &[Ledger]) -> Markup {
+    html! {
         @if ledgers.is_empty() { p.soft { "No sink carries money." } }
         @for Ledger { sink, books } in ledgers {
             section aria-label=(format!("Books of {sink}")) {
