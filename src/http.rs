@@ -13,12 +13,28 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// How we speak TLS, without a protocol to negotiate.
 pub fn tls() -> rustls::ClientConfig {
-    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default versions of TLS")
-        .with_root_certificates(roots)
+        .with_root_certificates(roots())
         .with_no_client_auth()
+}
+
+fn roots() -> rustls::RootCertStore {
+    #[allow(unused_mut, reason = "only the proof adds to it")]
+    let mut roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    #[cfg(feature = "failpoints")]
+    if let Some(file) = std::env::var_os("SCOFFABLE_SYNC_TRUST_FILE") {
+        roots.add_parsable_certificates(certificates(file.as_ref()));
+    }
+    roots
+}
+
+/// Those of a PEM file, which the proof has trusted too: its systems are certified by nobody else.
+#[cfg(feature = "failpoints")]
+fn certificates(file: &std::path::Path) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+    CertificateDer::pem_file_iter(file).and_then(Iterator::collect).expect("the proof names a PEM file")
 }
 
 /// The start of every client. Callers add their timeouts and their user agent.
@@ -51,6 +67,13 @@ mod tests {
     fn wait(pairs: &[(header::HeaderName, &'static str)]) -> Option<Duration> {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         retry_after(&headers, "2026-03-01T12:00:00Z".parse().unwrap())
+    }
+
+    #[cfg(feature = "failpoints")]
+    #[test]
+    fn what_the_proof_has_trusted_is_read() {
+        let ca = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/harness/mail/ca.pem");
+        assert_eq!(roots().add_parsable_certificates(certificates(ca.as_ref())), (1, 0));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use scoffable_sync::boundary::Boundary;
 use tokio::process::{Child, Command};
 
+use crate::front::CA_FILE;
+
 /// A drain and an abort take no longer, whatever they meet.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
@@ -59,6 +61,7 @@ impl Daemon {
         }
         command.env("SCOFFABLE_SYNC_LATER_BY_MS", later.as_millis().to_string());
         command.env("SCOFFABLE_SYNC_WRONG_BY_MS_FILE", &self.wrong_by);
+        command.env("SCOFFABLE_SYNC_TRUST_FILE", CA_FILE);
         let said: (File, File) = (log.try_clone()?, log);
         let child = command
             .current_dir("/")

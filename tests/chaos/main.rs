@@ -5,11 +5,16 @@
 //! cargo test --release --test chaos -- --seeds 1..1000 --jobs 4
 //! ```
 //!
+//! The replicas come to Postgres by a proxy each, and to every system by TLS. Databases lie on a small file system that a fault
+//! fills; where nobody may mount one, that fault is left out, as it says at the start.
+//!
 //! A seed plans one world: its orders, its replicas, what strikes where ([`plan`]). How far the work has come when a fault
 //! strikes depends on the machine too, so a seed that violates a promise is repeated to find it again, and its replicas' logs
 //! are kept. Ends with 1 when a promise was violated. Without arguments, as by `cargo test`, a few seeds are played.
 
 mod daemon;
+mod disk;
+mod front;
 #[allow(dead_code, reason = "the tests of `it` use what is not used here")]
 #[path = "../it/harness/postgres.rs"]
 mod harness;
@@ -30,9 +35,10 @@ use std::{
 };
 
 use clap::Parser;
+use front::Resets;
 use matrix::Played;
 use plan::{Plan, left_out, seeds_of_a_whole_walk};
-use world::{Server, World};
+use world::{Server, Simulated, World};
 
 /// No seed takes longer: what does hangs.
 const ENDS_WITHIN: Duration = Duration::from_mins(10);
@@ -101,12 +107,14 @@ async fn play_all(args: &Args) -> anyhow::Result<Vec<Played>> {
     let logs = args.logs.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos"));
     println!("seeds {}..{}, logs in {}", seeds.start(), seeds.end(), logs.display());
     println!("every fault meets every boundary in {} seeds", seeds_of_a_whole_walk());
-    println!("left out: disk full, which needs a file system of its own to fill");
+    let servers = futures::future::try_join_all((0..args.jobs.max(1)).map(|_| Server::start())).await?;
+    if let Some(error) = servers.iter().find_map(|server| server.small_disk.as_ref().err()) {
+        println!("left out: disk full, which needs a small file system of its own: mounting one failed with {error:#}");
+    }
     let (left, played) = (Arc::new(Mutex::new(seeds)), Arc::new(Mutex::new(Vec::new())));
-    let workers = (0..args.jobs.max(1)).map(|_| {
+    let workers = servers.into_iter().map(|server| {
         let (left, played, logs) = (Arc::clone(&left), Arc::clone(&played), logs.clone());
         tokio::spawn(async move {
-            let server = Server::start().await?;
             while let Some(seed) = next(&left) {
                 let one = play(seed, &server, &logs).await?;
                 println!("{}", one.summary());
@@ -153,8 +161,11 @@ async fn play(seed: u64, server: &Server, logs: &std::path::Path) -> anyhow::Res
         }
     };
     let mut answered = BTreeMap::new();
-    for simulated in &world.simulated {
-        answered.extend(simulated.journal.faults().into_iter().map(|(fault, n)| ((fault, simulated.name), n)));
+    for Simulated { name, journal, front, .. } in &world.simulated {
+        let Resets { in_handshake, before_answer } = front.done();
+        let resets = [("tls_reset_in_handshake", in_handshake), ("tls_reset_before_answer", before_answer)];
+        let all = journal.faults().into_iter().chain(resets);
+        answered.extend(all.filter(|(_, n)| *n > 0).map(|(fault, n)| ((fault, *name), n)));
     }
     let violations = std::mem::take(&mut *world.violations());
     world.end().await?;

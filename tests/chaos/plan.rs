@@ -45,6 +45,8 @@ faults! {
     StatementTimeout = "pg_timeout",
     /// Everything said to Postgres and by it takes its time.
     SlowCommits = "pg_slow",
+    /// The file system that the database lies on is full for a while.
+    DiskFull = "disk_full",
     ServerErrors = "http_5xx",
     /// With a hint, without one, and with one that nobody can read.
     Throttled = "http_429",
@@ -62,6 +64,8 @@ faults! {
     StaleCursor = "stale_cursor",
     /// The replica's machine has a wrong time: hours ahead, then hours behind, then the right one again.
     ClockSteps = "clock_steps",
+    /// Connections to the systems are reset in the middle of TLS: while hands are shaken, and between request and answer.
+    TlsReset = "tls_reset",
 }
 
 impl Fault {
@@ -75,7 +79,8 @@ impl Fault {
             | Self::HalfOpen
             | Self::ReadOnly
             | Self::StatementTimeout
-            | Self::SlowCommits => true,
+            | Self::SlowCommits
+            | Self::DiskFull => true,
             Self::Kill
             | Self::Stop
             | Self::Terminate
@@ -87,7 +92,8 @@ impl Fault {
             | Self::Refusals
             | Self::CredentialsExpired
             | Self::StaleCursor
-            | Self::ClockSteps => false,
+            | Self::ClockSteps
+            | Self::TlsReset => false,
         }
     }
 }

@@ -10,6 +10,7 @@ use scoffable_sync::{
 };
 
 use crate::{
+    front::Resets,
     plan::{Approach, Fault, Moment, Provocation, Strike, approach},
     proxy::FarEnd,
     world::{LEASE, World},
@@ -37,11 +38,17 @@ pub async fn strike_replica(world: &World<'_>, number: usize) -> anyhow::Result<
         world.first_is_struck.cancelled().await;
     }
     let mut all = Vec::new();
-    for strike in &world.plan.replicas[number] {
+    for strike in world.plan.replicas[number].iter().filter(|strike| can_be_done(world, strike.fault)) {
         all.push(strike_once(world, number, strike).await?);
     }
+    world.first_is_struck.cancel();
     world.look_after(number).await?;
     Ok(all)
+}
+
+/// Whether this machine lets us.
+fn can_be_done(world: &World<'_>, fault: Fault) -> bool {
+    fault != Fault::DiskFull || world.server.small_disk.is_ok()
 }
 
 async fn strike_once(world: &World<'_>, number: usize, strike: &Strike) -> anyhow::Result<Struck> {
@@ -142,6 +149,13 @@ async fn act(world: &World<'_>, number: usize, strike: &Strike) -> anyhow::Resul
             tokio::time::sleep(lasts).await;
             replica.proxy.pass();
         }
+        Fault::DiskFull => {
+            if let Ok(disk) = &world.server.small_disk {
+                // It is full by the time that the process goes on.
+                let (filled, ()) = tokio::join!(biased; disk.fill(lasts), goes_on());
+                filled?;
+            }
+        }
         Fault::ServerErrors => {
             for simulated in &world.simulated {
                 simulated.faults.answer_next([500, 502, 503, 504, 500, 503].map(status));
@@ -174,6 +188,13 @@ async fn act(world: &World<'_>, number: usize, strike: &Strike) -> anyhow::Resul
                 tokio::time::sleep(lasts / 2).await;
             }
             replica.daemon.lock().await.set_clock_wrong_by(TimeDelta::zero())?;
+        }
+        Fault::TlsReset => {
+            for simulated in &world.simulated {
+                simulated.front.reset_next(Resets { in_handshake: 2, before_answer: 2 });
+            }
+            goes_on().await;
+            tokio::time::sleep(lasts).await;
         }
     }
     goes_on().await;

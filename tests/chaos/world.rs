@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     daemon::Daemon,
+    disk::SmallDisk,
+    front::{Front, Resets},
     harness::{reachable_tempdir, throw_away},
     plan::Plan,
     proxy::Proxy,
@@ -43,6 +45,8 @@ pub const LEASE: Duration = Duration::from_secs(12);
 #[derive(Debug)]
 pub struct Server {
     pub embedded: EmbeddedServer,
+    /// Where worlds' databases lie; none where nothing may be mounted.
+    pub small_disk: anyhow::Result<SmallDisk>,
     _folder: tempfile::TempDir,
 }
 
@@ -50,8 +54,13 @@ impl Server {
     pub async fn start() -> anyhow::Result<Self> {
         let folder = reachable_tempdir();
         let embedded = EmbeddedServer::start(throw_away(folder.path())).await?;
-        let server = Self { embedded, _folder: folder };
-        server.create(TEMPLATE, "template0").await?;
+        // The log stays where it is: a server that cannot write there stops.
+        let small_disk = SmallDisk::mount(folder.path().join("small"), &embedded.dir().join("pg"));
+        let server = Self { embedded, small_disk, _folder: folder };
+        if let Ok(disk) = &server.small_disk {
+            server.run(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.path().display())).await?;
+        }
+        server.create(TEMPLATE, "template0", "pg_default").await?;
         let pool = connect::connect(&server.embedded.url_of(TEMPLATE), &connect::ConnectOptions::default()).await?;
         migrate(&pool, &MIGRATOR).await?;
         // A template can only be copied while nobody is connected to it.
@@ -59,8 +68,8 @@ impl Server {
         Ok(server)
     }
 
-    async fn create(&self, name: &str, template: &str) -> anyhow::Result<()> {
-        self.run(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await?;
+    async fn create(&self, name: &str, template: &str, tablespace: &str) -> anyhow::Result<()> {
+        self.run(&format!("CREATE DATABASE {name} TEMPLATE {template} TABLESPACE {tablespace}")).await?;
         // A commit that was answered has to outlive the server's processes, if not the machine.
         self.run(&format!("ALTER DATABASE {name} SET synchronous_commit = on")).await
     }
@@ -98,6 +107,8 @@ pub struct Simulated {
     pub name: &'static str,
     pub faults: Faults,
     pub journal: Journal,
+    /// As replicas come to it.
+    pub front: Front,
 }
 
 /// Everything of one seed.
@@ -122,16 +133,18 @@ impl<'a> World<'a> {
     pub async fn set(plan: &'a Plan, server: &'a Server, logs: &Path) -> anyhow::Result<Self> {
         let database = format!("chaos_{}", plan.seed);
         server.run(&format!("DROP DATABASE IF EXISTS {database}")).await?;
-        server.create(&database, TEMPLATE).await?;
+        server.create(&database, TEMPLATE, if server.small_disk.is_ok() { "small" } else { "pg_default" }).await?;
         let url = server.embedded.url_of(&database);
         let clock = Clock::default();
         let scale = Scale { orders: plan.orders, seed: plan.seed, chaos: plan.chaos, pace: plan.pace };
         let simulation = arrange::simulate(scale, &clock).await?;
+        let simulated = simulated(&simulation).await?;
         std::fs::create_dir_all(logs)?;
         let mut replicas = Vec::new();
         for number in 0..plan.replicas.len() {
             let proxy = Proxy::to(server.embedded.port()).await?;
             let mut keys = arrange::keys("off", &simulation, &through(&url, proxy.port())?)?;
+            name_the_fronts(&mut keys, &simulated)?;
             keys.extend(settings(plan).map(|(key, value)| (key.to_owned(), value)));
             let log: PathBuf = logs.join(format!("seed-{}-replica-{number}.log", plan.seed));
             let _ = std::fs::remove_file(&log);
@@ -143,7 +156,7 @@ impl<'a> World<'a> {
             database,
             url,
             clock,
-            simulated: simulated(&simulation),
+            simulated,
             simulation,
             replicas,
             database_was_struck: AtomicBool::new(false),
@@ -196,6 +209,7 @@ impl<'a> World<'a> {
     pub async fn calm_down(&self) -> anyhow::Result<()> {
         for simulated in &self.simulated {
             simulated.faults.set_chaos(Chaos::None);
+            simulated.front.reset_next(Resets::default());
         }
         let simulation = &self.simulation;
         simulation.scoffable.clear_script();
@@ -226,20 +240,46 @@ fn last_line(daemon: &Daemon) -> String {
     daemon.said().lines().last().unwrap_or_default().to_owned()
 }
 
-fn simulated(simulation: &Simulation) -> Vec<Simulated> {
+async fn simulated(simulation: &Simulation) -> anyhow::Result<Vec<Simulated>> {
     macro_rules! of {
         ($name:literal, $sim:expr) => {
-            Simulated { name: $name, faults: $sim.faults().clone(), journal: $sim.journal().clone() }
+            Simulated {
+                name: $name,
+                faults: $sim.faults().clone(),
+                journal: $sim.journal().clone(),
+                front: Front::before($sim.address()).await?,
+            }
         };
     }
     let mut all = vec![of!("stream", simulation.scoffable), of!("hook", simulation.webhook)];
-    all.extend(simulation.spoton.iter().map(|sim| of!("pos", sim)));
-    all.extend(simulation.godatafeed.iter().map(|sim| of!("feed", sim)));
-    all.extend(simulation.xero.iter().map(|sim| of!("books", sim)));
-    all.extend(simulation.lightspeed.iter().map(|sim| of!("shop", sim)));
-    all.extend(simulation.unleashed.iter().map(|sim| of!("stock", sim)));
+    if let Some(sim) = &simulation.spoton {
+        all.push(of!("pos", sim));
+    }
+    if let Some(sim) = &simulation.godatafeed {
+        all.push(of!("feed", sim));
+    }
+    if let Some(sim) = &simulation.xero {
+        all.push(of!("books", sim));
+    }
+    if let Some(sim) = &simulation.lightspeed {
+        all.push(of!("shop", sim));
+    }
+    if let Some(sim) = &simulation.unleashed {
+        all.push(of!("stock", sim));
+    }
     debug_assert_eq!(all.len(), 1 + SINKS.len());
-    all
+    Ok(all)
+}
+
+/// In place of the systems behind them.
+fn name_the_fronts(keys: &mut [(String, String)], simulated: &[Simulated]) -> anyhow::Result<()> {
+    for (key, value) in keys {
+        if let Some(url) = simulated.iter().find_map(|simulated| simulated.front.url(value)) {
+            *value = url;
+        }
+        anyhow::ensure!(!value.contains("http://"), "{key} goes past the fronts: {value}");
+    }
+    Ok(())
 }
 
 /// What the proof sets otherwise than the demo.
