@@ -235,7 +235,7 @@ async fn letters(
     let mark = read(&shared, status::mark(pool)).await.map_err(refused)?;
     let listing =
         api::attempt(&shared.reads, DATABASE_LIMIT, Box::pin(deliveries::list(pool, &list))).await.map_err(refused)?;
-    let sinks = read(&shared, status::overview(pool)).await.map_err(refused)?.sinks;
+    let sinks = read(&shared, status::sink_names(pool)).await.map_err(refused)?;
     let body = views::letters::letters(&frame, &was_asked, &sinks, &listing);
     Ok(shown_live(&frame, Place::Letters, "Dead letters", &mark, &body))
 }

@@ -20,7 +20,7 @@ use crate::domain::{
 };
 
 /// Deliveries of one sink that are counted; more are shown as this many.
-pub const MOST_COUNTED: i64 = 50_000;
+pub const MOST_COUNTED: i64 = 20_000;
 
 /// How one order stream fares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -245,6 +245,18 @@ async fn sources(db: impl PgExecutor<'_>) -> Result<Vec<SourceStatus>> {
     .map_err(StoreError::of("status.sources"))
 }
 
+/// Of all destinations that ever were.
+pub async fn sink_names(db: impl PgExecutor<'_>) -> Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"-- status.sink_names
+        SELECT name FROM sinks ORDER BY name
+        "#
+    )
+    .fetch_all(db)
+    .await
+    .map_err(StoreError::of("status.sink_names"))
+}
+
 async fn sinks(db: &mut PgConnection) -> Result<Vec<SinkStatus>> {
     let rows = sqlx::query!(
         r#"-- status.sinks
@@ -396,10 +408,10 @@ async fn counts(db: impl PgExecutor<'_>) -> Result<Vec<Count>> {
             GROUP BY 1, 2
             UNION ALL
             SELECT x.state, '', x.n, NULL
-            FROM (SELECT (SELECT count(*) FROM (SELECT FROM deliveries d WHERE d.dead AND d.sink = k.name LIMIT $1) l) AS dead,
-                         (SELECT count(*) FROM (SELECT FROM deliveries d WHERE d.doubtful AND d.sink = k.name LIMIT $1) l) AS doubts
-                 ) n
-            CROSS JOIN LATERAL (VALUES ('in_doubt', n.doubts), ('parked', n.dead - n.doubts)) x (state, n)
+            FROM (SELECT count(*) AS dead FROM (SELECT FROM deliveries d WHERE d.dead AND d.sink = k.name LIMIT $1) l) a
+            CROSS JOIN (SELECT count(*) AS doubts
+                        FROM (SELECT FROM deliveries d WHERE d.doubtful AND d.sink = k.name LIMIT $1) l) b
+            CROSS JOIN LATERAL (VALUES ('in_doubt', doubts), ('parked', dead - doubts)) x (state, n)
             WHERE x.n > 0
         ) c
         "#,
@@ -505,7 +517,7 @@ pub struct Hour {
 }
 
 /// Attempts that are counted: the newest.
-pub const MOST_ATTEMPTS: i64 = 20_000;
+pub const MOST_ATTEMPTS: i64 = 10_000;
 
 /// The last hours, the present one last; of a day with more attempts than are counted, those that were counted whole.
 pub async fn activity(db: impl PgExecutor<'_>, hours: i32) -> Result<Vec<Hour>> {

@@ -69,6 +69,34 @@ faults! {
 }
 
 impl Fault {
+    /// It is met by the requests that come after it, which need time to come.
+    pub fn waits_for_requests(self) -> bool {
+        match self {
+            Self::ServerErrors
+            | Self::Throttled
+            | Self::LostAnswers
+            | Self::SlowAnswers
+            | Self::GarbledAnswers
+            | Self::Refusals
+            | Self::CredentialsExpired
+            | Self::StaleCursor
+            | Self::TlsReset => true,
+            Self::Kill
+            | Self::Stop
+            | Self::Terminate
+            | Self::ServerCrash
+            | Self::BackendsEnded
+            | Self::Unreachable
+            | Self::Silence
+            | Self::HalfOpen
+            | Self::ReadOnly
+            | Self::StatementTimeout
+            | Self::SlowCommits
+            | Self::DiskFull
+            | Self::ClockSteps => false,
+        }
+    }
+
     /// It disturbs every use of the database, also a start.
     pub fn strikes_database(self) -> bool {
         match self {

@@ -193,11 +193,12 @@ async fn act(world: &World<'_>, number: usize, strike: &Strike) -> anyhow::Resul
             for simulated in &world.simulated {
                 simulated.front.reset_next(Resets { in_handshake: 2, before_answer: 2 });
             }
-            goes_on().await;
-            tokio::time::sleep(lasts).await;
         }
     }
     goes_on().await;
+    if fault.waits_for_requests() {
+        tokio::time::sleep(lasts).await;
+    }
     Ok(())
 }
 

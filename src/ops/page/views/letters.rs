@@ -6,7 +6,7 @@ use super::{Frame, acts, cards, hidden, order_href, order_link, query, state, ti
 use crate::{
     operate::deliveries::Listing,
     ops::page::Act,
-    store::{operations::Listed, orders::StoredDelivery, status::SinkStatus},
+    store::{operations::Listed, orders::StoredDelivery},
 };
 
 /// What a list of deliveries was asked by.
@@ -17,14 +17,14 @@ pub struct Asked {
     pub state: String,
 }
 
-pub fn letters(frame: &Frame, asked: &Asked, sinks: &[SinkStatus], listing: &Listing) -> Markup {
+pub fn letters(frame: &Frame, asked: &Asked, sinks: &[String], listing: &Listing) -> Markup {
     let states = [("", "parked and in doubt"), ("parked", "parked"), ("in_doubt", "in doubt")];
     html! {
         form.filter action="/letters" method="get" {
             label { "Sink"
                 select name="sink" {
                     option value="" { "all" }
-                    @for SinkStatus { sink, .. } in sinks { option value=(sink) selected[*sink == asked.sink] { (sink) } }
+                    @for sink in sinks { option value=(sink) selected[*sink == asked.sink] { (sink) } }
                 }
             }
             label { "State"
