@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The replicas come to Postgres by a proxy each, and to every system by TLS. Databases lie on a small file system that a fault
-//! fills; where nobody may mount one, that fault is left out, as it says at the start.
+//! fills; where nobody may mount one, that fault is left out, as it says at the start. Of three worlds one comes to its server by
+//! PgBouncer in transaction mode, where there is one.
 //!
 //! A seed plans one world: its orders, its replicas, what strikes where ([`plan`]). How far the work has come when a fault
 //! strikes depends on the machine too, so a seed that violates a promise is repeated to find it again, and its replicas' logs
@@ -21,6 +22,9 @@ mod harness;
 mod matrix;
 mod oracle;
 mod plan;
+#[allow(dead_code, reason = "the tests of `it` use what is not used here")]
+#[path = "../it/harness/pooler.rs"]
+mod pooler;
 mod proxy;
 mod strike;
 mod world;
@@ -111,6 +115,9 @@ async fn play_all(args: &Args) -> anyhow::Result<Vec<Played>> {
     if let Some(error) = servers.iter().find_map(|server| server.small_disk.as_ref().err()) {
         println!("left out: disk full, which needs a small file system of its own: mounting one failed with {error:#}");
     }
+    if let Some(missing) = servers.iter().find_map(|server| server.pooler.as_ref().err()) {
+        println!("left out: PgBouncer, for {missing}");
+    }
     let (left, played) = (Arc::new(Mutex::new(seeds)), Arc::new(Mutex::new(Vec::new())));
     let workers = servers.into_iter().map(|server| {
         let (left, played, logs) = (Arc::clone(&left), Arc::clone(&played), logs.clone());
@@ -143,6 +150,7 @@ fn next(left: &Mutex<RangeInclusive<u64>>) -> Option<u64> {
 async fn play(seed: u64, server: &Server, logs: &std::path::Path) -> anyhow::Result<Played> {
     let began = Instant::now();
     let plan = Plan::of(seed);
+    let plan = Plan { pooled: plan.pooled && server.pooler.is_ok(), ..plan };
     let world = World::set(&plan, server, logs).await?;
     let played = async {
         let strikes = (0..plan.replicas.len()).map(|number| strike::strike_replica(&world, number));

@@ -31,9 +31,10 @@ impl Played {
             (None, None) => struck.fault.name().to_owned(),
         });
         let verdict = if self.violations.is_empty() { "ok" } else { "VIOLATED" };
-        let Plan { seed, orders, replicas, chaos, .. } = &self.plan;
+        let Plan { seed, orders, replicas, chaos, pooled, .. } = &self.plan;
+        let by = if *pooled { ", pooled" } else { "" };
         format!(
-            "seed {seed:<5} {verdict:<8} {:>5.1}s  {} replicas, {orders} orders, chaos {chaos:?}: {}",
+            "seed {seed:<5} {verdict:<8} {:>5.1}s  {} replicas, {orders} orders, chaos {chaos:?}{by}: {}",
             self.took.as_secs_f64(),
             replicas.len(),
             struck.collect::<Vec<_>>().join(", ")

@@ -32,6 +32,7 @@ use crate::{
     front::{Front, Resets},
     harness::{reachable_tempdir, throw_away},
     plan::Plan,
+    pooler::Pooler,
     proxy::Proxy,
 };
 
@@ -41,12 +42,19 @@ const UP_AGAIN_WITHIN: Duration = Duration::from_secs(30);
 /// The shortest that outlasts the destinations' timeout.
 pub const LEASE: Duration = Duration::from_secs(12);
 
+/// Fewer than three replicas open.
+const POOLED_CONNECTIONS: u32 = 15;
+/// More than the program has.
+const POOLED_STATEMENTS: u32 = 500;
+
 /// A Postgres for one world after another.
 #[derive(Debug)]
 pub struct Server {
     pub embedded: EmbeddedServer,
     /// Where worlds' databases lie; none where nothing may be mounted.
     pub small_disk: anyhow::Result<SmallDisk>,
+    /// Before it; none where there is no PgBouncer.
+    pub pooler: Result<Pooler, String>,
     _folder: tempfile::TempDir,
 }
 
@@ -56,7 +64,8 @@ impl Server {
         let embedded = EmbeddedServer::start(throw_away(folder.path())).await?;
         // The log stays where it is: a server that cannot write there stops.
         let small_disk = SmallDisk::mount(folder.path().join("small"), &embedded.dir().join("pg"));
-        let server = Self { embedded, small_disk, _folder: folder };
+        let pooler = Pooler::before(embedded.url(), POOLED_CONNECTIONS, POOLED_STATEMENTS).await;
+        let server = Self { embedded, small_disk, pooler, _folder: folder };
         if let Ok(disk) = &server.small_disk {
             server.run(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.path().display())).await?;
         }
@@ -72,6 +81,11 @@ impl Server {
         self.run(&format!("CREATE DATABASE {name} TEMPLATE {template} TABLESPACE {tablespace}")).await?;
         // A commit that was answered has to outlive the server's processes, if not the machine.
         self.run(&format!("ALTER DATABASE {name} SET synchronous_commit = on")).await
+    }
+
+    /// Where the replicas of this plan find it.
+    fn port(&self, plan: &Plan) -> u16 {
+        self.pooler.as_ref().ok().filter(|_| plan.pooled).map_or_else(|| self.embedded.port(), Pooler::port)
     }
 
     /// A statement of the server's owner, as soon as the server is up.
@@ -142,7 +156,7 @@ impl<'a> World<'a> {
         std::fs::create_dir_all(logs)?;
         let mut replicas = Vec::new();
         for number in 0..plan.replicas.len() {
-            let proxy = Proxy::to(server.embedded.port()).await?;
+            let proxy = Proxy::to(server.port(plan)).await?;
             let mut keys = arrange::keys("off", &simulation, &through(&url, proxy.port())?)?;
             name_the_fronts(&mut keys, &simulated)?;
             keys.extend(settings(plan).map(|(key, value)| (key.to_owned(), value)));

@@ -52,6 +52,7 @@ mod pace;
 mod packaging;
 mod page;
 mod plan;
+mod pooler;
 mod process;
 mod properties;
 mod protocol;

@@ -5,6 +5,7 @@ pub mod letterbox;
 pub mod log;
 pub mod mail;
 pub mod openapi;
+pub mod pooler;
 pub mod pos;
 pub mod postgres;
 pub mod process;
