@@ -167,7 +167,7 @@ impl Plan {
         replicas[0].insert(0, walked);
         let chaos = *[Chaos::None, Chaos::Mild, Chaos::Hard].choose(&mut dice).expect("there are three");
         let (orders, pace) = (dice.random_range(8..=24), Duration::from_millis(dice.random_range(2000..12_000)));
-        let plan = Self { seed, orders, pace, pooled: seed % 3 == 0, chaos, replicas };
+        let plan = Self { seed, orders, pace, pooled: seed.is_multiple_of(3), chaos, replicas };
         // What queues has to be there at once.
         if plan.wants_a_queue() { Self { pace: Duration::ZERO, ..plan } } else { plan }
     }

@@ -10,7 +10,7 @@ use crate::harness::{
     app::{SOURCE, order},
     pooler::Pooler,
     postgres::{TestDatabase, fresh_database},
-    process::{ConfigFile, PATIENCE, scoffable_sync},
+    process::{ConfigFile, PATIENCE},
 };
 
 /// None, and said so: there is no PgBouncer that could be tried.

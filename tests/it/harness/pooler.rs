@@ -62,7 +62,7 @@ impl Pooler {
     /// The same database by this way.
     pub fn url(&self, direct: &SecretString) -> SecretString {
         let options: PgConnectOptions = direct.expose_secret().parse().expect("the URL was used already");
-        options.host("127.0.0.1").port(self.port).to_url_lossy().to_string().into()
+        options.host("127.0.0.1").port(self.port()).to_url_lossy().to_string().into()
     }
 
     async fn is_up(&mut self) {
