@@ -9,7 +9,7 @@ mod support;
 
 use std::{
     collections::BTreeSet,
-    process::{Child, Stdio},
+    process::Child,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use scoffable_sync::simulator::scoffable::ScoffableSim;
 use secrecy::SecretString;
 use serde_json::json;
-use support::{Arrivals, Bench, daemon, noting_receiver, stream};
+use support::{Arrivals, Bench, daemon, noting_receiver, start_eager, stream};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 const EVERY: Duration = Duration::from_millis(100);
@@ -102,14 +102,7 @@ impl Case {
     }
 
     fn start(&self) -> Child {
-        daemon(&self.url, &self.sim, &self.hook)
-            .env("SCOFFABLE_SYNC__SOURCES__MAIN__POLL_INTERVAL", "1s")
-            .env("SCOFFABLE_SYNC__SOURCES__MAIN__REQUESTS_PER_MINUTE", "unlimited")
-            .env("SCOFFABLE_SYNC__SOURCES__MAIN__ACCOUNT_REQUESTS_PER_MINUTE", "unlimited")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs")
+        start_eager(daemon(&self.url, &self.sim, &self.hook))
     }
 
     async fn until(&self, holds: impl Fn(&[(String, DateTime<Utc>)]) -> bool) {

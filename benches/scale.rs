@@ -10,7 +10,7 @@
 mod support;
 
 use std::{
-    process::{Child, Stdio},
+    process::Child,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +26,7 @@ use scoffable_sync::{
 };
 use secrecy::SecretString;
 use sqlx::PgPool;
-use support::{Bench, NOWHERE, Receiver, assemble, daemon, deliver_new, median, settings, stream, token};
+use support::{Bench, NOWHERE, Receiver, assemble, daemon, deliver_new, median, settings, start_eager, stream, token};
 use tokio_util::sync::CancellationToken;
 
 const PARTS: [&str; 5] = ["sources", "stored", "snapshot", "writes", "memory"];
@@ -346,17 +346,12 @@ async fn memory(bench: &mut Bench, week: Duration) {
 
 /// With the allocator's settings of the service unit.
 fn start(url: &SecretString, sim: &ScoffableSim, sink: &Receiver) -> Child {
-    daemon(url, sim, &sink.url)
+    let mut program = daemon(url, sim, &sink.url);
+    program
         .env("MALLOC_ARENA_MAX", "1")
         .env("MALLOC_TRIM_THRESHOLD_", "131072")
-        .env("MALLOC_MMAP_THRESHOLD_", "131072")
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__POLL_INTERVAL", "1s")
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__REQUESTS_PER_MINUTE", "unlimited")
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__ACCOUNT_REQUESTS_PER_MINUTE", "unlimited")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program runs")
+        .env("MALLOC_MMAP_THRESHOLD_", "131072");
+    start_eager(program)
 }
 
 fn stop(program: &mut Child) {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -151,6 +151,18 @@ pub fn daemon(url: &SecretString, sim: &ScoffableSim, hook: &str) -> Command {
         .env("SCOFFABLE_SYNC__SINKS__HOOK__URL", hook)
         .env("SCOFFABLE_SYNC__SINKS__HOOK__SIGNING_SECRET", "whsec_c2ltdWxhdG9yIHNpZ25pbmcga2V5LCBub3Qgc2VjcmV0");
     command
+}
+
+/// Starts a daemon that reads each second, as much as there is.
+pub fn start_eager(mut daemon: Command) -> Child {
+    daemon
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__POLL_INTERVAL", "1s")
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__REQUESTS_PER_MINUTE", "unlimited")
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__ACCOUNT_REQUESTS_PER_MINUTE", "unlimited")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs")
 }
 
 /// Settings of a source and a webhook sink that posts to `hook`.

@@ -68,38 +68,20 @@ faults! {
     TlsReset = "tls_reset",
 }
 
-impl Fault {
+/// What a fault is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Process,
+    /// Every use of the database is disturbed, also a start.
+    Database,
     /// It is met by the requests that come after it, which need time to come.
-    pub fn waits_for_requests(self) -> bool {
-        match self {
-            Self::ServerErrors
-            | Self::Throttled
-            | Self::LostAnswers
-            | Self::SlowAnswers
-            | Self::GarbledAnswers
-            | Self::Refusals
-            | Self::CredentialsExpired
-            | Self::StaleCursor
-            | Self::TlsReset => true,
-            Self::Kill
-            | Self::Stop
-            | Self::Terminate
-            | Self::ServerCrash
-            | Self::BackendsEnded
-            | Self::Unreachable
-            | Self::Silence
-            | Self::HalfOpen
-            | Self::ReadOnly
-            | Self::StatementTimeout
-            | Self::SlowCommits
-            | Self::DiskFull
-            | Self::ClockSteps => false,
-        }
-    }
+    Answers,
+}
 
-    /// It disturbs every use of the database, also a start.
-    pub fn strikes_database(self) -> bool {
+impl Fault {
+    pub fn target(self) -> Target {
         match self {
+            Self::Kill | Self::Stop | Self::Terminate | Self::ClockSteps => Target::Process,
             Self::ServerCrash
             | Self::BackendsEnded
             | Self::Unreachable
@@ -108,11 +90,8 @@ impl Fault {
             | Self::ReadOnly
             | Self::StatementTimeout
             | Self::SlowCommits
-            | Self::DiskFull => true,
-            Self::Kill
-            | Self::Stop
-            | Self::Terminate
-            | Self::ServerErrors
+            | Self::DiskFull => Target::Database,
+            Self::ServerErrors
             | Self::Throttled
             | Self::LostAnswers
             | Self::SlowAnswers
@@ -120,8 +99,7 @@ impl Fault {
             | Self::Refusals
             | Self::CredentialsExpired
             | Self::StaleCursor
-            | Self::ClockSteps
-            | Self::TlsReset => false,
+            | Self::TlsReset => Target::Answers,
         }
     }
 }

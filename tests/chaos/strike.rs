@@ -11,7 +11,7 @@ use scoffable_sync::{
 
 use crate::{
     front::Resets,
-    plan::{Approach, Fault, Moment, Provocation, Strike, approach},
+    plan::{Approach, Fault, Moment, Provocation, Strike, Target, approach},
     proxy::FarEnd,
     world::{LEASE, World},
 };
@@ -76,7 +76,7 @@ async fn strike_once(world: &World<'_>, number: usize, strike: &Strike) -> anyho
         }
     }
     world.first_is_struck.cancel();
-    if strike.fault.strikes_database() {
+    if strike.fault.target() == Target::Database {
         world.database_was_struck.store(true, Ordering::Relaxed);
     }
     act(world, number, strike).await?;
@@ -196,7 +196,7 @@ async fn act(world: &World<'_>, number: usize, strike: &Strike) -> anyhow::Resul
         }
     }
     goes_on().await;
-    if fault.waits_for_requests() {
+    if fault.target() == Target::Answers {
         tokio::time::sleep(lasts).await;
     }
     Ok(())
