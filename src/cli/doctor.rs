@@ -186,6 +186,8 @@ fn examine_secrets(settings: &Settings, findings: &mut Findings) {
     secrets.extend(settings.sources.iter().map(|(name, source)| (format!("sources.{name}.token"), &source.token)));
     let login = settings.alerts.email.iter().filter_map(|email| email.login.as_ref());
     secrets.extend(login.map(|login| ("alerts.email.password".to_owned(), &login.password)));
+    secrets.extend(settings.alerts.webhook.iter().map(|hook| ("alerts.webhook.url".to_owned(), hook.url.secret())));
+    secrets.extend(settings.alerts.ping_url.iter().map(|url| ("alerts.ping_url".to_owned(), url.secret())));
     let told = settings.traces.iter().flat_map(|traces| &traces.headers);
     secrets.extend(told.map(|(header, secret)| (format!("traces.headers.{header}"), secret)));
     for (name, sink) in &settings.sinks {
@@ -483,20 +485,20 @@ async fn examine_feed(name: &SinkName, feed: &GodatafeedSettings, common: &SinkC
 async fn examine_reach(subject: &str, url: &HttpUrl, findings: &mut Findings) {
     let url = url.as_url();
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return findings.add(Level::Problem, subject, "the address has no host", "correct `url`");
+        return findings.add(Level::Problem, subject, "the address has no host", "correct it");
     };
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let addresses: Vec<SocketAddr> = match in_time(tokio::net::lookup_host((host.as_str(), port))).await {
         Ok(addresses) => addresses.collect(),
         Err(error) => {
-            let to_do = "check the name in `url` and this machine's DNS";
+            let to_do = "check the name in the address and this machine's DNS";
             return findings.add(Level::Problem, subject, format!("{host} cannot be resolved: {error}"), to_do);
         }
     };
     let stream = match in_time(TcpStream::connect(addresses.as_slice())).await {
         Ok(stream) => stream,
         Err(error) => {
-            let to_do = "check that the receiver runs, the port in `url`, and the firewall; deliveries wait meanwhile";
+            let to_do = "check that the receiver runs, the port in the address, and the firewall; what is for it waits meanwhile";
             return findings.add(Level::Problem, subject, format!("{host}:{port} cannot be reached: {error}"), to_do);
         }
     };

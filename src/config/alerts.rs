@@ -260,6 +260,10 @@ impl SecretUrl {
         &self.url
     }
 
+    pub fn secret(&self) -> &Secret {
+        &self.kept
+    }
+
     fn take(key: &str, field: Field<RawSecret>, section: &mut Section<'_>) -> Option<Self> {
         let kept = section.secret(key, field)?;
         match HttpUrl::parse(kept.value().expose_secret()) {

@@ -25,7 +25,7 @@ async fn pooled(database: &TestDatabase, connections: u32, statements: u32) -> O
 }
 
 #[tokio::test]
-async fn two_processes_share_the_work_over_fewer_connections_than_they_open() {
+async fn g9_two_processes_share_the_work_over_fewer_connections_than_they_open() {
     const ORDERS: usize = 60;
     let database = fresh_database().await;
     let Some(pooler) = pooled(&database, 3, 200).await else { return };

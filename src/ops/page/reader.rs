@@ -79,6 +79,8 @@ impl Reader {
             let mut slots = self.slots();
             slots.retain(|_, slot| {
                 slot.last.take_if(|last| last.began.elapsed() > STALE);
+                // It came to grief: one that ends well is gone by then.
+                slot.reading.take_if(|reading| reading.peek().is_some());
                 slot.last.is_some() || slot.reading.is_some()
             });
             let slot = slots.entry(days).or_default();
@@ -88,11 +90,7 @@ impl Reader {
             (slot.last.clone(), slot.reading.get_or_insert_with(|| begin(Arc::clone(shared), days)).clone())
         };
         match tokio::time::timeout(PATIENCE, reading).await {
-            Ok(read) => {
-                // Its own reader did so, unless that has come to grief.
-                self.keep(days, &read);
-                read.map(Shown::New)
-            }
+            Ok(read) => read.map(Shown::New),
             Err(_) => Ok(last.map_or(Shown::NotYet, Shown::Older)),
         }
     }
@@ -130,7 +128,7 @@ fn stopped() -> Refusal {
 }
 
 async fn read(shared: &Shared, days: u32) -> Operated<Read> {
-    let (began_at, began) = (shared.ops.clock.wall(), Instant::now());
+    let (began_at, began) = (shared.ops.clock.now(), Instant::now());
     let request = Reconcile {
         sink: None,
         source: None,
