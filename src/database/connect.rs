@@ -149,6 +149,13 @@ pub async fn connect(url: &SecretString, options: &ConnectOptions) -> Result<PgP
                 Ok(true)
             })
         })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A page of versions makes its connection's buffer megabytes wide for good, and each of the pool's has its turn.
+                connection.shrink_buffers();
+                Ok(true)
+            })
+        })
         .connect_lazy_with(parsed))
 }
 

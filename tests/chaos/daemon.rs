@@ -65,6 +65,8 @@ impl Daemon {
         let said: (File, File) = (log.try_clone()?, log);
         let child = command
             .current_dir("/")
+            // A Ctrl-C is for the proof alone.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(said.0)
             .stderr(said.1)

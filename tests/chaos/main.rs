@@ -11,7 +11,8 @@
 //!
 //! A seed plans one world: its orders, its replicas, what strikes where ([`plan`]). How far the work has come when a fault
 //! strikes depends on the machine too, so a seed that violates a promise is repeated to find it again, and its replicas' logs
-//! are kept. Ends with 1 when a promise was violated. Without arguments, as by `cargo test`, a few seeds are played.
+//! are kept. Ends with 1 when a promise was violated. After Ctrl-C no more seeds are begun, and what was played is told. Without
+//! arguments, as by `cargo test`, a few seeds are played.
 
 mod daemon;
 mod disk;
@@ -119,6 +120,13 @@ async fn play_all(args: &Args) -> anyhow::Result<Vec<Played>> {
         println!("left out: PgBouncer, for {missing}");
     }
     let (left, played) = (Arc::new(Mutex::new(seeds)), Arc::new(Mutex::new(Vec::new())));
+    let stopped = Arc::clone(&left);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            println!("stopped: no more seeds are begun, those under way are played to their end");
+            while next(&stopped).is_some() {}
+        }
+    });
     let workers = servers.into_iter().map(|server| {
         let (left, played, logs) = (Arc::clone(&left), Arc::clone(&played), logs.clone());
         tokio::spawn(async move {
