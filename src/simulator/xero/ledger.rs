@@ -202,7 +202,8 @@ impl Ledger {
         let mut live = earlier.iter().filter(|one| one.status.is_live() && self.is_of(one, &order));
         let is_again = live.any(|one| one.kind == document.kind && one.totals() == document.totals());
         match (role, document.kind) {
-            (Role::First | Role::Again(_), DocumentKind::Invoice) if before != Cents::ZERO => {
+            // Less than nothing may be brought back to it: what replaced the lines that were taken back never came.
+            (Role::First | Role::Again(_), DocumentKind::Invoice) if before != Cents::ZERO && after > Cents::ZERO => {
                 self.doubled.push(Doubled::Invoice { order, number });
             }
             // One alone may go below: an invoice for what takes the place of the lines it takes back comes after it.

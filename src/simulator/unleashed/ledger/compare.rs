@@ -11,8 +11,9 @@
 //! | anything else | has no document, if no readable version is accepted; otherwise is not judged |
 //!
 //! An order in another currency than the base is to be held, as is one whose discounts are more than all else; it is judged
-//! like those that are excused: it comes to nothing, or to what any accepted version calls for. Versions that may be read or
-//! set aside ([`Readability::Odd`]) are tried both ways. Besides, no order is unknown to the world, no credit note is left
+//! like those that are excused: it comes to nothing, or to what any accepted version calls for, also less its newest credit
+//! note: a person may be asked before what takes the place of the goods that came back is ordered. Versions that may be read
+//! or set aside ([`Readability::Odd`]) are tried both ways. Besides, no order is unknown to the world, no credit note is left
 //! parked, and nothing is [`Doubled`](super::Doubled).
 //!
 //! Whether an order is completed yet is not judged: that may be wanted later.
@@ -92,8 +93,10 @@ impl Ledger {
                 }
             }
             Some(_) | None => {
-                let mut accepted = versions.iter().filter(|truth| truth.status == "accepted");
-                let is_right = found == Cents::ZERO || accepted.any(|truth| target(truth) == Some(found));
+                let accepted = || versions.iter().filter(|truth| truth.status == "accepted");
+                let is_called_for = |sum| accepted().any(|truth| target(truth) == Some(sum));
+                let newest_credit = self.credits_of(&order.id).last().map_or(Cents::ZERO, |note| note.totals.total);
+                let is_right = found == Cents::ZERO || is_called_for(found) || is_called_for(found + newest_credit);
                 if is_right { Ok(()) } else { Err("nothing, or what some accepted version calls for".to_owned()) }
             }
         }

@@ -140,3 +140,19 @@ async fn an_account_is_right_when_it_comes_to_the_newest_version() {
     assert_eq!(desk.act("POST", &path).await.0, 200);
     assert_eq!(n_wrong(&cancelled), 0);
 }
+
+/// Cause: an order whose goods were taken back, and what replaced them was refused, passed for wrong while a person was asked.
+#[tokio::test]
+async fn what_waits_for_a_person_may_lack_what_replaces_its_newest_credit_note() {
+    let desk = start().await;
+    let (nothing, all) = (BTreeSet::new(), BTreeSet::from(["1".to_owned()]));
+    desk.completed(&desk.order("SCF-1", &[("NAAN", 5, 100)])).await;
+    desk.write("POST", "CreditNotes/FreeCredit", &desk.credit("SCF-1-C1", &[("NAAN", 2, 100)])).await;
+    assert_eq!(desk.act("POST", &format!("CreditNotes/{}/Complete", guid("SCF-1-C1"))).await.0, 200);
+
+    let corrected = world("GBP", &[("accepted", 600, 600), ("accepted", 640, 640)]);
+    let other = world("GBP", &[("accepted", 610, 610), ("accepted", 640, 640)]);
+    let n_wrong = |world, excused| desk.compare(world, excused).len();
+
+    assert_eq!([n_wrong(&corrected, &all), n_wrong(&corrected, &nothing), n_wrong(&other, &all)], [0, 1, 1]);
+}

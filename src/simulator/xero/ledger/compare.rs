@@ -12,7 +12,8 @@
 //!
 //! An order whose newest tenders are with somebody unknown, or in a currency the organisation does not have, is to be
 //! held; it is judged like those that are excused: they come to nothing, or to what any accepted version calls for, but for
-//! money that no document takes: too little on an account where nothing is due, too much where no credit is left. Where it
+//! money that no document takes: too little on an account where nothing is due, too much where no credit is left. They may
+//! also lack what their newest credit note took back: a person may be asked before what takes its place is invoiced. Where it
 //! is to be held, an earlier version may also have been posted and not paid yet: a person was asked for in between.
 //! Versions that may be read or set aside ([`Readability::Odd`]) are tried both ways. Besides, every live document is in
 //! the currency of its order, no order is unknown to the world, and nothing is [`Doubled`](super::Doubled).
@@ -30,7 +31,7 @@ use crate::simulator::{
     ledger::Mismatch,
     payload::{Tender, expected_minor, has_substitution, tenders},
     world::{OrderTruth, Readability, VersionTruth, World},
-    xero::books::DocumentKind,
+    xero::books::{Document, DocumentKind},
 };
 
 /// Which account has the money, by who collected it.
@@ -130,13 +131,21 @@ impl Ledger {
         if may_differ {
             let accepted = versions.iter().filter(|truth| truth.status == "accepted");
             let is_held = wanted.is_none();
-            let is_near = |target| self.is_as_near(&order.id, &target, &found, is_held);
+            let before = Target { revenue: found.revenue + self.newest_credit(&order.id), ..found.clone() };
+            let is_near =
+                |target| [&found, &before].iter().any(|one| self.is_as_near(&order.id, &target, one, is_held));
             let is_one = accepted.filter_map(|truth| target(truth)).any(is_near);
             let is_right = is_one || found == Target::default();
             return if is_right { Ok(()) } else { Err("nothing, or what some accepted version calls for".to_owned()) };
         }
         let wanted = wanted.unwrap_or_default();
         if wanted == found { Ok(()) } else { Err(format!("{}, by version {}", wanted.in_words(), newest.number)) }
+    }
+
+    /// What the newest credit note that stands took back.
+    fn newest_credit(&self, order: &str) -> Cents {
+        let stands = |one: &&Document| one.kind == DocumentKind::CreditNote && one.status.is_live();
+        self.documents_of(order).filter(stands).last().map_or(Cents::ZERO, |note| note.totals().total)
     }
 
     /// Whether the books say what a target does, or nothing is open that could take the money that is not where it belongs;

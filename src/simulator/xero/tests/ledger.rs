@@ -63,6 +63,22 @@ async fn a_credit_note_may_take_back_more_than_stands_before_what_replaces_it_is
     assert_eq!((desk.doubled(), desk.ledger().revenue("1")), (vec![], Cents(1730)));
 }
 
+/// Cause: an order that was cancelled before what replaced it was invoiced was judged to be invoiced twice.
+#[tokio::test]
+async fn what_was_taken_back_too_much_of_an_order_that_is_cancelled_then_is_invoiced_again_and_no_more() {
+    let desk = start().await;
+    for order in ["1", "2"] {
+        desk.invoiced(&format!("SCF-{order}"), json!([line(1, json!(9.68))])).await;
+        desk.credited(&format!("SCF-{order}-C1"), json!([line(1, json!(13.31))])).await;
+    }
+    desk.invoiced("SCF-1-R2", json!([line(1, json!(3.63))])).await;
+    desk.invoiced("SCF-2-R2", json!([line(1, json!(10.58))])).await;
+
+    let number = "SCF-2-R2".to_owned();
+    assert_eq!(desk.doubled(), [Doubled::Invoice { order: "2".to_owned(), number }]);
+    assert_eq!(desk.ledger().revenue("1"), Cents::ZERO);
+}
+
 #[tokio::test]
 async fn two_writes_about_one_order_at_once_are_noted() {
     let desk = start().await;
@@ -210,4 +226,21 @@ async fn what_is_held_may_stand_as_far_as_an_earlier_version_had_come() {
     assert_eq!(mismatches(&held, 900, &[], &[]).await, 0);
     assert_eq!(mismatches(&held, 900, &[("611", 400)], &[]).await, 0);
     assert_eq!([mismatches(&held, 901, &[], &[]).await, mismatches(&held, 950, &[], &[]).await], [1, 1]);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_may_lack_what_replaces_its_newest_credit_note() {
+    let desk = start().await;
+    let invoice = desk.invoiced("SCF-1", json!([line(1, json!(9))])).await;
+    desk.paid(&invoice, "611", json!(9), "SCF-1-P1-1").await;
+    desk.credited("SCF-1-C1", json!([line(1, json!(5))])).await;
+    let of = |minor| payload(minor, &[("online", "scoffable", minor)]);
+    let corrected = world(&[("accepted", 900, of(900)), ("accepted", 1000, of(1000))]);
+    let other = world(&[("accepted", 800, of(800)), ("accepted", 1000, of(1000))]);
+    let n_wrong = |world: &World, excused: &[&str]| {
+        let excused = excused.iter().map(|order| (*order).to_owned()).collect();
+        desk.compare(world, &Clearing::default(), &excused).len()
+    };
+
+    assert_eq!([n_wrong(&corrected, &["1"]), n_wrong(&corrected, &[]), n_wrong(&other, &["1"])], [0, 1, 1]);
 }

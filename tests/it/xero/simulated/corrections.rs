@@ -87,6 +87,32 @@ async fn what_was_replaced_in_a_paid_order_is_credited_and_the_credit_pays_for_w
     books.assert_comes_to("1", 1445, &[(ONLINE, 1445)]);
 }
 
+/// What goes may be more than stands, where a discount comes with what replaces it. Cause: found by the proof (seed 339).
+#[tokio::test]
+async fn an_order_cancelled_between_credit_and_replacement_comes_to_nothing() {
+    const DEAL: (&str, i64) = ("Two for one", -600);
+    let mut books = Books::usual().await;
+    let mut first = order_with("1", 1, &[("Lamb Bhuna", 1695), DEAL]);
+    first["items"][1]["type"] = "offer".into();
+    books.bring(&first).await;
+    let mut replaced = order_with("1", 2, &[("Substitute", 2100), DEAL, ("Matched to the price before", -405)]);
+    replaced["items"][1]["type"] = "offer".into();
+    replaced["items"][2]["type"] = "adjustment".into();
+    replaced["items"][2]["quantityOrdered"] = 0.into();
+    books.sim.answer_next_to(Operation::Create(Resource::Invoices), [status(429)]);
+    books.app.arrives(&replaced).await;
+    assert_eq!(books.documents().len(), 2, "what replaces it is not invoiced yet");
+
+    books.bring(&cancelled(&replaced, 3)).await;
+
+    books.assert_documents(&[
+        (Kind::Invoice, "SCF-1", Status::Paid, 1095),
+        (Kind::CreditNote, "SCF-1-C1", Status::Paid, 2100),
+        (Kind::Invoice, "SCF-1-R2", Status::Paid, 1005),
+    ]);
+    books.assert_comes_to("1", 0, &[]);
+}
+
 #[tokio::test]
 async fn a_paid_order_that_is_cancelled_is_refunded_by_tender_and_one_that_is_back_is_invoiced_anew() {
     let mut books = Books::usual().await;
