@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::Notify;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     catalogue::worker::Worker,
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions, WatchSettings},
+    database::connect::living,
     delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver, slots::Slots},
     domain::ids::{SinkName, SourceName},
     ingest::{
@@ -67,7 +68,8 @@ pub fn owner() -> String {
     format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
 }
 
-/// Makes sure that every source and sink has its row. Sources first: what a new sink is owed is counted from there.
+/// Makes sure that every source and sink has its row. Sources first: what a new sink is owed is counted from there, which may
+/// take its time, so that connections are asked for a sign of life before instead.
 pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Result<(), AppError> {
     for (name, source) in &settings.sources {
         let row = store::sources::Registration {
@@ -76,16 +78,18 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             account: &source.account,
             scope: source.scope.as_deref(),
         };
-        if store::sources::register(pool, &row).await? {
+        let mut connection = living(pool).await.map_err(StoreError::of("sources.register"))?;
+        if store::sources::register(&mut *connection, &row).await? {
             let hint = "its token may see other locations now: what they had before the cursor was never read";
             tracing::warn!(source.name = %name, hint, "scope changed");
-            store::alerts::raise(pool, "scope_changed", name.as_str(), hint).await?;
+            store::alerts::raise(&mut *connection, "scope_changed", name.as_str(), hint).await?;
         }
         reach(Boundary::SourceRegistered);
     }
     for (name, sink) in &settings.sinks {
         let failed = |source| StoreError { operation: "sinks.register", source };
-        let mut tx = pool.begin().await.map_err(failed)?;
+        let mut connection = living(pool).await.map_err(failed)?;
+        let mut tx = connection.begin().await.map_err(failed)?;
         let row = store::sinks::Registration {
             name,
             kind: sink.kind.as_str(),

@@ -101,7 +101,8 @@ impl Worker {
         }
         let (pool, sink) = (&self.driver.pool, &self.driver.name);
         // Should this fail, the lease ends by itself.
-        if let Err(error) = store::catalogue::release(pool, sink, &self.driver.owner).await {
+        let released = pool.insist(|| store::catalogue::release(pool, sink, &self.driver.owner));
+        if let Err(error) = released.await {
             warn!(sink.name = %sink, error = chain(&error), "catalogue's lease not given back");
         }
         self.driver.settle_budget().await;

@@ -8,7 +8,8 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions as _, Connection, PgConnection, PgPool,
+    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::Instant;
@@ -143,8 +144,7 @@ pub async fn connect(url: &SecretString, options: &ConnectOptions) -> Result<PgP
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for >= STALE_AFTER {
-                    let sign = tokio::time::timeout(SIGN_OF_LIFE_WITHIN, connection.ping()).await;
-                    sign.map_err(|_| no_answer())??;
+                    sign_of_life(connection).await?;
                 }
                 Ok(true)
             })
@@ -157,6 +157,20 @@ pub async fn connect(url: &SecretString, options: &ConnectOptions) -> Result<PgP
             })
         })
         .connect_lazy_with(parsed))
+}
+
+/// A connection that answers, for what may take its time and has no limit of its own.
+pub async fn living(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    if let Err(error) = sign_of_life(&mut connection).await {
+        connection.close_on_drop();
+        return Err(error);
+    }
+    Ok(connection)
+}
+
+async fn sign_of_life(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    tokio::time::timeout(SIGN_OF_LIFE_WITHIN, connection.ping()).await.map_err(|_| no_answer())?
 }
 
 /// Host, port, database and user of `url`, for people.
@@ -207,6 +221,18 @@ async fn reach(parsed: &PgConnectOptions, target: &Target, patience: Duration) -
 /// As if the connection had ended.
 pub(crate) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"))
+}
+
+/// Whether a connection was lost, and is known to be: another may do.
+pub fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(e) => {
+            e.code().is_some_and(|code| ["08", "57P"].iter().any(|class| code.starts_with(class)))
+        }
+        sqlx::Error::Io(e) => e.kind() != std::io::ErrorKind::TimedOut,
+        sqlx::Error::Protocol(_) => true,
+        _ => false,
+    }
 }
 
 /// Whether a server that was reached has gone away, or is not ready: the same may go well a moment later. Connection

@@ -21,6 +21,8 @@ use sqlx::{
     migrate::{Migrate, Migration, Migrator},
 };
 
+use super::connect::living;
+
 /// Where sqlx keeps what was applied; also read by its own tools.
 const TABLE: &str = "_sqlx_migrations";
 
@@ -58,7 +60,7 @@ type History = BTreeMap<i64, Vec<u8>>;
 /// Applies what is pending. An up-to-date database is only read, so a role without the right to change the schema can
 /// start the service too.
 pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<Applied, MigrateError> {
-    let mut connection = pool.acquire().await.map_err(MigrateError::Database)?;
+    let mut connection = living(pool).await.map_err(MigrateError::Database)?;
     let pending = pending(&history(&mut connection).await?, migrator)?;
     if pending.is_empty() {
         return Ok(Applied { version: newest(migrator), migrations: vec![] });
@@ -69,7 +71,7 @@ pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<Applied, Migr
 
 /// What is pending, ascending, changing nothing.
 pub async fn pending_migrations(pool: &PgPool, migrator: &Migrator) -> Result<Vec<i64>, MigrateError> {
-    let mut connection = pool.acquire().await.map_err(MigrateError::Database)?;
+    let mut connection = living(pool).await.map_err(MigrateError::Database)?;
     pending(&history(&mut connection).await?, migrator)
 }
 

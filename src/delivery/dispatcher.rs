@@ -119,7 +119,8 @@ impl Dispatcher {
             let idle = sending.is_empty() && settling.is_none() && claiming.is_none() && done.is_empty();
             if draining && idle {
                 // Should this fail, they are free when their time is over.
-                if let Err(error) = self.driver.hold_slots_for(0).await {
+                let freed = self.driver.pool.insist(|| self.driver.hold_slots_for(0));
+                if let Err(error) = freed.await {
                     report("slots not given back", &self.driver.name, &error, Duration::ZERO, 1);
                 }
                 return self.driver.settle_budget().await;

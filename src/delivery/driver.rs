@@ -358,7 +358,7 @@ impl Driver {
     /// Before the process ends: what was reserved and not used, and what answers told.
     pub(crate) async fn settle_budget(&self) {
         let Some(budget) = &self.budget else { return };
-        if let Err(error) = budget.write_notes().await {
+        if let Err(error) = self.pool.insist(|| budget.write_notes()).await {
             report("unused calls not given back", &self.name, &error, Duration::ZERO, 1);
         }
     }

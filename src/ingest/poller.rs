@@ -140,7 +140,7 @@ impl Poller {
         }
         // A turn whose beginning or end was lost on its way would keep others from the stream for a lease.
         let Parts { pool, name, owner, .. } = &*self.parts;
-        if let Err(error) = store::sources::leave(pool, name, owner).await {
+        if let Err(error) = pool.insist(|| store::sources::leave(pool, name, owner)).await {
             warn!(source.name = %name, error = chain(&error), "turn not given back");
         }
     }

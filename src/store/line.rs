@@ -14,7 +14,7 @@ use sqlx::{
 };
 
 use super::{Result, StoreError};
-use crate::database::connect::no_answer;
+use crate::database::connect::{is_lost, no_answer};
 
 /// Longer than any statement of a loop takes, also one that waits for a lock. What is given up goes on in the server, where
 /// its fence decides as it would have.
@@ -42,6 +42,18 @@ impl Line {
     pub async fn bounded<T>(&self, operation: &'static str, transaction: impl Future<Output = Result<T>>) -> Result<T> {
         let unanswered = |_| Err(StoreError { operation, source: no_answer() });
         tokio::time::timeout(self.limit, transaction).await.unwrap_or_else(unanswered)
+    }
+
+    /// For what is asked once, at the end: a pool finds out by use which of its connections were lost, so it is asked again
+    /// until one that was not, or a new one, answers.
+    pub async fn insist<T, F: Future<Output = Result<T>>>(&self, question: impl Fn() -> F) -> Result<T> {
+        for _ in 0..self.pool.size() {
+            match question().await {
+                Err(error) if is_lost(&error.source) => {}
+                answered => return answered,
+            }
+        }
+        question().await
     }
 
     /// What the connection is asked, within the limit. One that does not answer is never used again.

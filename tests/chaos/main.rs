@@ -26,6 +26,8 @@ mod plan;
 #[allow(dead_code, reason = "the tests of `it` use what is not used here")]
 #[path = "../it/harness/pooler.rs"]
 mod pooler;
+#[allow(dead_code, reason = "the tests of `it` use what is not used here")]
+#[path = "../it/harness/proxy.rs"]
 mod proxy;
 mod strike;
 mod world;

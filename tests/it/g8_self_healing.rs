@@ -2,11 +2,24 @@
 
 use std::time::Duration;
 
-use scoffable_sync::{simulator::faults::status, store::line::Line};
-use sqlx::postgres::PgPoolOptions;
+use scoffable_sync::{
+    app::{self, AppError},
+    database::{
+        MIGRATOR,
+        connect::{is_lost, may_pass},
+        migrate::{MigrateError, migrate},
+    },
+    domain::ids::SourceName,
+    simulator::faults::status,
+    store::{line::Line, sources},
+};
+use sqlx::{Connection as _, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::app::{PATIENCE, TestApp, order, order_of};
+use crate::harness::{
+    app::{PATIENCE, TestApp, order, order_of},
+    proxy::{FarEnd, Proxy},
+};
 
 #[tokio::test]
 async fn after_an_outage_of_a_day_everything_is_applied() {
@@ -134,4 +147,58 @@ async fn what_is_answered_in_time_comes_whole_through_the_line() {
     assert_eq!(none, None);
     assert!(matches!(refused, Err(sqlx::Error::Database(_))), "{refused:?}");
     assert_eq!(touched.rows_affected(), 1);
+}
+
+/// Cause: a process whose connection had been forgotten while it registered waited without end, and never began to work.
+#[tokio::test]
+async fn a_start_gives_up_a_connection_that_leads_nowhere_and_goes_on_by_another() {
+    let app = TestApp::start().await;
+    let proxy = Proxy::to(app.pool.connect_options().get_port()).await.expect("a loopback port is free");
+    let by_proxy = (*app.pool.connect_options()).clone().port(proxy.port());
+    let one_at_a_time = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = one_at_a_time.connect_with(by_proxy).await.expect("the database answers");
+    let lose_the_connection = async || {
+        while pool.num_idle() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        proxy.fall_silent(FarEnd::Closed);
+        proxy.pass();
+    };
+    let register = async || app::register(&pool, &app.settings, &app.clock).await;
+
+    lose_the_connection().await;
+    let registered = register().await;
+    let Err(AppError::Store(error)) = registered else { panic!("nobody answers: {registered:?}") };
+    assert!(may_pass(&error.source), "{error:?}");
+    register().await.expect("another connection took its place");
+
+    lose_the_connection().await;
+    let migrated = migrate(&pool, &MIGRATOR).await;
+    assert!(matches!(&migrated, Err(MigrateError::Database(error)) if may_pass(error)), "{migrated:?}");
+    migrate(&pool, &MIGRATOR).await.expect("another connection took its place");
+}
+
+/// Cause: where the server had been restarted, a turn was given back by a dead connection, and kept others from the stream.
+#[tokio::test]
+async fn what_is_given_back_at_the_end_is_given_back_also_where_every_connection_was_lost() {
+    let app = TestApp::start().await;
+    let line = Line::new(app.pool.clone());
+    let (name, owner) = (SourceName::parse("main").unwrap(), "one that ends");
+    let leave = || sources::leave(&line, &name, owner);
+    app.run("UPDATE sources SET lease_owner = 'one that ends'").await;
+    while app.pool.num_idle() < 3 {
+        drop(futures::future::join_all((0..3).map(|_| app.pool.acquire())).await);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut other = PgConnection::connect_with(&app.pool.connect_options()).await.expect("the database answers");
+    let end = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let ended: i64 = sqlx::query_scalar(end).fetch_one(&mut other).await.expect("they are ours");
+    assert!(ended >= 3, "{ended}");
+
+    let once = leave().await;
+    line.insist(leave).await.expect("a new connection is taken once all of before are known to be lost");
+
+    assert!(once.is_err_and(|error| is_lost(&error.source)));
+    assert_eq!(app.number("SELECT count(*) FROM sources WHERE lease_owner IS NOT NULL").await, 0);
 }

@@ -9,6 +9,7 @@ pub mod pooler;
 pub mod pos;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod puppet;
 pub mod recorder;
 pub mod stream;
