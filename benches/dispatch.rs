@@ -21,7 +21,7 @@ use scoffable_sync::{
     simulator::world::{World, WorldOptions},
 };
 use sqlx::PgPool;
-use support::{Bench, NOWHERE, Receiver, assemble, cpu_of, median, settings};
+use support::{Bench, NOWHERE, Receiver, assemble, cpu_of, median, server_cpu, settings};
 
 const IN_FLIGHT: usize = 64;
 
@@ -268,15 +268,6 @@ async fn dispatch(
     pool.close().await;
     let each = |spent: Duration| spent.as_secs_f64() * 1e6 / deliveries as f64;
     Rate { per_second: deliveries as f64 / took.as_secs_f64(), client_us: each(client), server_us: each(served) }
-}
-
-/// CPU time of the backends that serve our pool.
-async fn server_cpu(pool: &PgPool) -> Duration {
-    let pids: Vec<i32> = sqlx::query_scalar("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
-        .fetch_all(pool)
-        .await
-        .expect("activity can be read");
-    pids.into_iter().map(|pid| cpu_of(pid as u32)).sum()
 }
 
 /// So many accepted orders, each owed to each sink and due.

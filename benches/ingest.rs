@@ -1,7 +1,8 @@
 //! Catch-up: the poller against a bare loop that fetches pipelined, computes the same hash and money breakdown (spread
 //! over both cores), and inserts into the same tables in groups of pages – without leases, fences, conflicts, metrics.
 //!
-//! Target: at least 0.80 of the bare loop at no latency, at least 0.95 of what 10 ms pages allow.
+//! Target: at least 0.80 of the bare loop at no latency, at least 0.95 of what 10 ms pages allow; at most 40 µs of CPU a
+//! version, without what the simulated stream needs, which the client's figure holds.
 //! `cargo bench --bench ingest`; `ORDERS=n` and `ROUNDS=n` change the size.
 
 #[allow(dead_code)] // each benchmark uses its part
@@ -19,7 +20,7 @@ use scoffable_sync::{
     },
 };
 use sqlx::PgPool;
-use support::{Bench, assemble, median, settings, stream, token};
+use support::{Bench, assemble, cpu_of, median, server_cpu, settings, stream, token};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -35,11 +36,14 @@ async fn main() {
         let (world, sim) = stream(orders, latency).await;
         let versions = world.versions.len();
         let (mut ratios, mut allowed) = (Vec::new(), Vec::new());
+        let (mut client, mut server, mut fetching) = (Vec::new(), Vec::new(), Vec::new());
         println!("{versions} versions, pages take {latency:?}");
         for round in 0..=rounds {
             let bare = bare_loop(&mut bench, &sim, versions).await;
-            let ours = poller(&mut bench, &sim, versions).await;
+            let (ours, spent) = poller(&mut bench, &sim, versions).await;
+            let before = cpu_of(std::process::id());
             let fetched = fetch_only(&sim).await;
+            let fetch_cpu = cpu_of(std::process::id()).saturating_sub(before);
             if round == 0 {
                 continue; // warms up files, code and connections
             }
@@ -54,27 +58,49 @@ async fn main() {
             );
             ratios.push(rate(ours) / rate(bare));
             allowed.push(rate(ours) / rate(fetched));
+            let each = |spent: Duration| spent.as_secs_f64() * 1e6 / versions as f64;
+            client.push(each(spent.client));
+            server.push(each(spent.server));
+            fetching.push(each(fetch_cpu));
         }
         println!(
-            "  median: {:.3} of the bare loop, {:.3} of fetching alone\n",
+            "  median: {:.3} of the bare loop, {:.3} of fetching alone",
             median(&mut ratios),
             median(&mut allowed)
+        );
+        println!(
+            "  CPU of a version: client and stream {:.0} µs, server {:.0} µs; to fetch alone, client and stream {:.0} µs\n",
+            median(&mut client),
+            median(&mut server),
+            median(&mut fetching)
         );
         sim.stop().await;
     }
     bench.stop().await;
 }
 
-async fn poller(bench: &mut Bench, sim: &ScoffableSim, versions: usize) -> Duration {
+/// CPU time.
+struct Spent {
+    /// The simulated stream's, too.
+    client: Duration,
+    server: Duration,
+}
+
+async fn poller(bench: &mut Bench, sim: &ScoffableSim, versions: usize) -> (Duration, Spent) {
     let (url, pool) = bench.database().await;
     let settings = settings(&url, &sim.base_url(), NOWHERE, &[]);
     let mut app = assemble(&settings, &pool).await;
     let drain = CancellationToken::new();
+    let (client, server) = (cpu_of(std::process::id()), server_cpu(&pool).await);
     let started = Instant::now();
     app.pollers[0].tick(&drain).await.expect("the poll works");
     let took = started.elapsed();
+    let spent = Spent {
+        client: cpu_of(std::process::id()).saturating_sub(client),
+        server: server_cpu(&pool).await.saturating_sub(server),
+    };
     check(&pool, versions).await;
-    took
+    (took, spent)
 }
 
 async fn check(pool: &PgPool, versions: usize) {

@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use scoffable_sync::simulator::scoffable::ScoffableSim;
 use secrecy::SecretString;
 use serde_json::json;
-use support::{Arrivals, Bench, daemon, noting_receiver, start_eager, stream};
+use support::{Arrivals, Bench, daemon, kill, noting_receiver, start_eager, stream};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 const EVERY: Duration = Duration::from_millis(100);
@@ -65,8 +65,7 @@ impl Case {
         let mut others: Vec<Child> = beside.then(|| self.start()).into_iter().collect();
         tokio::time::sleep(Duration::from_secs(10)).await;
         let killed_at = Utc::now();
-        first.kill().expect("it can be killed");
-        first.wait().expect("it ends");
+        kill(&mut first);
         if !beside {
             others.push(self.start());
         }
@@ -79,8 +78,7 @@ impl Case {
             |arrived: &[(String, DateTime<Utc>)]| arrived.iter().map(|(id, _)| id).collect::<BTreeSet<_>>().len();
         self.until(|arrived| distinct(arrived) == published).await;
         for mut daemon in others {
-            daemon.kill().expect("it can be killed");
-            daemon.wait().expect("it ends");
+            kill(&mut daemon);
         }
         let arrived = self.arrivals.lock().expect("nobody panicked").clone();
         let times: Vec<DateTime<Utc>> =

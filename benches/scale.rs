@@ -26,7 +26,9 @@ use scoffable_sync::{
 };
 use secrecy::SecretString;
 use sqlx::PgPool;
-use support::{Bench, NOWHERE, Receiver, assemble, daemon, deliver_new, median, settings, start_eager, stream, token};
+use support::{
+    Bench, NOWHERE, Receiver, assemble, daemon, deliver_new, kill, median, settings, start_eager, stream, token,
+};
 use tokio_util::sync::CancellationToken;
 
 const PARTS: [&str; 5] = ["sources", "stored", "snapshot", "writes", "memory"];
@@ -320,7 +322,7 @@ async fn memory(bench: &mut Bench, week: Duration) {
         world.versions.len(),
         most(&program, "VmHWM:")
     );
-    stop(&mut program);
+    kill(&mut program);
     pool.close().await;
     sim.stop().await;
 
@@ -339,7 +341,7 @@ async fn memory(bench: &mut Bench, week: Duration) {
             most(&program, "VmHWM:")
         );
     }
-    stop(&mut program);
+    kill(&mut program);
     pool.close().await;
     sim.stop().await;
 }
@@ -352,11 +354,6 @@ fn start(url: &SecretString, sim: &ScoffableSim, sink: &Receiver) -> Child {
         .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .env("MALLOC_MMAP_THRESHOLD_", "131072");
     start_eager(program)
-}
-
-fn stop(program: &mut Child) {
-    program.kill().expect("it can be killed");
-    program.wait().expect("it ends");
 }
 
 async fn until_stored(pool: &PgPool, versions: usize) {

@@ -158,11 +158,17 @@ pub fn start_eager(mut daemon: Command) -> Child {
     daemon
         .env("SCOFFABLE_SYNC__SOURCES__MAIN__POLL_INTERVAL", "1s")
         .env("SCOFFABLE_SYNC__SOURCES__MAIN__REQUESTS_PER_MINUTE", "unlimited")
-        .env("SCOFFABLE_SYNC__SOURCES__MAIN__ACCOUNT_REQUESTS_PER_MINUTE", "unlimited")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary runs")
+        .env("SCOFFABLE_SYNC__SOURCES__MAIN__ACCOUNT_REQUESTS_PER_MINUTE", "unlimited");
+    start(daemon)
+}
+
+pub fn start(mut daemon: Command) -> Child {
+    daemon.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
+}
+
+pub fn kill(daemon: &mut Child) {
+    daemon.kill().expect("it can be killed");
+    daemon.wait().expect("it ends");
 }
 
 /// Settings of a source and a webhook sink that posts to `hook`.
@@ -234,6 +240,15 @@ pub fn cpu_of(pid: u32) -> Duration {
     let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
     let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
+/// CPU time of the backends that serve our pool.
+pub async fn server_cpu(pool: &PgPool) -> Duration {
+    let pids: Vec<i32> = sqlx::query_scalar("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+        .fetch_all(pool)
+        .await
+        .expect("activity can be read");
+    pids.into_iter().map(|pid| cpu_of(pid as u32)).sum()
 }
 
 /// The keys of a sink `books` at this Xero, without limits.
