@@ -9,6 +9,7 @@ pub mod pooler;
 pub mod pos;
 pub mod postgres;
 pub mod process;
+#[allow(dead_code, reason = "the proof uses what is not used here")]
 pub mod proxy;
 pub mod puppet;
 pub mod recorder;
