@@ -223,29 +223,27 @@ pub(crate) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"))
 }
 
-/// Whether a connection was lost, and is known to be: another may do.
+/// Whether a server that was reached has gone away, or is not ready: the same may go well a moment later. Beside connections
+/// that were lost: lost races (class 40), missing resources (53), and no answer in time.
+pub fn may_pass(error: &sqlx::Error) -> bool {
+    is_lost(error)
+        || is_of_class(error, &["40", "53"])
+        || matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed)
+}
+
+/// Whether a connection was lost, and is known to be: another may do. Connection failures (class 08), a server that stops or
+/// starts (57P), and one that dies, which answers the greeting with something else than the protocol has there.
 pub fn is_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(e) => {
-            e.code().is_some_and(|code| ["08", "57P"].iter().any(|class| code.starts_with(class)))
-        }
         sqlx::Error::Io(e) => e.kind() != std::io::ErrorKind::TimedOut,
         sqlx::Error::Protocol(_) => true,
-        _ => false,
+        error => is_of_class(error, &["08", "57P"]),
     }
 }
 
-/// Whether a server that was reached has gone away, or is not ready: the same may go well a moment later. Connection
-/// failures (class 08), lost races (40), missing resources (53), and a server that stops or starts (57P).
-pub fn may_pass(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(e) => {
-            e.code().is_some_and(|code| ["08", "40", "53", "57P"].iter().any(|class| code.starts_with(class)))
-        }
-        // A server that dies answers the greeting with something else than the protocol has there.
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
-        _ => false,
-    }
+fn is_of_class(error: &sqlx::Error, classes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
 fn is_final(error: &sqlx::Error) -> bool {

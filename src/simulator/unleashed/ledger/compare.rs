@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Ledger;
+use super::{CreditStatus, Ledger};
 use crate::simulator::{
     amount::Cents,
     ledger::Mismatch,
@@ -95,7 +95,8 @@ impl Ledger {
             Some(_) | None => {
                 let accepted = || versions.iter().filter(|truth| truth.status == "accepted");
                 let is_called_for = |sum| accepted().any(|truth| target(truth) == Some(sum));
-                let newest_credit = self.credits_of(&order.id).last().map_or(Cents::ZERO, |note| note.totals.total);
+                let completed = self.credits_of(&order.id).filter(|note| note.status == CreditStatus::Completed);
+                let newest_credit = completed.last().map_or(Cents::ZERO, |note| note.totals.total);
                 let is_right = found == Cents::ZERO || is_called_for(found) || is_called_for(found + newest_credit);
                 if is_right { Ok(()) } else { Err("nothing, or what some accepted version calls for".to_owned()) }
             }
