@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::{Connection as _, PgPool};
+use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     catalogue::worker::Worker,
     clock::Clock,
     config::{self, Settings, SinkSettings, SourceSettings, Versions, WatchSettings},
-    database::connect::living,
+    database::connect::at_length,
     delivery::{calls::Budget, dispatcher::Dispatcher, driver::Driver, slots::Slots},
     domain::ids::{SinkName, SourceName},
     ingest::{
@@ -68,8 +68,10 @@ pub fn owner() -> String {
     format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
 }
 
+const SCOPE_CHANGED: &str = "its token may see other locations now: what they had before the cursor was never read";
+
 /// Makes sure that every source and sink has its row. Sources first: what a new sink is owed is counted from there, which may
-/// take its time, so that connections are asked for a sign of life before instead.
+/// take its time.
 pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Result<(), AppError> {
     for (name, source) in &settings.sources {
         let row = store::sources::Registration {
@@ -78,18 +80,19 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             account: &source.account,
             scope: source.scope.as_deref(),
         };
-        let mut connection = living(pool).await.map_err(StoreError::of("sources.register"))?;
-        if store::sources::register(&mut *connection, &row).await? {
-            let hint = "its token may see other locations now: what they had before the cursor was never read";
-            tracing::warn!(source.name = %name, hint, "scope changed");
-            store::alerts::raise(&mut *connection, "scope_changed", name.as_str(), hint).await?;
+        let registered = at_length(pool, async |tx| {
+            let scope_changed = store::sources::register(&mut *tx, &row).await?;
+            if scope_changed {
+                store::alerts::raise(&mut *tx, "scope_changed", name.as_str(), SCOPE_CHANGED).await?;
+            }
+            Ok::<_, StoreError>(scope_changed)
+        });
+        if registered.await.map_err(StoreError::of("sources.register"))?? {
+            tracing::warn!(source.name = %name, hint = SCOPE_CHANGED, "scope changed");
         }
         reach(Boundary::SourceRegistered);
     }
     for (name, sink) in &settings.sinks {
-        let failed = |source| StoreError { operation: "sinks.register", source };
-        let mut connection = living(pool).await.map_err(failed)?;
-        let mut tx = connection.begin().await.map_err(failed)?;
         let row = store::sinks::Registration {
             name,
             kind: sink.kind.as_str(),
@@ -107,12 +110,14 @@ pub async fn register(pool: &PgPool, settings: &Settings, clock: &Clock) -> Resu
             },
             paused: sink.common.paused,
         };
-        // Before the sink's own row is locked, as settling does.
-        store::deliveries::wake_held(&mut tx, name, clock.offset_ms()).await?;
-        if store::sinks::register(&mut tx, &row, clock.offset_ms()).await? {
+        let registered = at_length(pool, async |tx| {
+            // Before the sink's own row is locked, as settling does.
+            store::deliveries::wake_held(&mut *tx, name, clock.offset_ms()).await?;
+            store::sinks::register(&mut *tx, &row, clock.offset_ms()).await
+        });
+        if registered.await.map_err(StoreError::of("sinks.register"))?? {
             tracing::info!(sink.name = %name, sink.kind = row.kind, "sink activated");
         }
-        tx.commit().await.map_err(failed)?;
         reach(Boundary::SinkRegistered);
     }
     Ok(())

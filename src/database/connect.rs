@@ -4,12 +4,12 @@
 //! a server that is too old, or a pooler that does not carry prepared statements. Sets nothing that lives in a session.
 //! Passwords never reach an error: a server is named by [`Target`].
 
-use std::{fmt, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, num::NonZeroUsize, path::PathBuf, pin::pin, str::FromStr, time::Duration};
 
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
+    ConnectOptions as _, Connection, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::Instant;
@@ -26,6 +26,11 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 const STALE_AFTER: Duration = Duration::from_secs(10);
 /// One that gives none in this time leads nowhere, and another is taken.
 const SIGN_OF_LIFE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Each statement must see what was committed while it waited for a lock, whatever the server's default is; and where we are
+/// gone without a word, the server frees what we had locked. Longer than we look away between two statements.
+const BEGIN: &str = "-- connect.begin
+    BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
@@ -159,18 +164,89 @@ pub async fn connect(url: &SecretString, options: &ConnectOptions) -> Result<PgP
         .connect_lazy_with(parsed))
 }
 
-/// A connection that answers, for what may take its time and has no limit of its own.
-pub async fn living(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+/// Begins a transaction that outlives its connection by seconds.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    pool.begin_with(BEGIN).await
+}
+
+/// `work` in a transaction that may take its time, and its commit: as long as the server works on it or waits for a lock. A
+/// connection whose answer was lost would be waited for without end, so another looks every few seconds whether the server
+/// waits for us instead; then, as where it has no such transaction any more, this fails like a connection that was lost.
+///
+/// An error of `work` itself is the inner one; nothing is changed then.
+pub async fn at_length<T, E>(
+    pool: &PgPool,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<Result<T, E>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    if let Err(error) = sign_of_life(&mut connection).await {
+    // Boxed: whoever waits for this would carry all of the work along.
+    let answered = Box::pin(while_worked_on(pool, &mut connection, work)).await;
+    if answered.is_err() {
         connection.close_on_drop();
-        return Err(error);
     }
-    Ok(connection)
+    answered
+}
+
+async fn while_worked_on<T, E>(
+    pool: &PgPool,
+    connection: &mut PgConnection,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<Result<T, E>, sqlx::Error> {
+    let (mut transaction, server) = in_time(async {
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        let own = "-- connect.at_length\nSELECT pg_backend_pid() AS process, now() AS since";
+        let server: Server = sqlx::query_as(own).fetch_one(&mut *transaction).await?;
+        Ok((transaction, server))
+    })
+    .await?;
+    let mut answered = pin!(async {
+        match work(&mut transaction).await {
+            Ok(done) => transaction.commit().await.map(|()| Ok(done)),
+            Err(error) => transaction.rollback().await.map(|()| Err(error)),
+        }
+    });
+    loop {
+        let look = async {
+            tokio::time::sleep(SIGN_OF_LIFE_WITHIN).await;
+            in_time(server.works_on_it(pool)).await
+        };
+        tokio::select! {
+            biased;
+            answered = &mut answered => return answered,
+            // A look that fails tells nothing.
+            works = look => if let Ok(false) = works { return Err(no_answer()) },
+        }
+    }
+}
+
+/// The server's end of a transaction.
+#[derive(Debug, sqlx::FromRow)]
+struct Server {
+    process: i32,
+    since: DateTime<Utc>,
+}
+
+impl Server {
+    /// False: it has waited for us for some time, or knows nothing of this transaction (any more).
+    async fn works_on_it(&self, pool: &PgPool) -> Result<bool, sqlx::Error> {
+        let query = "-- connect.works_on_it
+            SELECT state NOT LIKE 'idle%' OR state_change > clock_timestamp() - $3 * interval '1 second'
+            FROM pg_stat_activity
+            WHERE pid = $1 AND xact_start = $2";
+        let mut other = PgConnection::connect_with(&pool.connect_options()).await?;
+        let works =
+            sqlx::query_scalar(query).bind(self.process).bind(self.since).bind(SIGN_OF_LIFE_WITHIN.as_secs_f64());
+        Ok(works.fetch_optional(&mut other).await?.unwrap_or(false))
+    }
 }
 
 async fn sign_of_life(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    tokio::time::timeout(SIGN_OF_LIFE_WITHIN, connection.ping()).await.map_err(|_| no_answer())?
+    in_time(connection.ping()).await
+}
+
+/// What is answered at once by a connection that leads somewhere.
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(SIGN_OF_LIFE_WITHIN, answer).await.map_err(|_| no_answer())?
 }
 
 /// Host, port, database and user of `url`, for people.

@@ -17,11 +17,11 @@
 use std::collections::BTreeMap;
 
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    PgConnection, PgPool,
     migrate::{Migrate, Migration, Migrator},
 };
 
-use super::connect::living;
+use super::connect::at_length;
 
 /// Where sqlx keeps what was applied; also read by its own tools.
 const TABLE: &str = "_sqlx_migrations";
@@ -60,19 +60,22 @@ type History = BTreeMap<i64, Vec<u8>>;
 /// Applies what is pending. An up-to-date database is only read, so a role without the right to change the schema can
 /// start the service too.
 pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<Applied, MigrateError> {
-    let mut connection = living(pool).await.map_err(MigrateError::Database)?;
-    let pending = pending(&history(&mut connection).await?, migrator)?;
-    if pending.is_empty() {
+    if pending_migrations(pool, migrator).await?.is_empty() {
         return Ok(Applied { version: newest(migrator), migrations: vec![] });
     }
-    ensure_lock_row(&mut connection).await?;
-    apply(&mut connection, migrator).await
+    ensure_lock_row(pool).await?;
+    let applied = at_length(pool, async |transaction| apply(transaction, migrator).await);
+    let migrations = applied.await.map_err(MigrateError::Database)??;
+    if !migrations.is_empty() {
+        tracing::info!(migrations = migrations.len(), version = newest(migrator), "database schema migrated");
+    }
+    Ok(Applied { version: newest(migrator), migrations })
 }
 
 /// What is pending, ascending, changing nothing.
 pub async fn pending_migrations(pool: &PgPool, migrator: &Migrator) -> Result<Vec<i64>, MigrateError> {
-    let mut connection = living(pool).await.map_err(MigrateError::Database)?;
-    pending(&history(&mut connection).await?, migrator)
+    let history = at_length(pool, async |transaction| history(transaction).await);
+    pending(&history.await.map_err(MigrateError::Database)??, migrator)
 }
 
 /// Whether the server can compress columns with `lz4`; one built without it stores them the old way.
@@ -84,37 +87,29 @@ pub async fn supports_lz4(connection: &mut PgConnection) -> Result<bool, sqlx::E
     sqlx::query_scalar(query).fetch_one(connection).await
 }
 
-async fn apply(connection: &mut PgConnection, migrator: &Migrator) -> Result<Applied, MigrateError> {
-    let mut transaction = connection.begin().await.map_err(MigrateError::Database)?;
-    // Each statement must see what was committed while it waited for the lock, whatever the server's default is; and a
-    // limit meant for everyday statements must not cut a migration short.
+/// What was applied, ascending.
+async fn apply(transaction: &mut PgConnection, migrator: &Migrator) -> Result<Vec<i64>, MigrateError> {
+    // A limit meant for everyday statements must not cut a migration short.
     let settings = "-- migrate.apply
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         SET LOCAL statement_timeout = 0;
-        SET LOCAL idle_in_transaction_session_timeout = 0;
         SELECT FROM migration_lock FOR UPDATE";
     sqlx::raw_sql(settings).execute(&mut *transaction).await.map_err(MigrateError::Database)?;
 
     // Again, now that nobody else can change it. Making the table comes first and its existence is not asked for: this
     // session may remember from before the wait that there was none, and only taking a lock on something makes it forget.
     transaction.ensure_migrations_table(TABLE).await.map_err(translate)?;
-    let pending = pending(&recorded(&mut transaction).await?, migrator)?;
+    let pending = pending(&recorded(&mut *transaction).await?, migrator)?;
     for migration in migrator.iter().filter(|m| is_pending(m, &pending)) {
         transaction.apply(TABLE, migration).await.map_err(translate)?;
     }
-    transaction.commit().await.map_err(MigrateError::Database)?;
-
-    if !pending.is_empty() {
-        tracing::info!(migrations = pending.len(), version = newest(migrator), "database schema migrated");
-    }
-    Ok(Applied { version: newest(migrator), migrations: pending })
+    Ok(pending)
 }
 
 /// Makes the row that [`apply`] locks.
 ///
 /// `IF NOT EXISTS` does not help two processes that create the same table at once: one of them gets a uniqueness error
 /// out of the catalogue, and finds the table there when it tries again.
-async fn ensure_lock_row(connection: &mut PgConnection) -> Result<(), MigrateError> {
+async fn ensure_lock_row(pool: &PgPool) -> Result<(), MigrateError> {
     const ATTEMPTS: usize = 20;
     let make = "-- migrate.ensure_lock_row
         CREATE TABLE IF NOT EXISTS migration_lock (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row));
@@ -122,7 +117,8 @@ async fn ensure_lock_row(connection: &mut PgConnection) -> Result<(), MigrateErr
         INSERT INTO migration_lock DEFAULT VALUES ON CONFLICT DO NOTHING";
     let mut attempt = 1;
     loop {
-        match sqlx::raw_sql(make).execute(&mut *connection).await {
+        let made = at_length(pool, async |transaction| sqlx::raw_sql(make).execute(transaction).await);
+        match made.await.map_err(MigrateError::Database)? {
             Ok(_) => return Ok(()),
             Err(error) if attempt < ATTEMPTS && lost_a_race(&error) => attempt += 1,
             Err(error) => return Err(MigrateError::Database(error)),

@@ -148,7 +148,7 @@ impl Dispatcher {
                     if unsettled.is_empty() {
                         settle_trouble = 0;
                         // What was settled may be due again at once: a newer version, the next step of a plan.
-                        next_claim = next_claim.min(Instant::now() + Duration::from_millis(1));
+                        self.wake.notify_one();
                     } else {
                         settle_trouble += 1;
                         settle_after = Instant::now() + pause(settle_trouble);
@@ -174,7 +174,8 @@ impl Dispatcher {
                         None => next_claim = Instant::now() + pause(1),
                     }
                 }
-                () = self.wake.notified() => next_claim = Instant::now(),
+                // A claim that is under way may have looked before: the bell is heard after it.
+                () = self.wake.notified(), if claiming.is_none() => next_claim = Instant::now(),
                 () = drain.cancelled(), if !draining => {}
                 () = tokio::time::sleep_until(next_claim), if claiming.is_none() && !draining && next_claim > now => {}
                 () = tokio::time::sleep_until(prolong_at.unwrap_or(now)), if claiming.is_none() && prolong_at.is_some() => {}

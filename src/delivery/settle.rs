@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     boundary::{Boundary, reach},
+    database::connect::begin,
     domain::{
         delivery::{Reason, State},
         ids::{OrderKey, SinkName},
@@ -130,7 +131,7 @@ impl Driver {
 
     async fn record_turn(&self, lane: &str, turn: Turn, ended: &Ended) -> Result<(), StoreError> {
         let failed = |e| StoreError { operation: "sinks.turn_breaker", source: e };
-        let mut tx = self.pool.begin().await.map_err(failed)?;
+        let mut tx = begin(&self.pool).await.map_err(failed)?;
         let reason = ended.settlement.attempt.reason.as_deref().unwrap_or("unknown");
         match turn {
             Turn::Nothing => {}

@@ -12,6 +12,7 @@ use sqlx::{PgExecutor, PgPool, types::Json};
 use uuid::Uuid;
 
 use super::{Result, StoreError, millis};
+use crate::database::connect::begin;
 
 /// Alerts of a message that are listed one by one; more are only counted.
 pub const LISTED: i64 = 20;
@@ -131,7 +132,7 @@ pub async fn ripe(db: impl PgExecutor<'_>, gather: Duration, every: Duration, of
 /// Writes one message for each of these causes and owes it to every channel. Whoever else does so at this moment does it
 /// alone. Returns how many were written.
 pub async fn compose(pool: &PgPool, ripe: &[Ripe], channels: &[&str], offset_ms: i64) -> Result<u64> {
-    let mut tx = pool.begin().await.map_err(StoreError::of("alert_messages.compose"))?;
+    let mut tx = begin(pool).await.map_err(StoreError::of("alert_messages.compose"))?;
     let turn = sqlx::query_scalar!(
         r#"-- alert_messages.turn
         SELECT task FROM housekeeping WHERE task = 'alerts' FOR UPDATE SKIP LOCKED

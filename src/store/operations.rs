@@ -12,9 +12,12 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::{Result, StoreError};
-use crate::domain::{
-    delivery::State,
-    ids::{SinkName, SourceName},
+use crate::{
+    database::connect,
+    domain::{
+        delivery::State,
+        ids::{SinkName, SourceName},
+    },
 };
 
 /// Who acts, and why.
@@ -945,7 +948,7 @@ pub async fn list(pool: &PgPool, filter: Filter<'_>) -> Operated<Vec<Listed>> {
 }
 
 pub(super) async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
-    pool.begin().await.map_err(StoreError::of("operations.begin"))
+    connect::begin(pool).await.map_err(StoreError::of("operations.begin"))
 }
 
 pub(super) async fn commit(tx: sqlx::Transaction<'static, sqlx::Postgres>) -> Result<()> {

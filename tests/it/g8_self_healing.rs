@@ -1,7 +1,8 @@
 //! G8: after a fault ends, work resumes with no operator and no restart.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use scoffable_sync::{
     app::{self, AppError},
     database::{
@@ -9,11 +10,13 @@ use scoffable_sync::{
         connect::{is_lost, may_pass},
         migrate::{MigrateError, migrate},
     },
+    delivery::dispatcher::Dispatcher,
     domain::ids::SourceName,
     simulator::faults::status,
     store::{line::Line, sources},
 };
-use sqlx::{Connection as _, PgConnection, postgres::PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
@@ -149,14 +152,32 @@ async fn what_is_answered_in_time_comes_whole_through_the_line() {
     assert_eq!(touched.rows_affected(), 1);
 }
 
+/// A pool with a single connection, by way of the proxy.
+async fn a_pool_behind(proxy: &Proxy, app: &TestApp) -> PgPool {
+    let by_proxy = (*app.pool.connect_options()).clone().port(proxy.port());
+    let one_at_a_time = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    one_at_a_time.connect_with(by_proxy).await.expect("the database answers")
+}
+
+async fn a_proxy(app: &TestApp) -> Proxy {
+    Proxy::to(app.pool.connect_options().get_port()).await.expect("a loopback port is free")
+}
+
+/// Until a statement that begins so waits for a lock.
+async fn someone_waits_for_a_lock(app: &TestApp, statement: &str) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND starts_with(query, '-- ' || $1)";
+    while sqlx::query_scalar::<_, i64>(waiting).bind(statement).fetch_one(&app.pool).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Cause: a process whose connection had been forgotten while it registered waited without end, and never began to work.
 #[tokio::test]
 async fn a_start_gives_up_a_connection_that_leads_nowhere_and_goes_on_by_another() {
     let app = TestApp::start().await;
-    let proxy = Proxy::to(app.pool.connect_options().get_port()).await.expect("a loopback port is free");
-    let by_proxy = (*app.pool.connect_options()).clone().port(proxy.port());
-    let one_at_a_time = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
-    let pool = one_at_a_time.connect_with(by_proxy).await.expect("the database answers");
+    let proxy = a_proxy(&app).await;
+    let pool = a_pool_behind(&proxy, &app).await;
     let lose_the_connection = async || {
         while pool.num_idle() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -176,6 +197,76 @@ async fn a_start_gives_up_a_connection_that_leads_nowhere_and_goes_on_by_another
     let migrated = migrate(&pool, &MIGRATOR).await;
     assert!(matches!(&migrated, Err(MigrateError::Database(error)) if may_pass(error)), "{migrated:?}");
     migrate(&pool, &MIGRATOR).await.expect("another connection took its place");
+}
+
+/// Cause: one that was lost in the middle of a sink's registration was waited for without end. Its transaction would have
+/// kept the sink's row locked, too: the server had not been told either.
+#[tokio::test]
+async fn a_start_whose_connection_is_lost_in_the_middle_goes_on_by_another() {
+    let app = TestApp::start().await;
+    let proxy = a_proxy(&app).await;
+    let pool = a_pool_behind(&proxy, &app).await;
+    let (settings, clock) = (app.settings.clone(), app.clock.clone());
+    let mut other = app.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM sinks FOR UPDATE").execute(&mut *other).await.unwrap();
+    let of_start = pool.clone();
+    let registering = tokio::spawn(async move { app::register(&of_start, &settings, &clock).await });
+    someone_waits_for_a_lock(&app, "sinks.register.known").await;
+
+    proxy.fall_silent(FarEnd::Open);
+    proxy.pass();
+    other.rollback().await.unwrap();
+    let registered = registering.await.unwrap();
+    let Err(AppError::Store(error)) = registered else { panic!("nobody answers: {registered:?}") };
+    assert!(may_pass(&error.source), "{error:?}");
+
+    let again = app::register(&pool, &app.settings, &app.clock);
+    tokio::time::timeout(PATIENCE, again).await.expect("the row is free again").expect("another connection answers");
+}
+
+/// A new sink is owed whatever was stored before it, which takes minutes where that is much.
+#[tokio::test]
+async fn a_registration_that_takes_its_time_is_waited_for() {
+    let app = TestApp::start().await;
+    let (pool, settings, clock) = (app.pool.clone(), app.settings.clone(), app.clock.clone());
+    let mut other = app.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM sinks FOR UPDATE").execute(&mut *other).await.unwrap();
+    let registering = tokio::spawn(async move { app::register(&pool, &settings, &clock).await });
+    someone_waits_for_a_lock(&app, "sinks.register.known").await;
+    let sessions = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()";
+    let before = app.number(sessions).await;
+
+    // Each look at what it does is a session.
+    while app.number(sessions).await < before + 2 && !registering.is_finished() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    other.rollback().await.unwrap();
+
+    registering.await.unwrap().expect("it was worked on all the time");
+}
+
+/// Cause: a wake-up during a claim was forgotten with the claim's answer, and what it told of waited for seconds.
+#[tokio::test]
+async fn a_wake_up_during_a_claim_is_heard_after_it() {
+    let mut app = TestApp::start().await;
+    let driver = app::drivers(&app.settings, &app.pool, &app.clock, "this one").unwrap().remove(0);
+    let (bell, drain) = (Arc::new(Notify::new()), CancellationToken::new());
+    let mut other = app.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE deliveries").execute(&mut *other).await.unwrap();
+    let running = tokio::spawn(Dispatcher::new(Arc::new(driver), Arc::clone(&bell)).run(drain.clone()));
+    someone_waits_for_a_lock(&app, "deliveries").await;
+
+    bell.notify_one();
+    let kept = bell.notified().now_or_never();
+    assert!(kept.is_some(), "the claim's answer says nothing of what came after it looked");
+    other.rollback().await.unwrap();
+    app.stores(&order("A-1", 1, "accepted")).await;
+    bell.notify_one();
+    let applied = app.webhook.wait_until(|ledger| ledger.n_applied() == 1, PATIENCE).await;
+
+    applied.expect("the order");
+    drain.cancel();
+    running.await.unwrap();
 }
 
 /// Cause: where the server had been restarted, a turn was given back by a dead connection, and kept others from the stream.

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::{
+    database::connect::begin,
     domain::{
         delivery::{DeliveryKey, WaitingFor},
         ids::{OrderKey, SinkName},
@@ -112,7 +113,7 @@ pub enum Linked {
 /// does.
 pub async fn link_one_of(pool: &PgPool, held: Lease<'_>, ids: &[String]) -> Result<Linked> {
     let failed = |source| StoreError { operation: "deliveries.link", source };
-    let mut tx = pool.begin().await.map_err(failed)?;
+    let mut tx = begin(pool).await.map_err(failed)?;
     let key = held.key;
     let locked = sqlx::query_scalar!(
         r#"-- deliveries.link.lock
