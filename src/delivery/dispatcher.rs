@@ -19,6 +19,7 @@ use super::{
     backoff::exponential,
     breaker::{Counter, Signal, Turn},
     driver::{Driver, Ended, Held, Taken, report},
+    next_claim::NextClaim,
     slots::Slots,
     throughput::Throughput,
 };
@@ -70,7 +71,7 @@ impl Dispatcher {
         let mut done: Vec<Settlement> = Vec::new();
         let mut settling: Option<JoinHandle<Vec<Settlement>>> = None;
         let mut claiming: Option<JoinHandle<Result<Taken, StoreError>>> = None;
-        let mut next_claim = Instant::now();
+        let mut next_claim = NextClaim::new(Instant::now());
         let mut trouble: u32 = 0;
         let mut settle_trouble: u32 = 0;
         let mut settle_after = Instant::now();
@@ -108,13 +109,14 @@ impl Dispatcher {
             let free_slots = most_at_once.saturating_sub(under_way);
             let prefetch = throughput.within(PREFETCH, now).clamp(least_prefetch, 2 * BATCH);
             let limit = self.driver.claim_limit(free_slots, prefetch.saturating_sub(queue.len()).min(BATCH));
-            let wants_more = queue.len() < prefetch / 2 && limit > 0 && !draining && next_claim <= now;
+            let wants_more = queue.len() < prefetch / 2 && limit > 0 && !draining && next_claim.at() <= now;
             let prolong_at = self.driver.slots.as_ref().and_then(Slots::prolong_at).filter(|_| under_way > 0);
             let prolongs = prolong_at.is_some_and(|at| at <= now);
             if claiming.is_none() && (wants_more || prolongs) {
                 let driver = Arc::clone(&self.driver);
                 let (lanes, limit) = (self.lanes_not_held_back(), if wants_more { limit } else { 0 });
                 claiming = Some(tokio::spawn(async move { driver.claim(limit, &lanes, under_way).await }));
+                next_claim.begun();
             }
             let idle = sending.is_empty() && settling.is_none() && claiming.is_none() && done.is_empty();
             if draining && idle {
@@ -147,8 +149,7 @@ impl Dispatcher {
                     let unsettled = unsettled.unwrap_or_default();
                     if unsettled.is_empty() {
                         settle_trouble = 0;
-                        // What was settled may be due again at once: a newer version, the next step of a plan.
-                        self.wake.notify_one();
+                        next_claim.settled(Instant::now());
                     } else {
                         settle_trouble += 1;
                         settle_after = Instant::now() + pause(settle_trouble);
@@ -163,21 +164,21 @@ impl Dispatcher {
                             self.breaker.note_open(&taken.open_lanes);
                             queue.extend(taken.held);
                             let rest = taken.rest.unwrap_or_default();
-                            next_claim = Instant::now() + self.shortest_hold().map_or(rest, |hold| rest.min(hold));
+                            let rest = self.shortest_hold().map_or(rest, |hold| rest.min(hold));
+                            next_claim.answered(Instant::now(), rest);
                         }
                         Some(Err(error)) => {
                             trouble += 1;
                             let wait = pause(trouble);
                             report("claim failed", &self.driver.name, &error, wait, trouble);
-                            next_claim = Instant::now() + wait;
+                            next_claim.failed(Instant::now(), wait);
                         }
-                        None => next_claim = Instant::now() + pause(1),
+                        None => next_claim.failed(Instant::now(), pause(1)),
                     }
                 }
-                // A claim that is under way may have looked before: the bell is heard after it.
-                () = self.wake.notified(), if claiming.is_none() => next_claim = Instant::now(),
+                () = self.wake.notified() => next_claim.rung(Instant::now()),
                 () = drain.cancelled(), if !draining => {}
-                () = tokio::time::sleep_until(next_claim), if claiming.is_none() && !draining && next_claim > now => {}
+                () = tokio::time::sleep_until(next_claim.at()), if claiming.is_none() && !draining && next_claim.at() > now => {}
                 () = tokio::time::sleep_until(prolong_at.unwrap_or(now)), if claiming.is_none() && prolong_at.is_some() => {}
                 () = tokio::time::sleep_until(linger_until), if settling.is_none() && !done.is_empty() && linger_until > now => {}
                 () = tokio::time::sleep_until(settle_after), if settling.is_none() && !done.is_empty() && settle_after > now => {}

@@ -1,6 +1,6 @@
 //! Leases due deliveries, hands them to sinks, records what came back.
 //!
-//! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches ([`throughput`] says how large), takes each
+//! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches ([`throughput`] says how large, [`next_claim`] when), takes each
 //! delivery as far as it goes ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to
 //! ([`settle`]). A sink only plans and classifies; [`rules`] say what is owed to any kind of sink, [`decide`] alone chooses
 //! what happens next, [`backoff`] how long to wait, [`breaker`] whether a lane is left in peace for a while, [`budget`] how
@@ -27,6 +27,7 @@ pub mod decide;
 pub mod dispatcher;
 pub mod doubt;
 pub mod driver;
+pub mod next_claim;
 pub mod preview;
 pub mod reading;
 pub mod rules;

@@ -1,8 +1,7 @@
 //! G8: after a fault ends, work resumes with no operator and no restart.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use futures::FutureExt as _;
 use scoffable_sync::{
     app::{self, AppError},
     database::{
@@ -10,13 +9,11 @@ use scoffable_sync::{
         connect::{is_lost, may_pass},
         migrate::{MigrateError, migrate},
     },
-    delivery::dispatcher::Dispatcher,
     domain::ids::SourceName,
     simulator::faults::status,
     store::{line::Line, sources},
 };
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
@@ -243,30 +240,6 @@ async fn a_registration_that_takes_its_time_is_waited_for() {
     other.rollback().await.unwrap();
 
     registering.await.unwrap().expect("it was worked on all the time");
-}
-
-/// Cause: a wake-up during a claim was forgotten with the claim's answer, and what it told of waited for seconds.
-#[tokio::test]
-async fn a_wake_up_during_a_claim_is_heard_after_it() {
-    let mut app = TestApp::start().await;
-    let driver = app::drivers(&app.settings, &app.pool, &app.clock, "this one").unwrap().remove(0);
-    let (bell, drain) = (Arc::new(Notify::new()), CancellationToken::new());
-    let mut other = app.pool.begin().await.unwrap();
-    sqlx::query("LOCK TABLE deliveries").execute(&mut *other).await.unwrap();
-    let running = tokio::spawn(Dispatcher::new(Arc::new(driver), Arc::clone(&bell)).run(drain.clone()));
-    someone_waits_for_a_lock(&app, "deliveries").await;
-
-    bell.notify_one();
-    let kept = bell.notified().now_or_never();
-    assert!(kept.is_some(), "the claim's answer says nothing of what came after it looked");
-    other.rollback().await.unwrap();
-    app.stores(&order("A-1", 1, "accepted")).await;
-    bell.notify_one();
-    let applied = app.webhook.wait_until(|ledger| ledger.n_applied() == 1, PATIENCE).await;
-
-    applied.expect("the order");
-    drain.cancel();
-    running.await.unwrap();
 }
 
 /// Cause: where the server had been restarted, a turn was given back by a dead connection, and kept others from the stream.
