@@ -1,11 +1,11 @@
 //! Leases due deliveries, hands them to sinks, records what came back.
 //!
-//! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches ([`throughput`] says how large, [`next_claim`] when), takes each
-//! delivery as far as it goes ([`attempt`], and [`doubt`] where an answer was lost) and records in batches what it came to
-//! ([`settle`]). A sink only plans and classifies; [`rules`] say what is owed to any kind of sink, [`decide`] alone chooses
-//! what happens next, [`backoff`] how long to wait, [`breaker`] whether a lane is left in peace for a while, [`budget`] how
-//! many calls may be made ([`calls`] reserves them in rows that all processes share, before the claim), and where calls are
-//! spaced, [`turns`] when each goes out.
+//! One [`dispatcher`] per sink runs the loop; its [`driver`] claims in batches ([`throughput`] says how large, [`next_claim`]
+//! when), takes each delivery as far as it goes ([`attempt`], and [`doubt`] where an answer was lost) and records in batches
+//! what it came to ([`settle`]). A sink only plans and classifies; [`rules`] say what is owed to any kind of sink, [`decide`]
+//! alone chooses what happens next, [`backoff`] how long to wait, [`breaker`] whether a lane is left in peace for a while,
+//! [`budget`] how many calls may be made ([`calls`] reserves them in rows that all processes share, before the claim), and
+//! where calls are spaced, [`turns`] when each goes out.
 //!
 //! Needed for correctness: the lease token that every write names, the deadline checked before the first byte, the
 //! order of claim → (intent) → send → settle. Only saving work: batches, prefetching, wake-ups, the breaker's counter.

@@ -13,8 +13,8 @@
 //! An order whose newest tenders are with somebody unknown, or in a currency the organisation does not have, is to be
 //! held; it is judged like those that are excused: they come to nothing, or to what any accepted version calls for, but for
 //! money that no document takes: too little on an account where nothing is due, too much where no credit is left. They may
-//! also lack what their newest credit note took back: a person may be asked before what takes its place is invoiced. Where it
-//! is to be held, an earlier version may also have been posted and not paid yet: a person was asked for in between.
+//! also lack what their newest credit note took back: a person may be asked before what takes its place is invoiced. So may
+//! one be between an invoice and its payments, of which there are none then; where it is to be held, also while some are due.
 //! Versions that may be read or set aside ([`Readability::Odd`]) are tried both ways. Besides, every live document is in
 //! the currency of its order, no order is unknown to the world, and nothing is [`Doubled`](super::Doubled).
 
@@ -148,20 +148,22 @@ impl Ledger {
         self.documents_of(order).filter(stands).last().map_or(Cents::ZERO, |note| note.totals().total)
     }
 
-    /// Whether the books say what a target does, or nothing is open that could take the money that is not where it belongs;
-    /// of an order that is held some may be due.
+    /// Whether the books say what a target does, or nothing is open that could take the money that is not where it belongs,
+    /// but for invoices of which nothing is paid; of an order that is held some may be due.
     fn is_as_near(&self, order: &str, target: &Target, found: &Target, is_held: bool) -> bool {
         let open = |kind| {
-            let mut documents = self.documents_of(order).filter(|document| document.kind == kind);
-            documents.any(|document| self.books.open(document) != Cents::ZERO)
+            let documents = self.documents_of(order).filter(move |document| document.kind == kind);
+            documents.filter(|document| self.books.open(document) != Cents::ZERO)
         };
+        let partly_paid = || open(DocumentKind::Invoice).any(|one| self.books.open(one) != one.totals().total);
+        let has_credit = || open(DocumentKind::CreditNote).next().is_some();
         let on = |side: &Target, account: &String| side.payments.get(account).copied().unwrap_or_default();
         let mut accounts = target.payments.keys().chain(found.payments.keys());
         target.revenue == found.revenue
             && accounts.all(|account| match on(found, account).cmp(&on(target, account)) {
                 Ordering::Equal => true,
-                Ordering::Less => is_held || !open(DocumentKind::Invoice),
-                Ordering::Greater => !open(DocumentKind::CreditNote),
+                Ordering::Less => is_held || !partly_paid(),
+                Ordering::Greater => !has_credit(),
             })
     }
 

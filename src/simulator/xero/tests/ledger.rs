@@ -228,6 +228,16 @@ async fn what_is_held_may_stand_as_far_as_an_earlier_version_had_come() {
     assert_eq!([mismatches(&held, 901, &[], &[]).await, mismatches(&held, 950, &[], &[]).await], [1, 1]);
 }
 
+/// Cause: an order whose payments were refused, and that waits for a person, passed for wrong.
+#[tokio::test]
+async fn what_waits_for_a_person_may_stand_between_its_invoice_and_its_payments() {
+    let paid = world(&[("accepted", 900, payload(900, &[("online", "scoffable", 500), ("cash", "vendor", 400)]))]);
+
+    assert_eq!([mismatches(&paid, 900, &[], &["1"]).await, mismatches(&paid, 900, &[], &[]).await], [0, 1]);
+    assert_eq!(mismatches(&paid, 900, &[("611", 500)], &["1"]).await, 1, "all are made in one call");
+    assert_eq!(mismatches(&paid, 901, &[], &["1"]).await, 1);
+}
+
 #[tokio::test]
 async fn what_waits_for_a_person_may_lack_what_replaces_its_newest_credit_note() {
     let desk = start().await;
