@@ -308,12 +308,13 @@ pub fn may_pass(error: &sqlx::Error) -> bool {
 }
 
 /// Whether a connection was lost, and is known to be: another may do. Connection failures (class 08), a server that stops or
-/// starts (57P), and one that dies, which answers the greeting with something else than the protocol has there.
+/// starts (57P), one that ended a transaction in which we were silent (25P03), and one that dies, which answers the greeting
+/// with something else than the protocol has there.
 pub fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(e) => e.kind() != std::io::ErrorKind::TimedOut,
         sqlx::Error::Protocol(_) => true,
-        error => is_of_class(error, &["08", "57P"]),
+        error => is_of_class(error, &["08", "57P", "25P03"]),
     }
 }
 

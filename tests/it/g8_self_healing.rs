@@ -6,7 +6,7 @@ use scoffable_sync::{
     app::{self, AppError},
     database::{
         MIGRATOR,
-        connect::{is_lost, may_pass},
+        connect::{at_length, is_lost, may_pass},
         migrate::{MigrateError, migrate},
     },
     domain::ids::SourceName,
@@ -219,6 +219,23 @@ async fn a_start_whose_connection_is_lost_in_the_middle_goes_on_by_another() {
 
     let again = app::register(&pool, &app.settings, &app.clock);
     tokio::time::timeout(PATIENCE, again).await.expect("the row is free again").expect("another connection answers");
+}
+
+/// Cause: a process that was stopped during its start found its transaction ended, and ended, too.
+#[tokio::test]
+async fn a_transaction_that_the_server_ended_while_we_were_stopped_may_be_begun_again() {
+    let app = TestApp::start().await;
+    let stopped = at_length(&app.pool, async |transaction| {
+        let own = "SELECT pg_backend_pid(), set_config('idle_in_transaction_session_timeout', '1ms', true)";
+        let (process, _): (i32, String) = sqlx::query_as(own).fetch_one(transaction).await?;
+        let lives = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1";
+        while sqlx::query_scalar::<_, i64>(lives).bind(process).fetch_one(&app.pool).await? > 0 {}
+        Ok::<_, sqlx::Error>(())
+    });
+
+    let ended = stopped.await;
+
+    assert!(matches!(&ended, Err(error) if may_pass(error)), "{ended:?}");
 }
 
 /// A new sink is owed whatever was stored before it, which takes minutes where that is much.
