@@ -227,7 +227,8 @@ struct Server {
 }
 
 impl Server {
-    /// False: it has waited for us for some time, or knows nothing of this transaction (any more).
+    /// False: it has waited for us for some time, or knows nothing of this transaction (any more). Source: PostgreSQL's
+    /// documentation of `pg_stat_activity` (`state`, `state_change`, `xact_start`, which is the transaction's `now()`).
     async fn works_on_it(&self, pool: &PgPool) -> Result<bool, sqlx::Error> {
         let query = "-- connect.works_on_it
             SELECT state NOT LIKE 'idle%' OR state_change > clock_timestamp() - $3 * interval '1 second'
@@ -309,7 +310,7 @@ pub fn may_pass(error: &sqlx::Error) -> bool {
 
 /// Whether a connection was lost, and is known to be: another may do. Connection failures (class 08), a server that stops or
 /// starts (57P), one that ended a transaction in which we were silent (25P03), and one that dies, which answers the greeting
-/// with something else than the protocol has there.
+/// with something else than the protocol has there. Source: PostgreSQL's documentation, appendix "Error Codes".
 pub fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(e) => e.kind() != std::io::ErrorKind::TimedOut,
