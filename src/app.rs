@@ -34,6 +34,8 @@ use crate::{
 /// Every loop of the daemon, not running yet.
 #[derive(Debug)]
 pub struct App {
+    /// By which all of them ask.
+    pub line: Line,
     pub pollers: Vec<Poller>,
     /// None: the last hours are never read again.
     pub rewalkers: Vec<Rewalker>,
@@ -137,6 +139,7 @@ impl App {
         clock: &Clock,
         owner: &str,
     ) -> Result<Self, AppError> {
+        let line = Line::new(pool.clone()).ending_within(settings.delivery.drain);
         let mut wake = WakeUps::default();
         let bells: BTreeMap<&SinkName, Arc<Notify>> = settings.sinks.keys().map(|name| (name, wake.add())).collect();
         let mut dispatchers = Vec::new();
@@ -147,7 +150,7 @@ impl App {
             let dependents = settings.sinks.iter().filter(waits_for_it);
             let driver = Arc::new(Driver {
                 dependents: dependents.map(|(other, _)| (other.clone(), Arc::clone(&bells[other]))).collect(),
-                ..driver(name, sink, settings, pool, clock, owner, &instruments)?
+                ..driver(name, sink, settings, &line, clock, owner, &instruments)?
             });
             sinks.insert(name.clone(), Arc::clone(&driver.sink));
             catalogues.extend(catalogue(sink, &driver));
@@ -161,7 +164,7 @@ impl App {
                     name: name.clone(),
                     client: client(name, source, clock)?,
                     settings: source.clone(),
-                    pool: Line::new(pool.clone()),
+                    pool: line.clone(),
                     clock: clock.clone(),
                     owner: owner.to_owned(),
                     lease: settings.delivery.lease,
@@ -176,19 +179,24 @@ impl App {
             }
         }
         let pruner = settings.retention.removes_something().then(|| Pruner {
-            pool: Line::new(pool.clone()),
+            pool: line.clone(),
             retention: settings.retention,
             clock: clock.clone(),
             owner: owner.to_owned(),
         });
-        let keeper = Keeper { pool: Line::new(pool.clone()), clock: clock.clone(), sinks };
-        let watcher = Watcher::new(settings, pool, clock);
-        let courier = Courier::of(settings, pool, clock, &instruments.metrics)?;
-        Ok(Self { pollers, rewalkers, dispatchers, catalogues, pruner, keeper, watcher, courier, instruments })
+        let keeper = Keeper { pool: line.clone(), clock: clock.clone(), sinks };
+        let watcher = Watcher::new(settings, &line, clock);
+        let courier = Courier::of(settings, &line, clock, &instruments.metrics)?;
+        Ok(Self { line, pollers, rewalkers, dispatchers, catalogues, pruner, keeper, watcher, courier, instruments })
     }
 
     /// Starts every loop.
     pub fn spawn(self, phase: &Phase) {
+        let (line, drain) = (self.line, phase.drain().clone());
+        phase.spawn("line", async move {
+            drain.cancelled().await;
+            line.end();
+        });
         for poller in self.pollers {
             phase.spawn("poller", poller.run(phase.drain().clone()));
         }
@@ -215,7 +223,8 @@ impl App {
 /// The parts that plan and send, without their loops: for a look at what they would do.
 pub fn drivers(settings: &Settings, pool: &PgPool, clock: &Clock, owner: &str) -> Result<Vec<Driver>, AppError> {
     let unheard = Instruments::default();
-    let of = |(name, sink)| driver(name, sink, settings, pool, clock, owner, &unheard);
+    let line = Line::new(pool.clone());
+    let of = |(name, sink)| driver(name, sink, settings, &line, clock, owner, &unheard);
     settings.sinks.iter().map(of).collect()
 }
 
@@ -238,7 +247,7 @@ fn driver(
     name: &SinkName,
     sink: &SinkSettings,
     settings: &Settings,
-    pool: &PgPool,
+    line: &Line,
     clock: &Clock,
     owner: &str,
     instruments: &Instruments,
@@ -246,20 +255,20 @@ fn driver(
     let lanes: BTreeSet<String> = sink.kind.lanes().into_values().chain([String::new()]).collect();
     let lanes: Vec<String> = lanes.into_iter().collect();
     let lease = settings.delivery.lease;
-    let destination = sinks::build(name, sink, clock, &services(pool, clock))
+    let destination = sinks::build(name, sink, clock, &services(line, clock))
         .map_err(|source| AppError::Sink { name: name.clone(), source })?;
     let most_at_once = destination.limits_calls_at_once().then_some(sink.common.concurrency);
     Ok(Driver {
         name: name.clone(),
-        slots: most_at_once.map(|most| Slots::new(name, owner, most, lease, pool, clock)),
+        slots: most_at_once.map(|most| Slots::new(name, owner, most, lease, line, clock)),
         sink: destination,
         rules: sink.common.clone(),
-        pool: Line::new(pool.clone()),
+        pool: line.clone(),
         clock: clock.clone(),
         owner: owner.to_owned(),
         lease,
         read_back: settings.delivery.read_back.clone(),
-        budget: Budget::of(name, sink, &lanes, pool, clock),
+        budget: Budget::of(name, sink, &lanes, line, clock),
         lanes,
         dependents: Vec::new(),
         metrics: Arc::clone(&instruments.metrics),

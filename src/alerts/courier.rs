@@ -6,7 +6,6 @@
 
 use std::{fmt, time::Duration};
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -110,7 +109,7 @@ impl Courier {
     /// None: nobody is to be told anything.
     pub fn of(
         settings: &Settings,
-        pool: &PgPool,
+        pool: &Line,
         clock: &Clock,
         metrics: &std::sync::Arc<Metrics>,
     ) -> Result<Option<Self>, CourierError> {
@@ -128,7 +127,7 @@ impl Courier {
             channels.push(Channel::Hook(Box::new(Hook::new(client.clone(), webhook, page))));
         }
         Ok(Some(Self {
-            pool: Line::new(pool.clone()),
+            pool: pool.clone(),
             clock: clock.clone(),
             settings: alerts.clone(),
             channels,

@@ -300,6 +300,11 @@ pub(crate) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"))
 }
 
+/// Whether it is [`no_answer`].
+pub(crate) fn is_unanswered(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// Whether a server that was reached has gone away, or is not ready: the same may go well a moment later. Beside connections
 /// that were lost: lost races (class 40), missing resources (53), and no answer in time.
 pub fn may_pass(error: &sqlx::Error) -> bool {
@@ -313,7 +318,7 @@ pub fn may_pass(error: &sqlx::Error) -> bool {
 /// with something else than the protocol has there. Source: PostgreSQL's documentation, appendix "Error Codes".
 pub fn is_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(e) => e.kind() != std::io::ErrorKind::TimedOut,
+        sqlx::Error::Io(_) => !is_unanswered(error),
         sqlx::Error::Protocol(_) => true,
         error => is_of_class(error, &["08", "57P", "25P03"]),
     }

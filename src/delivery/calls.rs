@@ -20,7 +20,6 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use tracing::{info, warn};
 
 use super::{
@@ -201,17 +200,17 @@ impl Budget {
         sink: &SinkName,
         settings: &SinkSettings,
         lanes: &[String],
-        pool: &PgPool,
+        pool: &Line,
         clock: &Clock,
     ) -> Option<Arc<Self>> {
         let limits = limits(sink, settings, lanes);
         (!limits.is_empty()).then(|| Self::within(limits, pool, clock))
     }
 
-    pub fn within(limits: Vec<Limit>, pool: &PgPool, clock: &Clock) -> Arc<Self> {
+    pub fn within(limits: Vec<Limit>, pool: &Line, clock: &Clock) -> Arc<Self> {
         Arc::new(Self {
             limits,
-            pool: Line::new(pool.clone()),
+            pool: pool.clone(),
             clock: clock.clone(),
             noted: Mutex::default(),
             turns: Turns::default(),

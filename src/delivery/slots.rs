@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use sqlx::PgPool;
 use tokio::{sync::OnceCell, time::Instant};
 
 use crate::{
@@ -42,9 +41,9 @@ pub struct Slots {
 }
 
 impl Slots {
-    pub fn new(sink: &SinkName, owner: &str, most: u32, lease: Duration, pool: &PgPool, clock: &Clock) -> Self {
+    pub fn new(sink: &SinkName, owner: &str, most: u32, lease: Duration, pool: &Line, clock: &Clock) -> Self {
         Self {
-            pool: Line::new(pool.clone()),
+            pool: pool.clone(),
             clock: clock.clone(),
             sink: sink.clone(),
             owner: owner.to_owned(),

@@ -4,7 +4,6 @@ use std::{collections::HashSet, time::Duration};
 
 use chrono::DateTime;
 use chrono_tz::Tz;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -49,14 +48,14 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub fn new(settings: &Settings, pool: &PgPool, clock: &Clock) -> Self {
+    pub fn new(settings: &Settings, pool: &Line, clock: &Clock) -> Self {
         let delays = settings.sources.values().map(|source| {
             let hidden = Duration::from_mins(u64::from(source.min_age_minutes));
             // An interval is a tenth longer at most; the page takes its time, too.
             hidden + source.poll_interval.saturating_mul(2)
         });
         Self {
-            pool: Line::new(pool.clone()),
+            pool: pool.clone(),
             clock: clock.clone(),
             rules: Rules::of(settings),
             usual_orders: settings.watch.usual_orders,

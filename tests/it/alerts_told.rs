@@ -42,7 +42,7 @@ async fn app_and_mail() -> (TestApp, MailServer) {
 /// Those of one process.
 fn courier(app: &TestApp) -> Courier {
     let metrics = Arc::new(Metrics::default());
-    let courier = Courier::of(&app.settings, &app.pool, &app.clock, &metrics).expect("it can be built");
+    let courier = Courier::of(&app.settings, &app.line(), &app.clock, &metrics).expect("it can be built");
     courier.expect("somebody is to be told")
 }
 

@@ -23,7 +23,6 @@ use scoffable_sync::{
     sinks::{self, GroupAnswer, Sink},
     store::{line::Line, status},
 };
-use sqlx::PgPool;
 
 use crate::harness::{
     app::{SINK, Setup, TestApp, order, order_of},
@@ -39,10 +38,10 @@ fn limited(key: &str, calls: &str) -> Setup {
 
 /// The sink's budget as another process has it.
 fn budget(app: &TestApp) -> Arc<Budget> {
-    budget_of(&app.pool, &app.clock, app.settings.sinks.values().next().unwrap())
+    budget_of(&app.line(), &app.clock, app.settings.sinks.values().next().unwrap())
 }
 
-fn budget_of(pool: &PgPool, clock: &Clock, settings: &SinkSettings) -> Arc<Budget> {
+fn budget_of(pool: &Line, clock: &Clock, settings: &SinkSettings) -> Arc<Budget> {
     Budget::of(&SinkName::parse(SINK).unwrap(), settings, &[String::new()], pool, clock).expect("the sink has limits")
 }
 
@@ -181,13 +180,13 @@ async fn a_lane_without_calls_holds_up_no_other_and_the_whole_sinks_limit_is_sha
         sink: sinks::build(&SinkName::parse(SINK).unwrap(), settings, &app.clock, &services(&app.pool, &app.clock))
             .unwrap(),
         rules: settings.common.clone(),
-        pool: Line::new(app.pool.clone()),
+        pool: app.line(),
         clock: app.clock.clone(),
         owner: "a test".to_owned(),
         lease: app.settings.delivery.lease,
         read_back: Vec::new(),
         dependents: Vec::new(),
-        budget: Some(Budget::within(limits, &app.pool, &app.clock)),
+        budget: Some(Budget::within(limits, &app.line(), &app.clock)),
         lanes: lanes.to_vec(),
         metrics: Arc::default(),
         traces: scoffable_sync::telemetry::traces::Traces::default(),

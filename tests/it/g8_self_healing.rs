@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use scoffable_sync::{
-    app::{self, AppError},
+    app::{self, App, AppError},
     database::{
         MIGRATOR,
         connect::{at_length, is_lost, may_pass},
         migrate::{MigrateError, migrate},
     },
     domain::ids::SourceName,
+    lifecycle::{Ending, Lifecycle},
     simulator::faults::status,
     store::{line::Line, sources},
 };
@@ -149,16 +150,18 @@ async fn what_is_answered_in_time_comes_whole_through_the_line() {
     assert_eq!(touched.rows_affected(), 1);
 }
 
-/// A pool with a single connection, by way of the proxy.
-async fn a_pool_behind(proxy: &Proxy, app: &TestApp) -> PgPool {
+/// A pool by way of the proxy.
+async fn a_pool_behind(proxy: &Proxy, app: &TestApp, connections: u32) -> PgPool {
     let by_proxy = (*app.pool.connect_options()).clone().port(proxy.port());
-    let one_at_a_time = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
-    one_at_a_time.connect_with(by_proxy).await.expect("the database answers")
+    let pool = PgPoolOptions::new().max_connections(connections).test_before_acquire(false);
+    pool.connect_with(by_proxy).await.expect("the database answers")
 }
 
 async fn a_proxy(app: &TestApp) -> Proxy {
     Proxy::to(app.pool.connect_options().get_port()).await.expect("a loopback port is free")
 }
+
+const TURNS: &str = "SELECT count(*) FROM sources WHERE lease_owner IS NOT NULL";
 
 /// Until a statement that begins so waits for a lock.
 async fn someone_waits_for_a_lock(app: &TestApp, statement: &str) {
@@ -174,7 +177,7 @@ async fn someone_waits_for_a_lock(app: &TestApp, statement: &str) {
 async fn a_start_gives_up_a_connection_that_leads_nowhere_and_goes_on_by_another() {
     let app = TestApp::start().await;
     let proxy = a_proxy(&app).await;
-    let pool = a_pool_behind(&proxy, &app).await;
+    let pool = a_pool_behind(&proxy, &app, 1).await;
     let lose_the_connection = async || {
         while pool.num_idle() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -202,7 +205,7 @@ async fn a_start_gives_up_a_connection_that_leads_nowhere_and_goes_on_by_another
 async fn a_start_whose_connection_is_lost_in_the_middle_goes_on_by_another() {
     let app = TestApp::start().await;
     let proxy = a_proxy(&app).await;
-    let pool = a_pool_behind(&proxy, &app).await;
+    let pool = a_pool_behind(&proxy, &app, 1).await;
     let (settings, clock) = (app.settings.clone(), app.clock.clone());
     let mut other = app.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM sinks FOR UPDATE").execute(&mut *other).await.unwrap();
@@ -263,7 +266,7 @@ async fn a_registration_that_takes_its_time_is_waited_for() {
 #[tokio::test]
 async fn what_is_given_back_at_the_end_is_given_back_also_where_every_connection_was_lost() {
     let app = TestApp::start().await;
-    let line = Line::new(app.pool.clone());
+    let line = app.line();
     let (name, owner) = (SourceName::parse("main").unwrap(), "one that ends");
     let leave = || sources::leave(&line, &name, owner);
     app.run("UPDATE sources SET lease_owner = 'one that ends'").await;
@@ -281,5 +284,32 @@ async fn what_is_given_back_at_the_end_is_given_back_also_where_every_connection
     line.insist(leave).await.expect("a new connection is taken once all of before are known to be lost");
 
     assert!(once.is_err_and(|error| is_lost(&error.source)));
-    assert_eq!(app.number("SELECT count(*) FROM sources WHERE lease_owner IS NOT NULL").await, 0);
+    assert_eq!(app.number(TURNS).await, 0);
+}
+
+/// Cause: a process was told to stop while all its connections led nowhere. The poll under way was waited for until the drain
+/// was cut off, and its turn kept others from the stream.
+#[tokio::test]
+async fn a_process_whose_connections_lead_nowhere_gives_back_its_turn_within_the_drain() {
+    let app = TestApp::setup().with("delivery.drain", "2s").start().await;
+    let proxy = a_proxy(&app).await;
+    let pool = a_pool_behind(&proxy, &app, 4).await;
+    drop(futures::future::join_all((0..4).map(|_| pool.acquire())).await);
+    let mut other = app.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM sources FOR UPDATE").execute(&mut *other).await.unwrap();
+    let lifecycle = Lifecycle::new();
+    App::build(&app.settings, &pool, &app.clock, "one that ends").unwrap().spawn(&lifecycle.phase());
+    someone_waits_for_a_lock(&app, "sources.take").await;
+
+    proxy.fall_silent(FarEnd::Open);
+    proxy.pass();
+    other.rollback().await.unwrap();
+    while app.number(TURNS).await == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    lifecycle.request_drain();
+    let ending = lifecycle.run_to_end(PATIENCE).await;
+
+    assert_eq!(app.number(TURNS).await, 0);
+    assert_eq!(ending, Ending::Drained);
 }

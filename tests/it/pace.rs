@@ -32,7 +32,7 @@ fn spaced(per_second: &str) -> Setup {
 fn budget(app: &TestApp) -> Arc<Budget> {
     let settings = app.settings.sinks.values().next().unwrap();
     let sink = SinkName::parse(SINK).unwrap();
-    Budget::of(&sink, settings, &[String::new()], &app.pool, &app.clock).expect("the sink has limits")
+    Budget::of(&sink, settings, &[String::new()], &app.line(), &app.clock).expect("the sink has limits")
 }
 
 async fn reserve(budget: &Arc<Budget>, calls: u32) -> Vec<Call> {

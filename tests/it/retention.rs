@@ -14,7 +14,6 @@ use scoffable_sync::{
     },
     ops::pruner::Pruner,
     store::{
-        line::Line,
         operations::{Named, Operator},
         replay, retention,
     },
@@ -284,12 +283,7 @@ async fn many_rows_go_in_short_steps_and_a_stopped_run_says_what_it_did() {
 // Once a day
 
 fn pruner(app: &TestApp, owner: &str) -> Pruner {
-    Pruner {
-        pool: Line::new(app.pool.clone()),
-        retention: days(400),
-        clock: app.clock.clone(),
-        owner: owner.to_owned(),
-    }
+    Pruner { pool: app.line(), retention: days(400), clock: app.clock.clone(), owner: owner.to_owned() }
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use scoffable_sync::{
     sinks::{Sink, Turns},
     store::{
         self,
-        line::Line,
         slots::{Hold, create},
     },
 };
@@ -90,11 +89,11 @@ async fn a_reading_is_one_of_the_calls_at_a_time_and_waits_for_its_place() {
     let desk = Desk::with(1).await;
     let (app, name) = (&desk.app, desk.sink.clone());
     let driver = Driver {
-        slots: Some(Slots::new(&name, "one", 1, LEASE, &app.pool, &app.clock)),
+        slots: Some(Slots::new(&name, "one", 1, LEASE, &app.line(), &app.clock)),
         sink: Shop::new(&app.clock, Counts::Time, &[Kind::Product]) as Arc<dyn Sink>,
         rules: app.settings.sinks[&name].common.clone(),
         name,
-        pool: Line::new(app.pool.clone()),
+        pool: app.line(),
         clock: app.clock.clone(),
         owner: "one".to_owned(),
         lease: LEASE,

@@ -23,7 +23,7 @@ async fn look(app: &TestApp) {
 }
 
 async fn look_now(app: &TestApp) {
-    let watcher = Watcher::new(&app.settings, &app.pool, &app.clock);
+    let watcher = Watcher::new(&app.settings, &app.line(), &app.clock);
     watcher.tick().await.expect("the database answers");
 }
 

@@ -25,7 +25,6 @@ use scoffable_sync::{
         catalogue::{ByHand, Catalogue, Missed, Reading},
         links::LinkKind,
     },
-    store::line::Line,
 };
 use tokio::sync::Notify;
 
@@ -339,11 +338,11 @@ pub fn keeper(app: &TestApp, shop: &Arc<Shop>, settings: CatalogueSettings) -> W
     let name = SinkName::parse(SINK).expect("a valid name");
     let rules = &app.settings.sinks[&name];
     let driver = Driver {
-        budget: Budget::of(&name, rules, &[String::new()], &app.pool, &app.clock),
+        budget: Budget::of(&name, rules, &[String::new()], &app.line(), &app.clock),
         name,
         sink: Arc::clone(shop) as Arc<dyn Sink>,
         rules: rules.common.clone(),
-        pool: Line::new(app.pool.clone()),
+        pool: app.line(),
         clock: app.clock.clone(),
         owner: scoffable_sync::app::owner(),
         lease: app.settings.delivery.lease,

@@ -17,6 +17,7 @@ use scoffable_sync::{
         webhook::{WebhookOptions, WebhookSim},
         world::World,
     },
+    store::line::Line,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -235,6 +236,11 @@ impl TestApp {
 
     pub fn setup() -> Setup {
         Setup::default()
+    }
+
+    /// What a part of this process asks the database by.
+    pub fn line(&self) -> Line {
+        Line::new(self.pool.clone())
     }
 
     /// Another process on the same database: its loops, and nothing shared in memory but the test's clock.

@@ -16,7 +16,6 @@ use scoffable_sync::{
         ids::SinkName,
     },
     sinks::{Answer, Calls, Doubt, Finding, GroupAnswer, LookedUp, Sink, View},
-    store::line::Line,
 };
 use serde_json::json;
 
@@ -213,11 +212,11 @@ pub fn drive(app: &mut TestApp, sink: Arc<dyn Sink>) {
     let name = SinkName::parse(SINK).expect("a valid name");
     let settings = app.settings.sinks.values().next().expect("the test has a sink");
     let driver = Driver {
-        budget: Budget::of(&name, settings, &[String::new()], &app.pool, &app.clock),
+        budget: Budget::of(&name, settings, &[String::new()], &app.line(), &app.clock),
         name,
         sink,
         rules: settings.common.clone(),
-        pool: Line::new(app.pool.clone()),
+        pool: app.line(),
         clock: app.clock.clone(),
         owner: "a test".to_owned(),
         lease: app.settings.delivery.lease,
