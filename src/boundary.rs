@@ -49,7 +49,7 @@ boundaries! {
     IntentsWritten = "intents_written",
     /// A lease was prolonged so that it outlasts a call.
     LeaseExtended = "lease_extended",
-    /// A step is about to be sent.
+    /// A step is about to be sent, if its lease still lasts.
     StepSending = "step_sending",
     /// A step was answered, and nobody else knows.
     StepAnswered = "step_answered",

@@ -235,9 +235,9 @@ impl Driver {
                 return given_back(&steps);
             }
             let members: Vec<&Step> = steps.iter().map(|ready| &ready.step).collect();
-            let lasts = steps.iter().all(|ready| ready.deadline.remaining() >= self.needed());
+            let deadlines = steps.iter().map(|ready| ready.deadline);
             let group = self.send_group(&steps[0].held, steps[0].version, &members, started);
-            let answers = if lasts { group.await } else { None };
+            let answers = if self.still_lasts(deadlines) { group.await } else { None };
             if let Some(answers) = answers {
                 let end = |(ready, answer): (&Ready, Answer)| {
                     self.ended(&ready.held, ready.version, Some((&ready.step, Sending::First)), started, answer)
@@ -261,7 +261,7 @@ impl Driver {
         ended
     }
 
-    /// On one member's call. None: refused as a whole, which says nothing of a single one.
+    /// On one member's call, right after [`Self::still_lasts`]. None: refused as a whole, which says nothing of a single one.
     pub(super) async fn send_group(
         &self,
         payer: &Held,
@@ -271,7 +271,6 @@ impl Driver {
     ) -> Option<Vec<Answer>> {
         let lost = |reason| Answer::from(Outcome::Unknown { reason });
         payer.spend_call();
-        reach(Boundary::StepSending);
         let sending = AssertUnwindSafe(self.sink.send_group(members, started)).catch_unwind();
         let step = members.first().map_or("", |step| &step.name);
         let sending = self.traces.within(self.traced(payer, version, step, started), sending);
@@ -310,12 +309,10 @@ impl Driver {
         if !held.is_its_turn().await {
             return Some(self.without_a_call(held));
         }
-        // A process that was suspended since wakes up here, finds its time over, and sends nothing.
-        if deadline.remaining() < self.needed() {
+        if !self.still_lasts([deadline]) {
             return None;
         }
         held.spend_call();
-        reach(Boundary::StepSending);
         let call = AssertUnwindSafe(self.sink.send(step, started)).catch_unwind();
         let call = self.traces.within(self.traced(held, version, &step.name, started), call);
         let sent = tokio::time::timeout(self.call_limit(), call).await;
@@ -335,6 +332,13 @@ impl Driver {
         let outcome = Outcome::Retry { reason: Reason::Panicked, sent: reached, not_before: None };
         let version = sent.map_or_else(|| version_of(&held.claimed), |(version, ..)| version);
         self.ended(held, version, sent.map(|(_, step, sending)| (step, sending)), started, outcome.into())
+    }
+
+    /// Asked last, with nothing between it and the call: a process that was stopped since wakes up before it, finds its time
+    /// over, and sends nothing.
+    pub(super) fn still_lasts(&self, deadlines: impl IntoIterator<Item = BootInstant>) -> bool {
+        reach(Boundary::StepSending);
+        deadlines.into_iter().all(|deadline| deadline.remaining() >= self.needed())
     }
 
     /// What the lease must still hold for when a call begins.

@@ -153,11 +153,10 @@ impl Driver {
             ended.extend(held.iter().map(|member| self.without_a_call(&member.held)));
             return Vec::new();
         }
-        // A process that was suspended since finds its time over, and sends nothing.
-        if deadline.remaining() < self.needed() {
+        let steps: Vec<&Step> = held.iter().map(|member| &member.pending.step).collect();
+        if !self.still_lasts([deadline]) {
             return Vec::new();
         }
-        let steps: Vec<&Step> = held.iter().map(|member| &member.pending.step).collect();
         let Some(answers) = self.send_group(payer, version, &steps, started).await else { return held };
         let end = |(member, answer): (&Doubtful, Answer)| {
             let again = Some((&member.pending.step, Sending::Again));
