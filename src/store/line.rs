@@ -49,6 +49,7 @@ impl Line {
     }
 
     /// With a shorter limit from [`Line::end`] on: a part of what a drain may take.
+    #[must_use]
     pub fn ending_within(self, drain: Duration) -> Self {
         Self { limit_at_the_end: drain / PARTS_OF_A_DRAIN, ..self }
     }
