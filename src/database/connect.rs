@@ -300,7 +300,7 @@ pub(crate) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"))
 }
 
-/// Whether it is [`no_answer`].
+/// Whether it is [`no_answer`], or what the system says once it has given up waiting for one (`ETIMEDOUT`). Source: tcp(7).
 pub(crate) fn is_unanswered(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::TimedOut)
 }
